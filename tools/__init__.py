@@ -1,0 +1,1 @@
+"""Pinned builds of the observability stack's programs, and a launcher that runs them."""
