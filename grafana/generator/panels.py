@@ -20,8 +20,6 @@ LOKI = model.DataSourceRef(type_val="loki", uid="loki")
 SELECTOR = 'job=~"$job", instance=~"$instance"'
 """Matchers that follow the dashboard's variables."""
 
-WHOLE_WIDTH = 24
-
 
 @dataclass(frozen=True)
 class Query:
@@ -116,6 +114,12 @@ def lines(
         .height(8)
         .line_width(1)
         .show_points(common_model.VisibilityMode.NEVER)
+        .legend(
+            common.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(common_model.LegendDisplayMode.LIST)
+            .placement(common_model.LegendPlacement.BOTTOM)
+        )
         .tooltip(
             common.VizTooltipOptions()
             .mode(common_model.TooltipDisplayMode.MULTI)
@@ -323,5 +327,5 @@ def _variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
         .multi(True)
         .include_all(True)
         .all_value(".*")
-        .current(model.VariableOption(text="All", value="$__all", selected=True))
+        .current(model.VariableOption(text=["All"], value=["$__all"], selected=True))
     )
