@@ -1,0 +1,33 @@
+"""The ways to run the model, behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from service.scoring.tokens import TokenizedPair
+
+Probabilities = npt.NDArray[np.float32]
+"""Shape [pairs, labels]; each row sums to 1, in the checkpoint's label order."""
+
+Progress = Callable[[str, float], None]
+"""Told of each stage of loading: its name, and how much of all loading is done (0 to 1)."""
+
+
+class Backend(Protocol):
+    """Runs the model. Only the engine's thread calls it, for loading as well.
+
+    Attributes:
+        name: As in `MGEO_BACKEND` and in metrics.
+        device: `cpu`, or `cuda:0` and so on.
+    """
+
+    name: str
+    device: str
+
+    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+        """Score one batch in one forward pass."""
+        ...

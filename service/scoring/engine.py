@@ -1,0 +1,121 @@
+"""The one thread that owns the model: it loads it, and scores batch after batch.
+
+A request's way: `Scorer` puts its pairs into the queue and waits; here they are taken as part of a
+batch, computed, and put into the request's job.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from service.errors import EngineFailed
+from service.lifecycle import Lifecycle, State
+from service.scoring.backends import Progress
+from service.scoring.model import Model
+from service.scoring.queue import Item, PairQueue
+from telemetry.instruments import Instruments
+
+log = logging.getLogger(__name__)
+
+_REAL, _PADDING = {"kind": "real"}, {"kind": "padding"}
+
+
+class Engine:
+    """Runs the model on its own thread, from loading to the last queued pair.
+
+    Args:
+        load: Builds the model; called on the engine's thread.
+        queue: Where pairs come from.
+        lifecycle: Told when the model is ready, or why it is not.
+        instruments: Batch metrics are recorded here.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Progress], Model],
+        queue: PairQueue,
+        lifecycle: Lifecycle,
+        instruments: Instruments,
+    ) -> None:
+        self._load = load
+        self._queue = queue
+        self._lifecycle = lifecycle
+        self._instruments = instruments
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._busy = False
+        self._last_progress = time.monotonic()
+        self._model: Model | None = None
+        self.load_seconds = 0.0
+
+    @property
+    def model(self) -> Model | None:
+        """The model, once it is loaded."""
+        return self._model
+
+    def start(self) -> None:
+        """Begin loading."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Finish what is queued, for at most `timeout` seconds; returns whether it did."""
+        self._queue.close()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def progress_age(self) -> float:
+        """Seconds since a batch was last taken or finished while there was work; 0 when idle."""
+        if not self._busy and not self._queue.depth():
+            return 0.0
+        return time.monotonic() - self._last_progress
+
+    def _run(self) -> None:
+        try:
+            started = time.monotonic()
+            self._model = self._load(self._lifecycle.loading)
+            self.load_seconds = time.monotonic() - started
+            # What was built so far lives as long as the process: keep it out of every collection.
+            gc.collect()
+            gc.freeze()
+            self._lifecycle.to(State.READY)
+            while batch := self._queue.take():
+                self._compute(self._model, batch)
+        except BaseException as error:
+            self._lifecycle.to(State.FAILED, error)
+
+    def _compute(self, model: Model, batch: list[Item]) -> None:
+        started = time.perf_counter_ns()
+        self._last_progress, self._busy = time.monotonic(), True
+        pairs = [item.pair for item in batch]
+        tokens = sum(len(pair.ids) for pair in pairs)
+        padded = len(pairs) * max(len(pair.ids) for pair in pairs)
+        shape = {"size": len(pairs), "tokens": tokens, "padded_tokens": padded}
+        for item in batch:
+            item.job.started_ns = item.job.started_ns or started
+            item.job.batch = shape
+        try:
+            probabilities = model.backend.predict(pairs)
+            if not np.isfinite(probabilities).all():
+                raise FloatingPointError("the model returned values that are not numbers")
+        except Exception as error:
+            log.exception("batch failed", extra={"pairs": len(pairs), "padded_tokens": padded})
+            self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
+            failure = EngineFailed("the model failed on the batch that held this request")
+            for item in batch:
+                item.job.fail(failure)
+        else:
+            finished = time.perf_counter_ns()
+            for item, row in zip(batch, probabilities, strict=True):
+                item.job.put(item.index, row, finished)
+        finally:
+            self._last_progress, self._busy = time.monotonic(), False
+        # After the waiting threads were woken: they answer while this is counted.
+        self._instruments.batch_duration.record((time.perf_counter_ns() - started) / 1e9)
+        self._instruments.batch_size.record(len(pairs))
+        self._instruments.batch_tokens.add(tokens, _REAL)
+        self._instruments.batch_tokens.add(padded - tokens, _PADDING)

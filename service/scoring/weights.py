@@ -1,0 +1,126 @@
+"""A checkpoint's tensors, read without running code and matched to the model one by one.
+
+MGeo's text model is a BERT whose tensors carry the prefix `bert.text_encoder.`. Loading such a file
+by name as a plain BERT finds nothing and leaves a random encoder, with only a warning; here a
+tensor that is missing or unexpected is a refusal that names it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from service.errors import CheckpointError
+from service.scoring.checkpoint import Checkpoint
+
+PREFIX = "bert.text_encoder."
+
+# Tensors that MGeo checkpoints may hold and that scoring two texts does not read.
+_UNUSED = re.compile(
+    r"\.position_ids$"  # a buffer, the numbers 0 to 511
+    r"|^bert\.gis_encoder\.|^bert\.gis2text\.|^bert\.gis_type\."  # the multi-modal half
+    r"|\.crossattention\."
+    r"|^cls\."  # the pre-training head
+)
+_LAYER = re.compile(r"\.encoder\.layer\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The tensors of a checkpoint under transformers' BERT names.
+
+    Attributes:
+        tensors: fp32, on the CPU; exactly those that the model has.
+        unused: Names in the file that scoring text pairs does not need.
+        parameters: Number of values in `tensors`.
+        stored_dtypes: Types found in the file, such as `float16`.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    unused: tuple[str, ...]
+    parameters: int
+    stored_dtypes: tuple[str, ...]
+
+
+def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
+    """Read the weights file and match it to the model's tensors.
+
+    Args:
+        checkpoint: The directory's description.
+        expected: Name and shape of every tensor of the model, in transformers' names.
+
+    Raises:
+        CheckpointError: The file is corrupt, holds pickled code, or does not match.
+    """
+    path = checkpoint.weights
+    found, unused, dtypes = {}, [], set()
+    for name, tensor in _read(path).items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
+        if _is_unused(name, checkpoint.bert["num_hidden_layers"]):
+            unused.append(name)
+            continue
+        ours = "bert." + name.removeprefix(PREFIX) if name.startswith(PREFIX) else name
+        if ours not in expected or (ours == name and name.startswith("bert.")):
+            raise CheckpointError(f"{path}: unexpected tensor {name!r}: not an MGeo text model")
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            raise CheckpointError(f"{path}: tensor {name!r} must be dense and floating-point")
+        if tensor.shape != expected[ours]:
+            raise CheckpointError(
+                f"{path}: tensor {name!r} has shape {list(tensor.shape)}, "
+                f"config.json makes it {list(expected[ours])}"
+            )
+        dtypes.add(str(tensor.dtype).removeprefix("torch."))
+        found[ours] = tensor.to(torch.float32).contiguous()
+        if not bool(torch.isfinite(found[ours]).all()):
+            raise CheckpointError(f"{path}: tensor {name!r} holds values that are not numbers")
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise CheckpointError(
+            f"{path}: missing tensor {_stored_name(missing[0])!r}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+        )
+    return Weights(
+        tensors=found,
+        unused=tuple(unused),
+        parameters=sum(tensor.numel() for tensor in found.values()),
+        stored_dtypes=tuple(sorted(dtypes)),
+    )
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        # Not memory-mapped: the file may be replaced while the service runs.
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds pickled code or damaged data instead of plain tensors; "
+            "it was not loaded. Fetch it again, or convert it to safetensors where you trust it"
+        ) from None
+    except Exception as error:  # zip, pickle, safetensors and OS each raise their own
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise CheckpointError(f"{path} is corrupt or truncated: {reason}") from None
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
+    return dict(loaded)
+
+
+def _is_unused(name: str, layers: int) -> bool:
+    layer = _LAYER.search(name)
+    return bool(_UNUSED.search(name)) or (
+        name.startswith(PREFIX) and layer is not None and int(layer[1]) >= layers
+    )
+
+
+def _stored_name(name: str) -> str:
+    return PREFIX + name.removeprefix("bert.") if name.startswith("bert.") else name
