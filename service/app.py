@@ -143,7 +143,7 @@ class Service:
         observe(metrics.QUEUE_LIMIT, lambda: self._queue.max_pairs)
         observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)
         observe(metrics.ENGINE_PROGRESS_AGE, self._engine.progress_age)
-        observe(metrics.READY, lambda: self.lifecycle.state is State.READY)
+        observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
         self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
 
     def _model_load(self) -> list[metrics.Series]:

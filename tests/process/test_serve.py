@@ -32,7 +32,7 @@ def test_operations_answer_while_the_model_loads_and_predictions_follow() -> Non
         eventually(lambda: requests.get(operations + "/readyz", timeout=5).ok, 60)
         assert requests.post(predictions + "/predict", json=PAIR, timeout=30).ok
         metrics = requests.get(operations + "/metrics", timeout=5).text
-        assert "mgeo_ready_ratio 1.0" in metrics
+        assert "mgeo_ready 1.0" in metrics
         assert process.end() == 0
         messages = [entry["message"] for entry in process.logged()]
         assert messages.count("GPU metrics are off") <= 1
