@@ -100,6 +100,8 @@ class Engine:
             item.job.batch = shape
         try:
             probabilities = model.backend.predict(pairs)
+            if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
+                raise ValueError("the model returned an array of another shape")
             if not np.isfinite(probabilities).all():
                 raise FloatingPointError("the model returned values that are not numbers")
         except Exception as error:
