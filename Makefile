@@ -10,7 +10,7 @@ endif
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run test check lint types lock clean help
+.PHONY: run test check lint types lock docs clean help
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) requirements.in -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
+
+docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
+	$(BIN)/python -m tools.reference
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import platform
 import signal
@@ -81,31 +82,45 @@ class Service:
             refused=self._count_refused,
         )
 
-    def run(self) -> State:
-        """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
-
-        A first signal drains: what has arrived is answered, new requests still are while others
-        are under way, then telemetry is flushed. A second one ends the process at once.
-        """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+    def start(self) -> None:
+        """Listen, and begin to load the model."""
         self.operations.start()
         self.predictions.start()
         self._engine.start()
+
+    def run(self) -> State:
+        """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
+
+        A first signal drains; a second one ends the process at once.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.start()
         # A bounded wait: Python runs signal handlers only between waits of the main thread.
         while self.lifecycle.wait_while(State.STARTING, State.READY, timeout=0.5) in (
             State.STARTING,
             State.READY,
         ):
             pass
+        self.stop()
+        return self.lifecycle.state
+
+    def stop(self) -> None:
+        """Answer what has arrived, for at most the grace; then flush telemetry and close.
+
+        Requests that come meanwhile are answered too: whoever routes them has yet to see that
+        `/readyz` says no.
+        """
+        self.lifecycle.to(State.DRAINING)
         if self.lifecycle.state is State.DRAINING:
             self._drain()
             self.lifecycle.to(State.STOPPED)
         self.predictions.close()
-        self.operations.close()
         if not self.telemetry.shutdown(_TELEMETRY_FLUSH_SECONDS):
             log.warning("telemetry was not flushed in time; its last seconds are lost")
-        return self.lifecycle.state
+        self.operations.close()
+        # Frozen objects would survive the interpreter's end, which torch's libraries report.
+        gc.unfreeze()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if not self.lifecycle.to(State.DRAINING):
@@ -128,7 +143,7 @@ class Service:
         observe(metrics.QUEUE_LIMIT, lambda: self._queue.max_pairs)
         observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)
         observe(metrics.ENGINE_PROGRESS_AGE, self._engine.progress_age)
-        observe(metrics.READY, lambda: self.lifecycle.state is State.READY)
+        observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
         self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
 
     def _model_load(self) -> list[metrics.Series]:

@@ -55,7 +55,7 @@ class Listener:
         max_body_bytes: int,
         refused: Refused | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.app = name, app
         try:
             self._server: Any = create_server(
                 app,

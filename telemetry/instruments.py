@@ -116,7 +116,7 @@ ENGINE_PROGRESS_AGE = Metric(
     "Time since the engine last took or finished a batch while it had work; 0 when idle.",
 )  # fmt: skip
 READY = Metric(
-    "mgeo.ready", "gauge", "1",
+    "mgeo.ready", "gauge", "{instance}",
     "1 while the service takes predictions, 0 while it starts, drains or has failed.",
 )  # fmt: skip
 MODEL_LOAD_DURATION = Metric(

@@ -1,1 +1,1 @@
-"""Pinned builds of the observability stack's programs, and a launcher that runs them."""
+"""Commands for those who work on the project; nothing here runs in the service."""

@@ -91,8 +91,11 @@ def _labels() -> tuple[str, str]:
 
 
 def _log(timeline: Timeline, method: str, endpoint: str, status: int) -> None:
-    """One line for each sampled request, so that a trace has its log, and for each failure."""
-    failed = status >= 500
+    """One line for each sampled request, so that a trace has its log, and for each failure.
+
+    503 is no failure: it says that the service starts, and may come at any rate.
+    """
+    failed = status >= 500 and status != 503
     if not failed and not get_current_span().get_span_context().trace_flags.sampled:
         return
     fields: dict[str, object] = {

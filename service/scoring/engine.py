@@ -82,11 +82,25 @@ class Engine:
             # What was built so far lives as long as the process: keep it out of every collection.
             gc.collect()
             gc.freeze()
+            self._announce(self._model)
             self._lifecycle.to(State.READY)
             while batch := self._queue.take():
                 self._compute(self._model, batch)
         except BaseException as error:
             self._lifecycle.to(State.FAILED, error)
+
+    def _announce(self, model: Model) -> None:
+        log.info(
+            "model loaded",
+            extra={
+                "model": model.checkpoint.name,
+                "model_version": model.checkpoint.version,
+                "description": model.checkpoint.description,
+                "backend": model.backend.name,
+                "device": model.backend.device,
+                "seconds": round(self.load_seconds, 2),
+            },
+        )
 
     def _compute(self, model: Model, batch: list[Item]) -> None:
         started = time.perf_counter_ns()
@@ -100,6 +114,8 @@ class Engine:
             item.job.batch = shape
         try:
             probabilities = model.backend.predict(pairs)
+            if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
+                raise ValueError("the model returned an array of another shape")
             if not np.isfinite(probabilities).all():
                 raise FloatingPointError("the model returned values that are not numbers")
         except Exception as error:
