@@ -89,7 +89,7 @@ def _service(name: str, raw: Mapping[str, Any]) -> Service:
         image=image,
         tag=tag,
         command=tuple(raw.get("command") or ()),
-        environment={key: str(value) for key, value in (raw.get("environment") or {}).items()},
+        environment=_environment(raw.get("environment") or {}),
         mounts=tuple(
             Mount(kind=entry["type"], source=str(entry.get("source", "")), target=entry["target"])
             for entry in raw.get("volumes") or ()
@@ -99,3 +99,10 @@ def _service(name: str, raw: Mapping[str, Any]) -> Service:
         health_url=found.group(0).rstrip(")") if found else None,
         raw=raw,
     )
+
+
+def _environment(given: Mapping[str, Any] | Sequence[str]) -> dict[str, str]:
+    """Settings by name; the parser leaves them a list of `NAME=VALUE` where it merged files."""
+    if isinstance(given, Mapping):
+        return {key: str(value) for key, value in given.items()}
+    return dict(entry.split("=", 1) for entry in given)

@@ -4,6 +4,7 @@
     python -m tools.stack --without mgeo           only what stands around the service
     python -m tools.stack -f docker-compose.replicas.yml   with another compose file on top
     python -m tools.stack --free-ports             on free ports instead of the compose file's
+    python -m tools.stack --set mgeo.MGEO_MODEL=…  with another setting of a service
 
 Starts each service's program with the compose file's own command, settings and mounted files,
 waits until each is healthy, prints the addresses, and on Ctrl-C stops what it started.
@@ -160,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-f", "--file", action="append", default=[], type=Path, metavar="FILE")
     parser.add_argument("--without", action="append", default=[], metavar="SERVICE")
     parser.add_argument("--free-ports", action="store_true")
+    parser.add_argument("--set", action="append", default=[], metavar="SERVICE.VARIABLE=VALUE")
     parser.add_argument("--data", type=Path, help="keep data and logs here (default: thrown away)")
     options = parser.parse_args(arguments)
     files = [COMPOSE_FILE, *(file.resolve() for file in options.file)]
@@ -172,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 files=files,
                 without=options.without,
                 ports=native.free_ports(wanted) if options.free_ports else None,
+                extra_environment=_settings(options.set),
             ) as stack:
                 return _run(stack)
         except (BuildError, ComposeError, StackError, native.MissingProgramError) as error:
@@ -179,6 +182,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyError as error:
             print(f"stack: {error.args[0]}", file=sys.stderr)
     return 1
+
+
+def _settings(given: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`SERVICE.VARIABLE=VALUE` arguments, by service. Raises KeyError for any other form."""
+    result: dict[str, dict[str, str]] = {}
+    for text in given:
+        target, equals, value = text.partition("=")
+        service, dot, variable = target.partition(".")
+        if not (equals and dot and variable):
+            raise KeyError(f"--set {text}: SERVICE.VARIABLE=VALUE is expected")
+        result.setdefault(service, {})[variable] = value
+    return result
 
 
 def _run(stack: Stack) -> int:

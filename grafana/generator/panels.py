@@ -271,7 +271,7 @@ def log_lines(title: str, description: str, expr: str) -> logs.Panel:
         .show_time(True)
         .enable_log_details(True)
         .sort_order(common_model.LogsSortOrder.DESCENDING)
-        .with_target(loki.Dataquery().expr(expr).max_lines(100).ref_id("A"))
+        .with_target(loki.Dataquery().datasource(LOKI).expr(expr).max_lines(100).ref_id("A"))
     )
 
 

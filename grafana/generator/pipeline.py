@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana.generator.panels import Query, dashboard, lines, number
 
 _RATE = "[$__rate_interval]"
-_SIGNALS = "(spans|metric_points|log_records)"
+_ITEMS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 
 
 def build() -> dashboards.Dashboard:
@@ -22,12 +22,7 @@ def build() -> dashboards.Dashboard:
     return board
 
 
-def _name(pattern: str) -> str:
-    return f'{{__name__=~"{pattern}"}}'
-
-
 def _overview(board: dashboards.Dashboard) -> None:
-    lost = f"otelcol_exporter_(send|enqueue)_failed_{_SIGNALS}_total"
     board.with_row(dashboards.Row("At a glance"))
     board.with_panel(
         number(
@@ -44,7 +39,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Spans, points and log lines that the Collector gave up on, a second. Anything but 0 "
             "is data nobody will see.",
             "short",
-            f"sum(rate({_name(lost)}{_RATE})) or vector(0)",
+            "sum(job:otelcol_lost:rate5m) or vector(0)",
             red_above=0.001,
         )
     )
@@ -86,26 +81,28 @@ def _overview(board: dashboards.Dashboard) -> None:
 
 
 def _collector(board: dashboards.Dashboard) -> None:
-    accepted = _name(f"otelcol_receiver_accepted_{_SIGNALS}_total")
-    refused = _name(f"otelcol_receiver_(refused|failed)_{_SIGNALS}_total")
-    sent = _name(f"otelcol_exporter_sent_{_SIGNALS}_total")
-    failed = _name(f"otelcol_exporter_(send|enqueue)_failed_{_SIGNALS}_total")
     board.with_row(dashboards.Row("Collector"))
     board.with_panel(
         lines(
             "Accepted",
             "Items that came in, a second, by signal.",
             "short",
-            Query(f"sum by (__name__) (rate({accepted}{_RATE}))", "{{__name__}}"),
+            *(
+                Query(f"sum(rate(otelcol_receiver_accepted_{item}_total{_RATE}))", signal)
+                for signal, item in _ITEMS.items()
+            ),
             width=8,
         )
     )
     board.with_panel(
         lines(
             "Sent",
-            "Items that a store has acknowledged, a second, by exporter.",
+            "Items that a store has acknowledged, a second. Metrics are sent when they are scraped.",
             "short",
-            Query(f"sum by (exporter) (rate({sent}{_RATE}))", "{{exporter}}"),
+            *(
+                Query(f"sum(rate(otelcol_exporter_sent_{item}_total{_RATE}))", signal)
+                for signal, item in _ITEMS.items()
+            ),
             width=8,
         )
     )
@@ -114,8 +111,8 @@ def _collector(board: dashboards.Dashboard) -> None:
             "Refused and lost",
             "Refused: the sender will try again. Lost: nobody will.",
             "short",
-            Query(f"sum(rate({refused}{_RATE})) or vector(0)", "refused"),
-            Query(f"sum(rate({failed}{_RATE})) or vector(0)", "lost"),
+            Query("sum(job:otelcol_refused:rate5m) or vector(0)", "refused"),
+            Query("sum(job:otelcol_lost:rate5m) or vector(0)", "lost"),
             width=8,
         )
     )
@@ -140,7 +137,7 @@ def _collector(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Collector's CPU",
-            "Cores in use.",
+            "Cores in use. At its container's limit, queues fill.",
             "short",
             Query(
                 'rate(otelcol_process_cpu_seconds_total{job="otel-collector"}' + f"{_RATE})",

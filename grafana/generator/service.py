@@ -302,20 +302,8 @@ def _model(board: dashboards.Dashboard) -> None:
                 f"/ scalar(sum(rate(mgeo_prediction_total{_RATE})))",
                 "{{label}}",
             ),
-            width=8,
             stacked=True,
             maximum=1,
-        )
-    )
-    board.with_panel(
-        heat(
-            "Similarity of the pairs",
-            "How the answers spread from 0 (different) to 1 (same). A band in the middle that "
-            "grows: the model is becoming unsure.",
-            "short",
-            f"sum by (le) (rate(mgeo_prediction_similarity_bucket{_RATE}))",
-            exemplars=False,
-            width=8,
         )
     )
     board.with_panel(
@@ -325,7 +313,6 @@ def _model(board: dashboards.Dashboard) -> None:
             "short",
             Query(f"sum(rate(mgeo_input_truncated_total{_RATE})) or vector(0)", "truncated"),
             Query(f"sum(rate(mgeo_batch_failed_total{_RATE})) or vector(0)", "failed batches"),
-            width=8,
         )
     )
 

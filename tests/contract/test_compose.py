@@ -1,0 +1,216 @@
+"""The compose files: valid, careful, and pinned to what the tests run."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service import settings
+from tools import native
+from tools.binaries import BINARIES, Binary, find
+from tools.build import source_version
+from tools.compose import COMPOSE_FILE, REPOSITORY, Service, load_model, load_services
+
+SERVICES = load_services()
+GPU = REPOSITORY / "docker-compose.gpu.yml"
+REPLICAS = REPOSITORY / "docker-compose.replicas.yml"
+ALL_FILES = {"base": [COMPOSE_FILE], "gpu": [COMPOSE_FILE, GPU], "replicas": [COMPOSE_FILE, REPLICAS]}
+
+NEEDS_ROOT = {
+    "cadvisor": "reads the container engine's own state",
+    "volume-permissions": "changes the owner of new volumes, then ends",
+}
+NO_HEALTH_CHECK = {
+    "otel-collector": "its image holds one program and no shell; Prometheus asks from outside",
+    "volume-permissions": "ends",
+    "load": "ends",
+}
+ENDS = {"volume-permissions", "load"}
+
+
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_the_compose_project_itself_accepts_the_files(files: list[Path]) -> None:
+    # Interpolation, merging, the compose specification's schema, and consistency.
+    assert load_model(files)["services"]
+
+
+def test_what_was_asked_for_is_there() -> None:
+    assert set(SERVICES) >= {
+        "mgeo", "otel-collector", "prometheus", "jaeger", "loki", "grafana",
+        "node-exporter", "cadvisor", "alertmanager", "load",
+    }  # fmt: skip
+    assert SERVICES["load"].profiles == ("load",)
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+def test_service_is_pinned_bounded_and_restarted(service: Service) -> None:
+    raw = service.raw
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+|local", service.tag), "an exact tag is needed"
+    assert raw.get("mem_limit"), "a memory limit is needed"
+    assert raw["restart"] == ("unless-stopped" if service.name not in ENDS else raw["restart"])
+    test = raw.get("healthcheck", {})
+    assert service.name in NO_HEALTH_CHECK or (test.get("test") and not test.get("disable"))
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+def test_service_has_no_more_rights_than_it_needs(service: Service) -> None:
+    raw = service.raw
+    if service.name == "cadvisor":
+        return  # privileged, as NEEDS_ROOT says
+    assert raw["cap_drop"] == ["ALL"]
+    assert raw["security_opt"] == ["no-new-privileges:true"]
+    assert (raw.get("user") == "root") == (service.name in NEEDS_ROOT)
+    assert not raw.get("privileged")
+
+
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_only_loopback_is_published(files: list[Path]) -> None:
+    for service in load_services(files).values():
+        for port in service.raw.get("ports", ()):
+            assert ipaddress.ip_address(port["host_ip"]).is_loopback, service.name
+
+
+def test_no_two_services_listen_on_the_same_port() -> None:
+    shared = {p: names for p, names in native.ports_of(SERVICES.values()).items() if len(names) > 1}
+    assert shared == {}, "without containers they share one loopback address"
+
+
+def test_published_ports_are_ports_that_the_service_listens_on() -> None:
+    listens = native.ports_of(SERVICES.values())
+    for service in SERVICES.values():
+        for port in service.raw.get("ports", ()):
+            assert service.name in listens[port["target"]]
+
+
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_every_mounted_file_is_in_the_repository(files: list[Path]) -> None:
+    for service in load_services(files).values():
+        for mount in service.mounts:
+            if mount.kind == "bind" and Path(mount.source).is_relative_to(REPOSITORY):
+                assert Path(mount.source).exists(), mount.source
+
+
+def test_every_service_runs_without_containers_or_says_why_not() -> None:
+    for service in SERVICES.values():
+        known = (
+            service.image in native.BUILT
+            or service.image in native.PACKAGED
+            or service.image == native.OWN_IMAGE
+        )
+        assert known != (service.name in native.LEFT_OUT)
+
+
+@pytest.mark.parametrize("image", [i for i in native.BUILT])
+def test_image_is_the_release_that_is_built(image: str) -> None:
+    tags = {s.tag.removeprefix("v") for s in SERVICES.values() if s.image == image}
+    assert tags == {find(native.BUILT[image]).release}
+
+
+def test_alertmanagers_image_is_the_release_whose_amtool_checks_its_file() -> None:
+    assert SERVICES["alertmanager"].tag == f"v{find('amtool').release}"
+
+
+@pytest.mark.parametrize("binary", BINARIES, ids=lambda b: b.name)
+def test_release_is_the_source_that_go_mod_pins(binary: Binary) -> None:
+    source = source_version(binary).removeprefix("v")
+    if binary.module == "prometheus":
+        # Prometheus 3.y.z is published as Go module v0.3yy.z.
+        _, minor, patch = source.split(".")
+        source = f"{minor[0]}.{int(minor[1:])}.{patch}"
+    if binary.name == "jaeger":
+        assert (source, binary.release) == ("1.76.0", "2.13.0")  # as the release notes pair them
+        return
+    if binary.name == "otelcol-mgeo":
+        source = re.sub(r"^1\..*", binary.release, source)
+    assert source == binary.release
+
+
+def test_collector_source_is_made_of_what_the_manifest_lists() -> None:
+    manifest = yaml.safe_load((REPOSITORY / "otel-collector" / "builder.yaml").read_text("utf-8"))
+    listed = {
+        entry["gomod"]
+        for kind in ("extensions", "receivers", "processors", "exporters", "connectors", "providers")
+        for entry in manifest[kind]
+    }
+    required = (REPOSITORY / "tools" / "go" / "otelcol" / "go.mod").read_text("utf-8")
+    components = (REPOSITORY / "tools" / "go" / "otelcol" / "components.go").read_text("utf-8")
+    for module in listed:
+        assert f"\t{module}\n" in required
+        assert f'"{module.split()[0]}"' in components or "/provider/" in module
+    assert manifest["dist"]["version"] == find("otelcol-mgeo").release
+
+
+def _collector_types(config: Mapping[str, Any]) -> set[str]:
+    return {
+        name.split("/")[0]
+        for kind in ("extensions", "receivers", "processors", "exporters", "connectors")
+        for name in config[kind]
+    }
+
+
+def test_collector_uses_no_component_that_is_not_built() -> None:
+    config = yaml.safe_load((REPOSITORY / "otel-collector" / "config.yaml").read_text("utf-8"))
+    builder = (REPOSITORY / "otel-collector" / "builder.yaml").read_text("utf-8").replace("_", "")
+    for name in _collector_types(config):
+        # `otlp_http` is the type of otlphttpexporter, `span_metrics` of spanmetricsconnector.
+        assert name.replace("_", "") in builder
+
+
+def test_service_is_given_only_settings_that_it_has() -> None:
+    known = {row.variable for row in settings.rows()}
+    for files in ALL_FILES.values():
+        for service in load_services(files).values():
+            if service.image == native.OWN_IMAGE:
+                given = {key for key in service.environment if key.startswith("MGEO_")}
+                assert given <= known
+
+
+def test_every_setting_of_a_configuration_file_has_a_default_or_is_given() -> None:
+    for name, file in {
+        "otel-collector": "otel-collector/config.yaml",
+        "jaeger": "jaeger/config.yaml",
+        "loki": "loki/config.yaml",
+    }.items():
+        text = (REPOSITORY / file).read_text("utf-8")
+        read = dict(re.findall(r"\$\{(?:env:)?([A-Z_]+)(?::-([^}]*))?\}", text))
+        assert all(read.values()), "every variable has a loopback default"
+        assert set(SERVICES[name].environment) <= set(read), "a variable that nothing reads"
+
+
+def test_grafana_is_given_every_variable_that_provisioning_reads() -> None:
+    read = {
+        name
+        for file in (REPOSITORY / "grafana" / "provisioning").rglob("*.yaml")
+        for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", file.read_text("utf-8"))
+    }
+    assert read <= set(SERVICES["grafana"].environment)
+    assert read == {"PROMETHEUS_URL", "JAEGER_URL", "LOKI_URL", "ALERTMANAGER_URL", "DASHBOARDS_DIR"}
+
+
+def test_no_instance_is_both_probed_and_scraped() -> None:
+    targets = REPOSITORY / "prometheus"
+    for folder in [p for p in targets.iterdir() if p.name.startswith("targets")]:
+        probe, direct = (
+            {t for group in yaml.safe_load((folder / f).read_text("utf-8")) for t in group["targets"]}
+            for f in ("service-probe.yml", "service-direct.yml")
+        )
+        assert not probe & direct, "it would be counted twice"
+
+
+def test_every_scrape_target_is_a_service_that_listens_there() -> None:
+    for folder, files in {"targets": ALL_FILES["base"], "targets-replicas": ALL_FILES["replicas"]}.items():
+        services = load_services(files)
+        listens = native.ports_of(services.values())
+        for file in sorted((REPOSITORY / "prometheus" / folder).glob("*.yml")):
+            for group in yaml.safe_load(file.read_text("utf-8")):
+                for target in group["targets"]:
+                    host, port = target.split(":")
+                    name = "prometheus" if host == "127.0.0.1" else host
+                    named = services[name].environment | {"": " ".join(services[name].command)}
+                    assert name in listens.get(int(port), set()) or port in str(named), target

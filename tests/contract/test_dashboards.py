@@ -1,0 +1,134 @@
+"""Dashboards: as generated, readable by a newcomer, and about metrics that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from grafana.generator.__main__ import DASHBOARDS, render
+
+from telemetry import instruments
+
+ROOT = Path(__file__).parent.parent.parent
+BOARDS = {file.name: json.loads(file.read_text("utf-8")) for file in DASHBOARDS.glob("*.json")}
+NOT_SHOWN = {
+    "mgeo_model_load_duration_seconds": "a start's duration is no course over time; /readyz and the log tell it",
+}
+"""Metrics that no panel shows, and why."""
+
+
+def _panels() -> list[tuple[str, dict[str, Any]]]:
+    return [(n, p) for n, board in BOARDS.items() for p in board["panels"] if p["type"] != "row"]
+
+
+PANELS = pytest.mark.parametrize(
+    ("board", "panel"), _panels(), ids=[f"{n}: {p['title']}" for n, p in _panels()]
+)
+
+
+def test_committed_dashboards_are_as_generated() -> None:
+    made = render()
+    assert set(made) == set(BOARDS)
+    for name, text in made.items():
+        assert (DASHBOARDS / name).read_text("utf-8") == text, "run `make dashboards`"
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_dashboard_has_a_name_and_variables(board: dict[str, Any]) -> None:
+    assert board["title"].startswith("MGeo / ")
+    assert board["uid"].startswith("mgeo-")
+    assert board["description"]
+    assert board["editable"] is False
+    names = [v["name"] for v in board["templating"]["list"]]
+    assert names in (["datasource", "job", "instance"], ["datasource"])
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+@PANELS
+def test_panel_explains_itself(board: str, panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert len(panel["description"]) > 15
+    assert panel["type"] == "logs" or panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["targets"]
+
+
+@PANELS
+def test_queries_follow_the_variables(board: str, panel: dict[str, Any]) -> None:
+    for target in panel["targets"]:
+        expr = target.get("expr", "")
+        if target["datasource"]["type"] != "prometheus":
+            assert target["datasource"]["uid"] in {"jaeger", "loki"}
+            continue
+        assert target["datasource"]["uid"] == "${datasource}"
+        assert not re.search(r"rate\([^)]*\[\d", expr), "use $__rate_interval"
+        assert not re.search(r'le="\d+(\.0)?"', expr), "Prometheus 2 and 3 write it differently"
+        for selector in re.findall(
+            r"(?<![:\w])(?:mgeo|nvidia|hw|process)_\w+(\{[^}]*\})?", expr
+        ):
+            assert "$job" in selector
+            assert "$instance" in selector
+
+
+@PANELS
+def test_exemplars_are_asked_for_where_they_exist(board: str, panel: dict[str, Any]) -> None:
+    for target in panel["targets"]:
+        if target.get("exemplar"):
+            assert "_bucket{" in target["expr"] or "_bucket[" in target["expr"]
+            assert not re.search(r"\bjob:\w+", target["expr"]), "recordings have no exemplars"
+
+
+def test_latency_panels_of_requests_have_exemplars() -> None:
+    for name, panel in _panels():
+        queries = [t for t in panel["targets"] if "mgeo_request_" in t.get("expr", "")]
+        quantiles = [t for t in queries if "_bucket" in t["expr"]]
+        if quantiles and panel["type"] in {"timeseries", "heatmap"}:
+            assert any(t.get("exemplar") for t in quantiles), f"{name}: {panel['title']}"
+
+
+def test_panels_read_metrics_that_exist() -> None:
+    known = {instruments.prometheus_name(metric) for metric in instruments.METRICS}
+    for _, panel in _panels():
+        for target in panel["targets"]:
+            for name in re.findall(r"(?<![:\w])(?:mgeo|nvidia|hw)_\w+", target.get("expr", "")):
+                assert re.sub(r"_(bucket|count|sum)$", "", name) in known or name in known, name
+
+
+def test_every_metric_is_on_a_panel() -> None:
+    shown = json.dumps(BOARDS)
+    names = {instruments.prometheus_name(metric) for metric in instruments.METRICS}
+    assert {name for name in names if name not in shown} == set(NOT_SHOWN)
+
+
+def test_recordings_that_panels_read_exist() -> None:
+    recorded = {
+        rule.get("record")
+        for file in (ROOT / "prometheus" / "rules").glob("*.yml")
+        for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+        for rule in group["rules"]
+    }
+    for _, panel in _panels():
+        for target in panel["targets"]:
+            for name in re.findall(r"\b(?:job|gpu):\w+(?::\w+)?", target.get("expr", "")):
+                assert name in recorded, name
+
+
+def test_data_sources_are_linked_both_ways() -> None:
+    file = ROOT / "grafana" / "provisioning" / "datasources" / "stack.yaml"
+    sources = {s["uid"]: s for s in yaml.safe_load(file.read_text("utf-8"))["datasources"]}
+    prometheus, jaeger, loki = (sources[n]["jsonData"] for n in ("prometheus", "jaeger", "loki"))
+    assert prometheus["exemplarTraceIdDestinations"][0] == {
+        "name": "trace_id",
+        "datasourceUid": "jaeger",
+        "urlDisplayLabel": "Open trace",
+    }
+    assert jaeger["tracesToLogsV2"]["datasourceUid"] == "loki"
+    assert jaeger["tracesToLogs"]["datasourceUid"] == "loki"
+    assert jaeger["tracesToMetrics"]["datasourceUid"] == "prometheus"
+    assert loki["derivedFields"][0]["datasourceUid"] == "jaeger"
+    scrape = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    assert prometheus["timeInterval"] == scrape["global"]["scrape_interval"]

@@ -1,0 +1,100 @@
+"""Rules: valid, tested firing and not firing, each alert with a runbook, all about real metrics."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from telemetry import instruments
+from tools.build import require
+
+ROOT = Path(__file__).parent.parent.parent
+RULE_FILES = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
+TEST_FILES = sorted((ROOT / "prometheus" / "tests").glob("*.yml"))
+RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [
+        rule
+        for file in RULE_FILES
+        for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def _tests() -> list[dict[str, Any]]:
+    return [
+        test for file in TEST_FILES for test in yaml.safe_load(file.read_text("utf-8"))["tests"]
+    ]
+
+
+ALERTS = {rule["alert"]: rule for rule in _rules() if "alert" in rule}
+RECORDS = {rule["record"] for rule in _rules() if "record" in rule}
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    _run(str(require("promtool")), "check", "config", "prometheus/prometheus.yml")
+
+
+@pytest.mark.parametrize("name", ["consul", "dns", "kubernetes"])
+def test_prometheus_takes_the_other_ways_to_find_instances(name: str) -> None:
+    _run(str(require("promtool")), "check", "config", f"prometheus/discovery/{name}.yml")
+
+
+def test_rules_fire_when_they_should_and_not_otherwise() -> None:
+    _run(str(require("promtool")), "test", "rules", *map(str, TEST_FILES))
+
+
+def test_alertmanager_takes_its_configuration() -> None:
+    _run(str(require("amtool")), "check-config", "alertmanager/alertmanager.yml")
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_alert_is_tested_firing_and_not_firing(alert: str) -> None:
+    checks = [c for t in _tests() for c in t.get("alert_rule_test", ()) if c["alertname"] == alert]
+    assert any(check["exp_alerts"] for check in checks), "no test sees it fire"
+    if alert != "Watchdog":  # which never stops
+        assert any(not check["exp_alerts"] for check in checks), "no test sees it silent"
+
+
+@pytest.mark.parametrize("record", sorted(RECORDS))
+def test_recording_is_tested_by_value(record: str) -> None:
+    expressions = [c["expr"] for t in _tests() for c in t.get("promql_expr_test", ())]
+    assert any(record in expression for expression in expressions)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_alert_has_a_runbook(alert: str) -> None:
+    link = ALERTS[alert]["annotations"]["runbook_url"]
+    assert link == f"docs/runbooks.md#{alert.lower()}"
+    assert f"\n## {alert}\n" in RUNBOOKS
+
+
+def test_every_runbook_is_some_alerts() -> None:
+    assert set(re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)) == set(ALERTS)
+
+
+def test_rules_read_metrics_that_exist() -> None:
+    known = {instruments.prometheus_name(metric) for metric in instruments.METRICS}
+    for rule in _rules():
+        for name in re.findall(r"(?<![:\w])(?:mgeo|nvidia|hw)_\w+", rule["expr"]):
+            assert re.sub(r"_(bucket|count|sum)$", "", name) in known or name in known, name
+
+
+def test_bounds_that_rules_count_below_are_bucket_bounds() -> None:
+    for rule in _rules():
+        for bound in re.findall(r'le="([^"]+)"', rule["expr"]):
+            assert float(bound) in instruments.LATENCY_SECONDS
+            # Prometheus 3 stores whole numbers as 1.0, Prometheus 2 as 1: rules use neither.
+            assert not float(bound).is_integer()

@@ -1,0 +1,113 @@
+"""The whole stack on free ports, started once for all tests of this folder."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
+from tools import native
+from tools.build import BuildError
+from tools.compose import REPOSITORY, load_services
+from tools.load import Result, run
+from tools.stack import Stack
+
+STUB = Path(__file__).with_name("nvml_stub.c")
+MODEL = REPOSITORY / "tests" / "data" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a stub of NVIDIA's management library: one GPU with fixed readings."""
+    folder = tmp_path_factory.mktemp("nvml")
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.fail("cc is not installed: the NVML stub needs a C compiler (apt-get install gcc)")
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", STUB], check=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, nvml: Path) -> Iterator[Stack]:
+    """The compose file's services on free ports, with the tests' small model and a stub GPU."""
+    try:
+        services = load_services()
+        ports = native.free_ports(native.ports_of(services.values()))
+        prepared = Stack(
+            directory=tmp_path_factory.mktemp("stack"),
+            ports=ports,
+            extra_environment={
+                "mgeo": {
+                    "MGEO_MODEL": str(MODEL),
+                    "MGEO_DEVICE": "cpu",
+                    "LD_LIBRARY_PATH": str(nvml),
+                }
+            },
+        )
+    except (BuildError, native.MissingProgramError) as error:
+        pytest.fail(str(error))
+    with prepared as running:
+        running.start()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def prometheus(stack: Stack) -> Prometheus:
+    return Prometheus(stack.url("prometheus", 9090))
+
+
+@pytest.fixture(scope="session")
+def jaeger(stack: Stack) -> Jaeger:
+    return Jaeger(stack.url("jaeger", 16686))
+
+
+@pytest.fixture(scope="session")
+def loki(stack: Stack) -> Loki:
+    return Loki(stack.url("loki", 3100))
+
+
+@pytest.fixture(scope="session")
+def predict_url(stack: Stack) -> str:
+    return stack.url("mgeo", 5000, "/predict")
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What was sent before the tests look.
+
+    Attributes:
+        fast: 5,000 requests as fast as they are answered.
+        steady: A minute and a half of requests at an even pace.
+        started: When the first one was sent, in seconds since the epoch.
+    """
+
+    fast: Result
+    steady: Result
+    started: float
+
+    @property
+    def answered(self) -> int:
+        """Requests that the client saw answered."""
+        return self.fast.answered + self.steady.answered
+
+
+@pytest.fixture(scope="session")
+def traffic(stack: Stack, predict_url: str, prometheus: Prometheus) -> Traffic:
+    """Requests through the whole chain, and their samples arrived in Prometheus."""
+    started = time.time()
+    fast = run(predict_url, requests=5000, concurrency=16, seconds=120)
+    steady = run(predict_url, requests=900, concurrency=6, rate=10, seconds=100, seed=1)
+    done = Traffic(fast, steady, started)
+    eventually(
+        "the last request's sample in Prometheus",
+        lambda: prometheus.value("mgeo_request_total"),
+        lambda counted: counted >= done.answered,
+        seconds=60,
+    )
+    return done

@@ -1,0 +1,139 @@
+"""From a request to its sample, its exemplar, its trace and its log line, on the real programs."""
+
+import random
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.stack.clients import Jaeger, Loki, Prometheus, eventually, get
+from tests.stack.conftest import Traffic
+from tools.load import address
+from tools.stack import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+STAGES = {"admit", "tokenize", "queue", "compute", "respond"}
+
+
+def _sum_exposed(url: str, metric: str) -> float:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    return sum(float(v) for v in re.findall(rf"^{metric}(?:{{.*}})? (\S+)", text, re.MULTILINE))
+
+
+def test_every_program_is_scraped_and_up(prometheus: Prometheus, traffic: Traffic) -> None:
+    targets = get(f"{prometheus.url}/api/v1/targets")["data"]["activeTargets"]
+    down = {t["scrapeUrl"]: t["lastError"] for t in targets if t["health"] != "up"}
+    assert down == {}
+    assert {t["labels"]["job"] for t in targets} == {
+        "mgeo-inference",
+        "mgeo-inference-otlp",
+        "otel-collector",
+        "prometheus",
+        "alertmanager",
+        "jaeger",
+        "loki",
+        "node",
+    }
+
+
+def test_all_counts_agree_exactly(
+    stack: Stack, prometheus: Prometheus, traffic: Traffic
+) -> None:
+    assert traffic.fast.statuses == {200: 5000}
+    counts = {
+        "client": traffic.answered,
+        "service": _sum_exposed(stack.url("mgeo", 8000, "/metrics"), "mgeo_request_total"),
+        "collector": _sum_exposed(
+            stack.url("otel-collector", 8889, "/metrics"), "mgeo_request_total"
+        ),
+        "prometheus": prometheus.value("mgeo_request_total"),
+        "histogram": prometheus.value("mgeo_request_duration_seconds_count"),
+    }
+    assert set(counts.values()) == {traffic.answered}, counts
+
+
+def test_identity_is_the_services_own(prometheus: Prometheus, traffic: Traffic) -> None:
+    for series in prometheus.query("mgeo_request_total"):
+        assert series["metric"]["job"] == "mgeo-inference"
+        assert series["metric"]["instance"] == "mgeo-1"
+        assert not any(label.startswith(("exported_", "otel_scope")) for label in series["metric"])
+
+
+def test_probe_adds_no_series(prometheus: Prometheus, traffic: Traffic) -> None:
+    # The service is asked for /metrics to see whether it is up; counting from there, too, would
+    # double everything.
+    assert prometheus.value('scrape_samples_post_metric_relabeling{job="mgeo-inference"}') == 0
+    assert prometheus.value('up{job="mgeo-inference"}') == 1
+
+
+def test_no_span_is_lost_under_load(prometheus: Prometheus, traffic: Traffic) -> None:
+    expected = traffic.answered * (1 + len(STAGES))
+    received = eventually(
+        "all spans stored by Jaeger",
+        lambda: prometheus.value('otelcol_exporter_sent_spans_total{exporter="otlp_http/jaeger"}'),
+        lambda spans: spans >= expected,
+        seconds=60,
+    )
+    assert received == expected
+
+
+def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
+    prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+) -> None:
+    exemplars = prometheus.exemplars("mgeo_request_duration_seconds_bucket")
+    ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
+    assert len(ids) >= 20
+    for trace_id in ids:
+        spans = eventually(
+            f"trace {trace_id}", lambda i=trace_id: jaeger.trace(i), lambda s: len(s) >= 6, 30
+        )
+        assert {span["operationName"] for span in spans} == STAGES | {"POST /predict"}
+        known = {span["spanID"] for span in spans}
+        parents = [ref["spanID"] for span in spans for ref in span["references"]]
+        assert set(parents) <= known, "a span's parent is missing"
+        lines = loki.lines(f'{{service_name="mgeo-inference"}} | trace_id="{trace_id}"')
+        assert lines, f"trace {trace_id} has no log line"
+
+
+def test_an_exemplar_names_the_request_that_it_measured(
+    prometheus: Prometheus, jaeger: Jaeger, traffic: Traffic
+) -> None:
+    for exemplar in prometheus.exemplars("mgeo_request_duration_seconds_bucket")[:20]:
+        spans = jaeger.trace(exemplar["labels"]["trace_id"])
+        root = next(span for span in spans if span["spanID"] == exemplar["labels"]["span_id"])
+        # The span encloses what the metric measured.
+        assert root["duration"] / 1e6 >= float(exemplar["value"]) * 0.999
+
+
+def test_watchdog_reaches_alertmanager(stack: Stack, traffic: Traffic) -> None:
+    url = stack.url("alertmanager", 9093, "/api/v2/alerts")
+    eventually(
+        "the Watchdog alert in Alertmanager",
+        lambda: {alert["labels"]["alertname"] for alert in get(url)},
+        lambda names: "Watchdog" in names,
+        seconds=60,
+    )
+
+
+def test_no_address_is_in_any_store(
+    stack: Stack, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+) -> None:
+    chinese = re.compile(r"[\u4e00-\u9fff]")
+    # The check can fail: what was sent would be found.
+    assert chinese.search(address(random.Random(0)))
+    traces = str(jaeger.search("mgeo-inference", limit=500))
+    assert "POST /predict" in traces
+    assert not chinese.search(traces)
+    lines = str(loki.lines('{service_name=~".+"}'))
+    assert "mgeo-inference" in lines
+    assert not chinese.search(lines)
+    values: list[str] = []
+    for label in get(f"{prometheus.url}/api/v1/labels")["data"]:
+        values += get(f"{prometheus.url}/api/v1/label/{label}/values")["data"]
+    assert not chinese.search(str(values))
+    for service in ("mgeo", "otel-collector", "jaeger", "loki"):
+        log: Path = stack.process(service).log
+        assert not chinese.search(log.read_text(errors="replace")), f"{log} holds an address"

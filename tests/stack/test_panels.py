@@ -1,0 +1,101 @@
+"""Every query of every dashboard, run as Grafana would run it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
+from tests.stack.conftest import Traffic
+from tools.compose import REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+DASHBOARDS = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
+MISSION = (
+    "rate(mgeo_request_total[1m])",
+    "histogram_quantile(0.95, sum(rate(mgeo_request_duration_seconds_bucket[1m])) by (le))",
+    "sum by(job)(rate(mgeo_request_total[1m]))",
+    "nvidia_gpu_memory_used_bytes/1024/1024/1024",
+    '100 - (avg by(instance)(rate(node_cpu_seconds_total{mode="idle"}[1m]))*100)',
+    "avg(sum by(instance)(rate(mgeo_request_total[1m])))",
+    "max(histogram_quantile(0.95, "
+    "sum(rate(mgeo_request_duration_seconds_bucket[1m])) by (le,instance)))",
+    '100 * (1 - sum(rate(mgeo_request_total{status=~"5..|429"}[1m])) '
+    "/ sum(rate(mgeo_request_total[1m])))",
+)
+"""The queries that the original's users have on their own panels."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One query of one panel."""
+
+    board: str
+    panel: str
+    kind: str
+    query: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.board}: {self.panel}: {self.query.get('refId')}"
+
+
+def _targets() -> list[Target]:
+    return [
+        Target(file.stem, panel["title"], target["datasource"]["type"], target)
+        for file in DASHBOARDS
+        for panel in json.loads(file.read_text())["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+def substitute(expr: str) -> str:
+    """The query with Grafana's variables filled in: All jobs and instances, a 15 s scrape."""
+    for name, value in (("job", ".*"), ("instance", ".*"), ("__rate_interval", "1m0s")):
+        expr = expr.replace(f"${name}", value)
+    assert "$" not in expr, f"a variable is left: {expr}"
+    return expr
+
+
+@pytest.mark.parametrize("target", _targets(), ids=str)
+def test_panel_has_data(
+    target: Target, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+) -> None:
+    if target.kind == "prometheus":
+        expr = substitute(target.query["expr"])
+        series = eventually(expr, lambda: prometheus.range(expr), bool, seconds=45)
+        numbers = [float(v) for s in series for _, v in s["values"]]
+        assert any(number == number for number in numbers), "nothing but NaN"
+    elif target.kind == "jaeger":
+        assert jaeger.search(target.query["service"], target.query["limit"])
+    else:
+        assert target.kind == "loki"
+        assert loki.lines(target.query["expr"])
+
+
+@pytest.mark.parametrize("expr", MISSION)
+def test_mission_query_has_data(expr: str, prometheus: Prometheus, traffic: Traffic) -> None:
+    assert prometheus.query(expr)
+
+
+@pytest.mark.parametrize(
+    "target", [t for t in _targets() if t.query.get("exemplar")], ids=str
+)
+def test_latency_panel_leads_to_traces_and_logs(
+    target: Target, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+) -> None:
+    exemplars = prometheus.exemplars(substitute(target.query["expr"]))
+    ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
+    assert len(ids) >= 20
+    without_trace = [i for i in ids if not jaeger.trace(i)]
+    assert without_trace == []
+    selector = '{service_name="mgeo-inference"}'
+    without_line = [i for i in ids if not loki.lines(f'{selector} | trace_id="{i}"')]
+    assert without_line == []
+
+
+def test_stages_add_up_to_the_whole(prometheus: Prometheus, traffic: Traffic) -> None:
+    stages = prometheus.value("sum(mgeo_request_stage_duration_seconds_sum)")
+    whole = prometheus.value("sum(mgeo_request_duration_seconds_sum)")
+    assert stages == pytest.approx(whole, rel=1e-6)
