@@ -102,8 +102,7 @@ def _compile(binary: Binary, path: Path) -> None:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             log_file.write(line)
             tail.append(line.strip())
             packages += not line.startswith(("#", "go: ", "\t"))
@@ -118,7 +117,8 @@ def _compile(binary: Binary, path: Path) -> None:
         raise BuildError(f"{binary.name}: go build failed: {reason} (all of it: {log})")
     partial.replace(path)
     size = path.stat().st_size / 1e6
-    _say(f"{binary.name} {binary.release}: built in {time.monotonic() - started:.0f} s, {size:.0f} MB")
+    seconds = time.monotonic() - started
+    _say(f"{binary.name} {binary.release}: built in {seconds:.0f} s, {size:.0f} MB")
 
 
 def _flags(binary: Binary) -> list[str]:

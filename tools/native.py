@@ -155,9 +155,11 @@ def environment(service: Service, layout: Layout, root: Path) -> dict[str, str]:
 
 
 def _local(text: str, service: Service, layout: Layout, root: Path) -> str:
+    """`text` with the service's mounted paths and addresses as they are on this machine."""
     for mount in sorted(service.mounts, key=lambda m: len(m.target), reverse=True):
-        pattern = rf"(?<![\w/.-]){re.escape(mount.target.rstrip('/'))}(?![\w.-])"
-        text = re.sub(pattern, lambda _, t=mount.target: f"{root}{t.rstrip('/')}", text)
+        target = mount.target.rstrip("/")
+        place = f"{root}{target}".replace("\\", r"\\")
+        text = re.sub(rf"(?<![\w/.-]){re.escape(target)}(?![\w.-])", place, text)
     return layout.translate(text, service.name)
 
 

@@ -10,7 +10,16 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
+_INHERITED = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+)
 _LOG_LINES_SHOWN = 12
 
 

@@ -157,7 +157,8 @@ def _host(board: dashboards.Dashboard) -> None:
             "Processes that run or wait, over 1 minute, per core. Above 1 they wait.",
             "short",
             Query(
-                'node_load1 / on (instance) count by (instance) (node_cpu_seconds_total{mode="idle"})',
+                "node_load1 / on (instance) "
+                'count by (instance) (node_cpu_seconds_total{mode="idle"})',
                 "{{instance}}",
             ),
             width=8,
@@ -169,7 +170,8 @@ def _host(board: dashboards.Dashboard) -> None:
             "Of each file system. The Collector's queues and all stores are on disk.",
             "percentunit",
             Query(
-                'min by (instance, mountpoint) (node_filesystem_avail_bytes{fstype!~"tmpfs|overlay"} '
+                "min by (instance, mountpoint) "
+                '(node_filesystem_avail_bytes{fstype!~"tmpfs|overlay"} '
                 "/ node_filesystem_size_bytes)",
                 "{{mountpoint}}",
             ),

@@ -311,7 +311,9 @@ def dashboard(uid: str, title: str, description: str, *, variables: bool) -> das
     )
     if not variables:
         return made
-    return made.with_variable(_variable("job", "Job", "label_values(mgeo_ready, job)")).with_variable(
+    return made.with_variable(
+        _variable("job", "Job", "label_values(mgeo_ready, job)")
+    ).with_variable(
         _variable("instance", "Instance", 'label_values(mgeo_ready{job=~"$job"}, instance)')
     )
 

@@ -97,7 +97,7 @@ def _collector(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Sent",
-            "Items that a store has acknowledged, a second. Metrics are sent when they are scraped.",
+            "Items that a store has acknowledged, a second. Metrics: ready to be scraped.",
             "short",
             *(
                 Query(f"sum(rate(otelcol_exporter_sent_{item}_total{_RATE}))", signal)
@@ -203,7 +203,10 @@ def _stores(board: dashboards.Dashboard) -> None:
             "Rule evaluation",
             "Time to evaluate each group of rules; every 15 s.",
             "s",
-            Query("max by (rule_group) (prometheus_rule_group_last_duration_seconds)", "{{rule_group}}"),
+            Query(
+                "max by (rule_group) (prometheus_rule_group_last_duration_seconds)",
+                "{{rule_group}}",
+            ),
             width=8,
         )
     )
@@ -212,9 +215,7 @@ def _stores(board: dashboards.Dashboard) -> None:
             "Spans stored by Jaeger",
             "A second. Compare with what the Collector sent.",
             "short",
-            Query(
-                f'sum(rate(otelcol_exporter_sent_spans_total{{job="jaeger"}}{_RATE}))', "stored"
-            ),
+            Query(f'sum(rate(otelcol_exporter_sent_spans_total{{job="jaeger"}}{_RATE}))', "stored"),
             width=8,
         )
     )

@@ -147,12 +147,8 @@ def _traffic(board: dashboards.Dashboard) -> None:
             "Requests being worked on. Uneven lines with even traffic: the load balancer or one "
             "slow instance.",
             "short",
-            Query(
-                f"sum by (instance) (mgeo_requests_inprogress{{{SELECTOR}}})", "{{instance}}"
-            ),
-            Query(
-                f"avg(sum by (instance) (mgeo_requests_inprogress{{{SELECTOR}}}))", "mean"
-            ),
+            Query(f"sum by (instance) (mgeo_requests_inprogress{{{SELECTOR}}})", "{{instance}}"),
+            Query(f"avg(sum by (instance) (mgeo_requests_inprogress{{{SELECTOR}}}))", "mean"),
         )
     )
     requests = f"sum by (job) (rate(mgeo_request_total{_RATE}))"
@@ -189,8 +185,7 @@ def _stages(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "P95 time of each stage",
-            "Stages do not add up here: the slowest 5 % of each are other requests. "
-            f"{_DOTS}",
+            f"Stages do not add up here: the slowest 5 % of each are other requests. {_DOTS}",
             "s",
             Query(
                 f"histogram_quantile(0.95, sum by (le, stage) ({buckets}))",
@@ -232,7 +227,9 @@ def _model(board: dashboards.Dashboard) -> None:
             "How long the pair at the head has waited. Near 0: the model keeps up, however deep "
             "the queue is.",
             "s",
-            Query(f"max by (instance) (mgeo_queue_oldest_age_seconds{{{SELECTOR}}})", "{{instance}}"),
+            Query(
+                f"max by (instance) (mgeo_queue_oldest_age_seconds{{{SELECTOR}}})", "{{instance}}"
+            ),
             width=8,
         )
     )

@@ -20,7 +20,11 @@ from tools.compose import COMPOSE_FILE, REPOSITORY, Service, load_model, load_se
 SERVICES = load_services()
 GPU = REPOSITORY / "docker-compose.gpu.yml"
 REPLICAS = REPOSITORY / "docker-compose.replicas.yml"
-ALL_FILES = {"base": [COMPOSE_FILE], "gpu": [COMPOSE_FILE, GPU], "replicas": [COMPOSE_FILE, REPLICAS]}
+ALL_FILES = {
+    "base": [COMPOSE_FILE],
+    "gpu": [COMPOSE_FILE, GPU],
+    "replicas": [COMPOSE_FILE, REPLICAS],
+}
 
 NEEDS_ROOT = {
     "cadvisor": "reads the container engine's own state",
@@ -106,7 +110,7 @@ def test_every_service_runs_without_containers_or_says_why_not() -> None:
         assert known != (service.name in native.LEFT_OUT)
 
 
-@pytest.mark.parametrize("image", [i for i in native.BUILT])
+@pytest.mark.parametrize("image", list(native.BUILT))
 def test_image_is_the_release_that_is_built(image: str) -> None:
     tags = {s.tag.removeprefix("v") for s in SERVICES.values() if s.image == image}
     assert tags == {find(native.BUILT[image]).release}
@@ -135,7 +139,14 @@ def test_collector_source_is_made_of_what_the_manifest_lists() -> None:
     manifest = yaml.safe_load((REPOSITORY / "otel-collector" / "builder.yaml").read_text("utf-8"))
     listed = {
         entry["gomod"]
-        for kind in ("extensions", "receivers", "processors", "exporters", "connectors", "providers")
+        for kind in (
+            "extensions",
+            "receivers",
+            "processors",
+            "exporters",
+            "connectors",
+            "providers",
+        )
         for entry in manifest[kind]
     }
     required = (REPOSITORY / "tools" / "go" / "otelcol" / "go.mod").read_text("utf-8")
@@ -190,21 +201,34 @@ def test_grafana_is_given_every_variable_that_provisioning_reads() -> None:
         for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", file.read_text("utf-8"))
     }
     assert read <= set(SERVICES["grafana"].environment)
-    assert read == {"PROMETHEUS_URL", "JAEGER_URL", "LOKI_URL", "ALERTMANAGER_URL", "DASHBOARDS_DIR"}
+    assert read == {
+        "PROMETHEUS_URL",
+        "JAEGER_URL",
+        "LOKI_URL",
+        "ALERTMANAGER_URL",
+        "DASHBOARDS_DIR",
+    }
 
 
 def test_no_instance_is_both_probed_and_scraped() -> None:
     targets = REPOSITORY / "prometheus"
     for folder in [p for p in targets.iterdir() if p.name.startswith("targets")]:
         probe, direct = (
-            {t for group in yaml.safe_load((folder / f).read_text("utf-8")) for t in group["targets"]}
+            {
+                t
+                for group in yaml.safe_load((folder / f).read_text("utf-8"))
+                for t in group["targets"]
+            }
             for f in ("service-probe.yml", "service-direct.yml")
         )
         assert not probe & direct, "it would be counted twice"
 
 
 def test_every_scrape_target_is_a_service_that_listens_there() -> None:
-    for folder, files in {"targets": ALL_FILES["base"], "targets-replicas": ALL_FILES["replicas"]}.items():
+    for folder, files in {
+        "targets": ALL_FILES["base"],
+        "targets-replicas": ALL_FILES["replicas"],
+    }.items():
         services = load_services(files)
         listens = native.ports_of(services.values())
         for file in sorted((REPOSITORY / "prometheus" / folder).glob("*.yml")):

@@ -3,6 +3,7 @@
 import random
 import re
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,7 @@ def test_every_program_is_scraped_and_up(prometheus: Prometheus, traffic: Traffi
     }
 
 
-def test_all_counts_agree_exactly(
-    stack: Stack, prometheus: Prometheus, traffic: Traffic
-) -> None:
+def test_all_counts_agree_exactly(stack: Stack, prometheus: Prometheus, traffic: Traffic) -> None:
     assert traffic.fast.statuses == {200: 5000}
     counts = {
         "client": traffic.answered,
@@ -88,7 +87,7 @@ def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
     assert len(ids) >= 20
     for trace_id in ids:
         spans = eventually(
-            f"trace {trace_id}", lambda i=trace_id: jaeger.trace(i), lambda s: len(s) >= 6, 30
+            f"trace {trace_id}", partial(jaeger.trace, trace_id), lambda s: len(s) >= 6, 30
         )
         assert {span["operationName"] for span in spans} == STAGES | {"POST /predict"}
         known = {span["spanID"] for span in spans}

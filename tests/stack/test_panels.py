@@ -79,9 +79,7 @@ def test_mission_query_has_data(expr: str, prometheus: Prometheus, traffic: Traf
     assert prometheus.query(expr)
 
 
-@pytest.mark.parametrize(
-    "target", [t for t in _targets() if t.query.get("exemplar")], ids=str
-)
+@pytest.mark.parametrize("target", [t for t in _targets() if t.query.get("exemplar")], ids=str)
 def test_latency_panel_leads_to_traces_and_logs(
     target: Target, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
 ) -> None:

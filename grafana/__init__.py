@@ -1,0 +1,1 @@
+"""Grafana: provisioning, dashboards, and what generates them."""

@@ -1,0 +1,131 @@
+"""What is lost when a part of the stack goes away under load, and what is not."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.stack.clients import Jaeger, Prometheus, eventually, get
+from tests.stack.conftest import Traffic
+from tools.load import Result, run
+from tools.stack import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+OUTAGE_SECONDS = float(os.environ.get("STACK_OUTAGE_SECONDS", "20"))
+"""How long Jaeger is away. The closing measurement is made with 60."""
+
+RATE = 20.0
+
+
+@contextmanager
+def load_for(url: str, seconds: float) -> Iterator[Result]:
+    """Sends requests at an even pace in the background; the result is whole after the block."""
+    result = Result()
+
+    def send() -> None:
+        done = run(
+            url, requests=int(RATE * seconds), concurrency=8, rate=RATE, seconds=seconds + 60
+        )
+        result.statuses.update(done.statuses)
+        result.seconds.extend(done.seconds)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    yield result
+    thread.join(timeout=seconds + 120)
+    assert not thread.is_alive()
+
+
+def _spans_since(jaeger: Jaeger, started: float) -> dict[str, int]:
+    """Traces of the service that began after `started`, each with its number of spans."""
+    data = get(
+        f"{jaeger.url}/api/traces",
+        service="mgeo-inference",
+        limit="20000",
+        start=str(int(started * 1e6)),
+        end=str(int(time.time() * 1e6)),
+    )["data"]
+    return {trace["traceID"]: len(trace["spans"]) for trace in data}
+
+
+def _requests(prometheus: Prometheus) -> float:
+    return prometheus.value('mgeo_request_total{job="mgeo-inference"}')
+
+
+def test_jaeger_away_under_load_loses_no_span(
+    stack: Stack,
+    prometheus: Prometheus,
+    jaeger: Jaeger,
+    predict_url: str,
+    traffic: Traffic,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = stack.process("jaeger")
+    started = time.time()
+    with load_for(predict_url, seconds=OUTAGE_SECONDS + 15) as result:
+        time.sleep(5)
+        process.signal(signal.SIGKILL)
+        process.kill()
+        time.sleep(OUTAGE_SECONDS)
+        waiting = prometheus.value('otelcol_exporter_queue_size{exporter="otlp_http/jaeger"}')
+        process.start()
+        process.wait_healthy(60)
+    traces = eventually(
+        "all traces in Jaeger",
+        lambda: _spans_since(jaeger, started),
+        lambda found: len(found) >= result.answered and min(found.values()) >= 6,
+        seconds=60,
+    )
+    with capsys.disabled():
+        print(
+            f"\nJaeger away for {OUTAGE_SECONDS:.0f} s: {result.answered} requests, "
+            f"{sum(traces.values())} spans stored of {6 * result.answered}, "
+            f"{waiting:.0f} items waited on disk at the last scrape"
+        )
+    assert result.statuses == {200: result.answered}
+    assert sum(traces.values()) == 6 * result.answered
+
+
+def test_killed_collector_costs_no_prediction_and_no_count(
+    stack: Stack,
+    prometheus: Prometheus,
+    jaeger: Jaeger,
+    predict_url: str,
+    traffic: Traffic,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = stack.process("otel-collector")
+    before = _requests(prometheus)
+    started = time.time()
+    with load_for(predict_url, seconds=50) as result:
+        time.sleep(15)
+        killed = time.time()
+        process.kill()
+        time.sleep(10)
+        process.start()
+        process.wait_healthy(30)
+        back = time.time()
+    assert result.statuses == {200: int(RATE * 50)}, "a prediction was lost"
+    # Metrics are cumulative: the next export after the gap holds all of it.
+    counted = eventually(
+        "every request counted",
+        lambda: _requests(prometheus) - before,
+        lambda value: value >= result.answered,
+        seconds=60,
+    )
+    assert counted == result.answered
+    time.sleep(10)  # the last batch of spans, from the SDK through the queue
+    early = [n for n in _spans_since(jaeger, started).values() if n == 6]
+    with capsys.disabled():
+        print(
+            f"\nCollector away for {back - killed:.0f} s: {result.answered} predictions, all "
+            f"answered, {counted:.0f} counted; {len(early)} of their traces are complete"
+        )
+    # What was sent well before the kill and well after the return is whole.
+    outside = RATE * (50 - (back - killed) - 2 * 6)
+    assert len(early) >= outside
