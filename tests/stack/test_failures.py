@@ -1,7 +1,6 @@
 """What is lost when a part of the stack goes away under load, and what is not."""
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -69,7 +68,6 @@ def test_jaeger_away_under_load_loses_no_span(
     started = time.time()
     with load_for(predict_url, seconds=OUTAGE_SECONDS + 15) as result:
         time.sleep(5)
-        process.signal(signal.SIGKILL)
         process.kill()
         time.sleep(OUTAGE_SECONDS)
         waiting = prometheus.value('otelcol_exporter_queue_size{exporter="otlp_http/jaeger"}')
