@@ -99,14 +99,15 @@ def read(directory: Path) -> Checkpoint:
     vocabulary = _vocabulary(directory / "vocab.txt", bert["vocab_size"])
     weights = _weights_file(directory)
     _check_size(directory / "config.json", bert, weights)
+    labels, lower_case = _labels(directory, configuration, config), _lower_case(directory)
     return Checkpoint(
         directory=directory,
         name=_text(directory, configuration, "name") or _directory_name(directory),
         description=_text(directory, configuration, "description"),
-        version=_version(directory, weights),
-        labels=_labels(directory, configuration, config),
+        version=_version(directory, weights),  # after the checks: a pipe would never end
+        labels=labels,
         max_tokens=_max_tokens(directory, configuration, bert["max_position_embeddings"]),
-        lower_case=_lower_case(directory),
+        lower_case=lower_case,
         bert=bert,
         layers_in_file=layers_in_file,
         vocabulary=vocabulary,

@@ -123,16 +123,19 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse what would unpack to more than its size: torch stores, and never compresses.
+    """Check what torch does not: sums of the content, and that it unpacks to no more than its size.
 
     Raises:
-        ValueError: It would.
+        ValueError: A byte differs from what was written, or it would unpack to more.
     """
     if not zipfile.is_zipfile(path):
         return  # the format before torch 1.6, which torch tells apart itself
     with zipfile.ZipFile(path) as file:
+        # torch stores and never compresses. Before testzip(), which unpacks.
         if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
             raise ValueError("it would unpack to more than its own size")
+        if damaged := file.testzip():
+            raise ValueError(f"{damaged} does not have the checksum that it was written with")
 
 
 def _is_unused(name: str, checkpoint: Checkpoint) -> bool:

@@ -35,3 +35,10 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     value = json.loads(path.read_text("utf-8"))
     change(value)
     path.write_text(json.dumps(value), "utf-8")
+
+
+def assert_one_line(error: Exception) -> None:
+    """An operator's error is one line, short enough to read."""
+    assert str(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) < 600
