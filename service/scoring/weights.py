@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ _UNUSED = re.compile(
     r"|\.crossattention\."
     r"|^cls\."  # the pre-training head
 )
-_LAYER = re.compile(r"\.encoder\.layer\.(\d+)\.")
+_LAYER = re.compile(r"\.encoder\.layer\.([0-9]{1,9})\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +64,28 @@ def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
     for name, tensor in _read(path).items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
-        if _is_unused(name, checkpoint.bert["num_hidden_layers"]):
+        shown = repr(name) if len(name) < 120 else repr(name[:100]) + "..."
+        if _is_unused(name, checkpoint):
             unused.append(name)
             continue
         ours = "bert." + name.removeprefix(PREFIX) if name.startswith(PREFIX) else name
         if ours not in expected or (ours == name and name.startswith("bert.")):
-            raise CheckpointError(f"{path}: unexpected tensor {name!r}: not an MGeo text model")
-        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
-            raise CheckpointError(f"{path}: tensor {name!r} must be dense and floating-point")
+            raise CheckpointError(f"{path}: unexpected tensor {shown}: not an MGeo text model")
+        if (
+            not tensor.is_floating_point()
+            or tensor.layout is not torch.strided
+            or tensor.device.type != "cpu"  # the meta device has shapes and no values
+        ):
+            raise CheckpointError(f"{path}: tensor {shown} must be dense and floating-point")
         if tensor.shape != expected[ours]:
             raise CheckpointError(
-                f"{path}: tensor {name!r} has shape {list(tensor.shape)}, "
+                f"{path}: tensor {shown} has shape {list(tensor.shape)}, "
                 f"config.json makes it {list(expected[ours])}"
             )
         dtypes.add(str(tensor.dtype).removeprefix("torch."))
-        found[ours] = tensor.to(torch.float32).contiguous()
+        found[ours] = tensor.detach().to(torch.float32).contiguous()
         if not bool(torch.isfinite(found[ours]).all()):
-            raise CheckpointError(f"{path}: tensor {name!r} holds values that are not numbers")
+            raise CheckpointError(f"{path}: tensor {shown} holds values that are not numbers")
     missing = [name for name in expected if name not in found]
     if missing:
         raise CheckpointError(
@@ -97,10 +103,11 @@ def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
 def _read(path: Path) -> dict[Any, Any]:
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors.torch import load as load_safetensors
 
-            return dict(load_file(path))
-        # Not memory-mapped: the file may be replaced while the service runs.
+            # Not load_file(), which maps the file: it may be replaced while the service runs.
+            return dict(load_safetensors(path.read_bytes()))
+        _check_zip(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
@@ -115,10 +122,28 @@ def _read(path: Path) -> dict[Any, Any]:
     return dict(loaded)
 
 
-def _is_unused(name: str, layers: int) -> bool:
+def _check_zip(path: Path) -> None:
+    """Check what torch does not: sums of the content, and that it unpacks to no more than its size.
+
+    Raises:
+        ValueError: A byte differs from what was written, or it would unpack to more.
+    """
+    if not zipfile.is_zipfile(path):
+        return  # the format before torch 1.6, which torch tells apart itself
+    with zipfile.ZipFile(path) as file:
+        # torch stores and never compresses. Before testzip(), which unpacks.
+        if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
+            raise ValueError("it would unpack to more than its own size")
+        if damaged := file.testzip():
+            raise ValueError(f"{damaged} does not have the checksum that it was written with")
+
+
+def _is_unused(name: str, checkpoint: Checkpoint) -> bool:
     layer = _LAYER.search(name)
     return bool(_UNUSED.search(name)) or (
-        name.startswith(PREFIX) and layer is not None and int(layer[1]) >= layers
+        name.startswith(PREFIX)
+        and layer is not None
+        and checkpoint.bert["num_hidden_layers"] <= int(layer[1]) < checkpoint.layers_in_file
     )
 
 

@@ -1,0 +1,409 @@
+"""Models from ModelScope: found on this machine, or downloaded by the hub's own client.
+
+The client resumes files, and checks each against the hub's sha256. What it leaves open is kept
+here: which revision is meant, which files are needed, and whether a directory holds all of them. A
+record written last says so; a directory without one, or with one that says it is unfinished, is
+never taken as a model.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from service.errors import FetchError
+from service.scoring.checkpoint import OPTIONAL_FILES, REQUIRED_FILES, WEIGHT_FILES
+
+log = logging.getLogger(__name__)
+
+RECORD = "fetched.json"
+
+PINS = {
+    # The revision that the authors' model card names and gives expected scores for.
+    "mgeo_geographic_entity_alignment_chinese_base": "v1.2.0",
+}
+"""Revision of a known model when none is asked for; `master` can change under a service."""
+
+UNPINNED = "master"
+_SAME_OWNER = ("iic", "damo")  # ModelScope renamed damo to iic; both names are in use
+
+_ID = re.compile(
+    r"(?P<owner>[A-Za-z0-9][\w.-]{0,99})/(?P<name>[A-Za-z0-9][\w.-]{0,99})"
+    r"(@(?P<revision>[A-Za-z0-9][\w./-]{0,99}))?",
+    re.ASCII,
+)
+_PART_OF_FILE = re.compile(r"\.(incomplete|parallel_tmp)$|_\d+_\d+$")
+_SLACK_BYTES = 16 * 1024 * 1024
+
+Report = Callable[[int, int], None]
+"""Told of bytes fetched and bytes in all, from any thread. What it raises ends the download."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model on ModelScope.
+
+    Attributes:
+        owner: Namespace, such as `iic`.
+        name: The model's name in it.
+        revision: Tag, branch or commit.
+        asked: Whether the revision was given, and not this module's choice.
+    """
+
+    owner: str
+    name: str
+    revision: str
+    asked: bool
+
+    def __str__(self) -> str:
+        return f"{self.owner}/{self.name}@{self.revision}"
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the revision is meant to stay what it is."""
+        return self.asked or self.revision != UNPINNED
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Every namespace that the model may be found under, the given one first."""
+        if self.owner not in _SAME_OWNER:
+            return (self.owner,)
+        return (self.owner, *(owner for owner in _SAME_OWNER if owner != self.owner))
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A complete download.
+
+    Attributes:
+        directory: Where it lies.
+        sha256: Hex digest of each file's bytes on disk, by name.
+    """
+
+    directory: Path
+    sha256: dict[str, str]
+
+
+def parse(model: str) -> Reference | None:
+    """The model that `owner/name` or `owner/name@revision` means; None if it is no such id."""
+    match = _ID.fullmatch(model)
+    if match is None or ".." in model:
+        return None
+    owner, name, revision = match["owner"], match["name"], match["revision"]
+    default = PINS.get(name, UNPINNED) if owner in _SAME_OWNER else UNPINNED
+    return Reference(owner, name, revision or default, asked=revision is not None)
+
+
+def find(reference: Reference) -> Path | None:
+    """A complete copy on this machine: fetched by this service, or by ModelScope's own tools."""
+    for owner in reference.owners:
+        directory = _own_directory(reference, owner)
+        if is_complete(directory):
+            return directory
+    for directory in _modelscope_directories(reference):
+        if _holds_model(directory) and _is_revision(directory, reference):
+            log.info(
+                "taking the model from ModelScope's cache", extra={"directory": str(directory)}
+            )
+            return directory
+    return None
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Whether a download into this directory was begun and not completed."""
+    return (directory / RECORD).is_file() and not is_complete(directory)
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether the record says that all files were fetched, and they still have those sizes."""
+    record = _record(directory)
+    files = record.get("files")
+    if record.get("complete") is not True or not isinstance(files, dict) or not files:
+        return False
+    return all(
+        isinstance(facts, dict) and _size(directory / name) == facts.get("bytes")
+        for name, facts in files.items()
+    )
+
+
+def fetch(reference: Reference, report: Report, directory: Path | None = None) -> Fetched:
+    """Download a model, or what is missing or has changed of it.
+
+    Args:
+        reference: What to fetch.
+        report: Told of the progress.
+        directory: Where to; by default this service's folder in ModelScope's cache.
+
+    Raises:
+        FetchError: It could not be fetched as a whole. What was fetched is kept for another run.
+    """
+    endpoint = os.environ.get("MODELSCOPE_ENDPOINT") or "https://modelscope.cn"
+    where = directory or _own_directory(reference, reference.owner)
+    begun = False
+    try:
+        hub = _client()
+        owner, listing = _listing(hub, reference)
+        if directory is None:
+            where = _own_directory(reference, owner)
+        files = _needed(reference, listing)
+        _prepare(where, reference, files)
+        begun = True
+        hub.download_repo(
+            f"{owner}/{reference.name}",
+            "model",
+            revision=reference.revision,
+            local_dir=where,
+            cache_dir=_own_root(),  # for its locks only
+            allow_patterns=list(files),
+            file_list=[
+                {"Path": name, "Size": file.size, "Sha256": file.sha256}
+                for name, file in files.items()
+            ],
+            progress_callbacks=[_callback(report, sum(file.size for file in files.values()))],
+        )
+        return _complete(where, reference, files)
+    except FetchError:
+        raise
+    except _Stopped as stopped:
+        raise stopped.reason from None
+    except (Exception, KeyboardInterrupt) as error:
+        what, mend = _fault(error)
+    again = f"; run it again: what was fetched is kept in {where}" if begun else ""
+    raise FetchError(
+        f"{reference} was not fetched from {endpoint.rsplit('@')[-1]}: {what}{mend}{again}"
+    )
+
+
+def _client() -> Any:
+    # Read when tqdm is imported: the client's bars would break into log lines and our own bar.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from modelscope_hub import HubApi, HubConfig
+
+    hub_log = logging.getLogger("modelscope_hub")
+    hub_log.handlers.clear()  # its lines (retries, say) go where all others go
+    hub_log.propagate = True
+    hub_log.setLevel(logging.WARNING)
+    logging.getLogger("modelscope_hub.download").addFilter(_not_an_error)
+    return HubApi(HubConfig())
+
+
+def _not_an_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR  # those are raised as well, and told in one line
+
+
+def _listing(hub: Any, reference: Reference) -> tuple[str, list[Any]]:
+    """The namespace that has the model, and the files of its revision."""
+    from modelscope_hub import NotExistError
+
+    for owner in reference.owners:
+        try:
+            files = hub.list_repo_files(
+                f"{owner}/{reference.name}", "model", revision=reference.revision, recursive=False
+            )
+        except NotExistError:
+            continue
+        if files:
+            return owner, files
+    for owner in reference.owners:
+        try:
+            found = hub.list_repo_revisions(f"{owner}/{reference.name}", "model")
+        except NotExistError:
+            continue
+        revisions = sorted({str(item.get("Revision")) for item in found})
+        raise FetchError(
+            f"{owner}/{reference.name} has no revision {reference.revision!r}; "
+            f"it has {', '.join(revisions[:10]) or 'none'}"
+        )
+    raise FetchError(
+        f"{reference.owner}/{reference.name} is no directory here and no public model of "
+        "ModelScope; for a private one set MODELSCOPE_API_TOKEN"
+    )
+
+
+def _needed(reference: Reference, listing: list[Any]) -> dict[str, Any]:
+    """The files that are read, by name. Of two weights files only the one that is read."""
+    listed = {file.path: file for file in listing if not file.is_dir}
+    weights = [name for name in WEIGHT_FILES if name in listed][:1]
+    missing = [name for name in REQUIRED_FILES if name not in listed]
+    if missing or not weights:
+        raise FetchError(
+            f"{reference} has no {' and no '.join(missing or WEIGHT_FILES)}: "
+            "it is not an MGeo model in ModelScope's layout"
+        )
+    wanted = (*REQUIRED_FILES, *OPTIONAL_FILES, *weights)
+    return {name: listed[name] for name in wanted if name in listed}
+
+
+def _prepare(directory: Path, reference: Reference, files: Mapping[str, Any]) -> None:
+    """Make the directory ours and say that it is unfinished, before anything is written to it."""
+    known = _record(directory).get("model")
+    if directory.is_dir() and any(directory.iterdir()) and known != str(reference):
+        raise FetchError(
+            f"{directory} holds {known if isinstance(known, str) else 'something else'} already; "
+            "name an empty or new directory"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    _own_root().mkdir(parents=True, exist_ok=True)
+    _write_record(directory, reference, complete=False)
+    for name in {*WEIGHT_FILES, *OPTIONAL_FILES} - set(files):
+        # Of an earlier state of a branch: it would be read in place of what the branch has now.
+        (directory / name).unlink(missing_ok=True)
+    total = sum(file.size for file in files.values())
+    here = sum(_size(path) or 0 for path in directory.iterdir())
+    free = shutil.disk_usage(directory).free
+    if total - here + _SLACK_BYTES > free:
+        raise OSError(errno.ENOSPC, f"{total / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB free")
+
+
+def _complete(directory: Path, reference: Reference, files: Mapping[str, Any]) -> Fetched:
+    facts = {}
+    for name, listed in files.items():
+        with (directory / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if listed.sha256 and listed.sha256.lower() != digest:
+            raise FetchError(f"{directory / name} changed while it was being fetched; run it again")
+        facts[name] = {"bytes": _size(directory / name), "sha256": digest}
+    _write_record(directory, reference, complete=True, files=facts)
+    return Fetched(directory, {name: str(fact["sha256"]) for name, fact in facts.items()})
+
+
+def _callback(report: Report, total: int) -> type:
+    """A callback class as the client wants it: one object per file, all adding to one count."""
+    from modelscope_hub import ProgressCallback
+
+    lock = threading.Lock()
+    done = 0
+
+    class Count(ProgressCallback):  # type: ignore[misc]
+        def update(self, size: int) -> None:
+            nonlocal done
+            with lock:
+                done += size  # negative when a file is begun anew
+                try:
+                    report(min(done, total), total)
+                except Exception as error:
+                    raise _Stopped(error) from None  # after an Exception the client would retry
+
+    return Count
+
+
+class _Stopped(BaseException):
+    """Whoever is told of the progress raised, and so wants no more of it."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
+
+
+def _fault(error: BaseException) -> tuple[str, str]:
+    """What went wrong, and what to do about it, as the two halves of a line."""
+    import modelscope_hub as hub
+
+    name = ""
+    if isinstance(error, hub.FileDownloadError) and error.failed_files:
+        name, error = next(iter(error.failed_files.items()))
+        name += ": "
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", ""
+    if isinstance(error, hub.FileSizeMismatchError):
+        return f"{name}the hub sent another size than it lists; nothing of it was kept", ""
+    if isinstance(error, hub.FileIntegrityError):
+        return f"{name}wrong checksum; nothing of that file was kept", ""
+    if isinstance(error, hub.AuthenticationError | hub.PermissionDeniedError):
+        return f"{name}access denied", "; set MODELSCOPE_API_TOKEN to a token that may read it"
+    if isinstance(error, hub.RequestTimeoutError):
+        return f"{name}no answer in time", ""
+    if isinstance(error, hub.NetworkError):
+        return f"{name}the connection failed", "; check the network and MODELSCOPE_ENDPOINT"
+    if isinstance(error, hub.APIError):
+        return f"{name}the hub answered {error.status_code}", ""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{name}the disk is full ({error.strerror})", "; make room"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{name}{error.strerror}: {error.filename}", ""
+    text = " ".join(str(error).split())[:120]
+    return f"{name}the hub's answer was not understood ({type(error).__name__}: {text})", ""
+
+
+def _cache() -> Path:
+    given = os.environ.get("MODELSCOPE_CACHE")
+    try:
+        return Path(given).expanduser() if given else Path.home() / ".cache" / "modelscope"
+    except RuntimeError:
+        raise FetchError("there is no home directory; set MODELSCOPE_CACHE") from None
+
+
+def _own_root() -> Path:
+    return _cache() / "mgeo"
+
+
+def _own_directory(reference: Reference, owner: str) -> Path:
+    # The model's name last: a checkpoint that does not name itself is called by its directory.
+    return _own_root() / quote(reference.revision, safe="") / owner / reference.name
+
+
+def _modelscope_directories(reference: Reference) -> Iterator[Path]:
+    """Where ModelScope's tools keep a model: the present layout, then those before it."""
+    cache = _cache()
+    for owner in reference.owners:
+        yield cache / f"models/{owner}--{reference.name}/snapshots" / reference.revision
+    for owner in reference.owners:
+        for above in ("models", "hub/models", "hub", "."):
+            yield cache / above / owner / reference.name.replace(".", "___")
+
+
+def _holds_model(directory: Path) -> bool:
+    # These tools rename a file when it is whole, but say nowhere that all files are there.
+    if not directory.is_dir():
+        return False
+    names = {path.name for path in directory.iterdir() if _size(path)}
+    return (
+        names.issuperset(REQUIRED_FILES)
+        and not names.isdisjoint(WEIGHT_FILES)
+        and not any(_PART_OF_FILE.search(name) for name in names)
+    )
+
+
+def _is_revision(directory: Path, reference: Reference) -> bool:
+    if directory.parent.name == "snapshots":
+        return True
+    try:
+        version = (directory / ".mv").read_text("utf-8", errors="replace")
+    except OSError:
+        if reference.asked:
+            return False
+        log.warning("a copy of unknown revision", extra={"directory": str(directory)})
+        return True
+    return version.partition(",")[0].strip() == f"Revision:{reference.revision}"
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((directory / RECORD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write_record(directory: Path, reference: Reference, **facts: object) -> None:
+    temporary = directory / f"{RECORD}.{os.getpid()}"
+    record = json.dumps({"model": str(reference), **facts}, indent=2)
+    temporary.write_text(record + "\n", "utf-8")
+    temporary.replace(directory / RECORD)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
