@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="score one pair here, without a server")
     predict.add_argument("address1")
     predict.add_argument("address2")
-    settings.add_flags(predict, "model", "device", "cpu_threads", "max_tokens")
+    settings.add_flags(predict, "model", "device", "backend", "cpu_threads", "max_tokens")
     predict.set_defaults(run=_predict)
 
     model = commands.add_parser("model", help="look at a model, or download one")

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
-from service.scoring.backends import Backend, Progress
+from service.scoring.backends import Backend, Progress, choose
 from service.scoring.checkpoint import Checkpoint
-from service.scoring.cpus import available_cpus
 from service.scoring.tokens import PairTokenizer
 from service.settings import Settings
 
@@ -37,16 +36,7 @@ def load(settings: Settings, progress: Progress) -> Model:
     progress("reading the checkpoint", 0.1)
     checkpoint = checkpoints.read(directory)
     tokenizer = _tokenizer(checkpoint, settings.max_tokens)
-    progress("importing torch", 0.2)
-    # Imported here: it takes seconds, in which /readyz already answers with this stage.
-    from service.scoring.backends.torch_backend import TorchBackend
-
-    backend = TorchBackend(
-        checkpoint,
-        device=settings.device,
-        threads=settings.cpu_threads or available_cpus(),
-        progress=progress,
-    )
+    backend = choose.build(checkpoint, settings, progress)
     progress("warming up", 0.9)
     for pairs, characters in _WARM_UP:
         half = "1" * (characters // 2)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
+import safetensors
 
 from service.errors import CheckpointError
+from service.scoring.architecture import tensor_shapes
 from service.scoring.checkpoint import Checkpoint
 
 PREFIX = "bert.text_encoder."
@@ -32,38 +34,46 @@ _UNUSED = re.compile(
 _LAYER = re.compile(r"\.encoder\.layer\.([0-9]{1,9})\.")
 
 
+Array = npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The tensors of a checkpoint under transformers' BERT names.
 
     Attributes:
-        tensors: fp32, on the CPU; exactly those that the model has.
+        tensors: Exactly those that the model has, see `architecture.py`.
         unused: Names in the file that scoring text pairs does not need.
         parameters: Number of values in `tensors`.
         stored_dtypes: Types found in the file, such as `float16`.
     """
 
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Array]
     unused: tuple[str, ...]
     parameters: int
     stored_dtypes: tuple[str, ...]
 
 
-def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
-    """Read the weights file and match it to the model's tensors.
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """One tensor of a file, not yet converted; `values` is None if it is not dense and floating."""
 
-    Args:
-        checkpoint: The directory's description.
-        expected: Name and shape of every tensor of the model, in transformers' names.
+    dtype: str
+    shape: tuple[int, ...]
+    values: Callable[[], Array] | None
+
+
+def load(checkpoint: Checkpoint) -> Weights:
+    """Read the weights file and match it to the model's tensors.
 
     Raises:
         CheckpointError: The file is corrupt, holds pickled code, or does not match.
     """
     path = checkpoint.weights
-    found, unused, dtypes = {}, [], set()
-    for name, tensor in _read(path).items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
+    expected = tensor_shapes(checkpoint.bert, len(checkpoint.labels))
+    found: dict[str, Array] = {}
+    unused, dtypes = [], set()
+    for name, stored in _read(path).items():
         shown = repr(name) if len(name) < 120 else repr(name[:100]) + "..."
         if _is_unused(name, checkpoint):
             unused.append(name)
@@ -71,20 +81,16 @@ def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
         ours = "bert." + name.removeprefix(PREFIX) if name.startswith(PREFIX) else name
         if ours not in expected or (ours == name and name.startswith("bert.")):
             raise CheckpointError(f"{path}: unexpected tensor {shown}: not an MGeo text model")
-        if (
-            not tensor.is_floating_point()
-            or tensor.layout is not torch.strided
-            or tensor.device.type != "cpu"  # the meta device has shapes and no values
-        ):
+        if stored.values is None:
             raise CheckpointError(f"{path}: tensor {shown} must be dense and floating-point")
-        if tensor.shape != expected[ours]:
+        if stored.shape != expected[ours]:
             raise CheckpointError(
-                f"{path}: tensor {shown} has shape {list(tensor.shape)}, "
+                f"{path}: tensor {shown} has shape {list(stored.shape)}, "
                 f"config.json makes it {list(expected[ours])}"
             )
-        dtypes.add(str(tensor.dtype).removeprefix("torch."))
-        found[ours] = tensor.detach().to(torch.float32).contiguous()
-        if not bool(torch.isfinite(found[ours]).all()):
+        dtypes.add(stored.dtype)
+        found[ours] = stored.values()
+        if not np.isfinite(found[ours]).all():
             raise CheckpointError(f"{path}: tensor {shown} holds values that are not numbers")
     missing = [name for name in expected if name not in found]
     if missing:
@@ -95,20 +101,19 @@ def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
     return Weights(
         tensors=found,
         unused=tuple(unused),
-        parameters=sum(tensor.numel() for tensor in found.values()),
+        parameters=sum(tensor.size for tensor in found.values()),
         stored_dtypes=tuple(sorted(dtypes)),
     )
 
 
-def _read(path: Path) -> dict[Any, Any]:
+def _read(path: Path) -> dict[str, _Stored]:
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load as load_safetensors
-
-            # Not load_file(), which maps the file: it may be replaced while the service runs.
-            return dict(load_safetensors(path.read_bytes()))
+            return _read_safetensors(path)
         _check_zip(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        return _read_pickle(path)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{path} holds pickled code or damaged data instead of plain tensors; "
@@ -117,9 +122,57 @@ def _read(path: Path) -> dict[Any, Any]:
     except Exception as error:  # zip, pickle, safetensors and OS each raise their own
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(f"{path} is corrupt or truncated: {reason}") from None
-    if not isinstance(loaded, dict):
+
+
+def _read_safetensors(path: Path) -> dict[str, _Stored]:
+    # Read whole and not mapped: the file may be replaced while the service runs.
+    return {
+        name: _Stored(
+            _SAFETENSORS_TYPES.get(entry["dtype"], entry["dtype"]),
+            tuple(entry["shape"]),
+            _decoder(entry["dtype"], entry["data"], tuple(entry["shape"])),
+        )
+        for name, entry in safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    }
+
+
+_SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def _decoder(dtype: str, data: bytes, shape: tuple[int, ...]) -> Callable[[], Array] | None:
+    if dtype == "BF16":  # the upper half of a float32, which numpy has no type for
+        return lambda: (
+            (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        )
+    if dtype in _SAFETENSORS_TYPES:
+        stored = np.dtype(_SAFETENSORS_TYPES[dtype])
+        return lambda: np.frombuffer(data, stored).astype(np.float32).reshape(shape)
+    return None
+
+
+def _read_pickle(path: Path) -> dict[str, _Stored]:
+    import torch  # seconds of imports: only for files that nothing else reads
+
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in loaded.items()
+    ):
         raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
-    return dict(loaded)
+
+    def values(tensor: torch.Tensor) -> Callable[[], Array] | None:
+        if (
+            not tensor.is_floating_point()
+            or tensor.layout is not torch.strided
+            or tensor.device.type != "cpu"  # the meta device has shapes and no values
+        ):
+            return None
+        return lambda: tensor.detach().to(torch.float32).contiguous().numpy()
+
+    return {
+        name: _Stored(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), values(tensor))
+        for name, tensor in loaded.items()
+    }
 
 
 def _check_zip(path: Path) -> None:
