@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from service.errors import CheckpointError
-from service.scoring import checkpoint, inspect, weights
+from service.scoring import checkpoint, inspect
 from service.scoring.backends.torch_backend import TorchBackend
 from service.scoring.tokens import PairTokenizer
 from tests.conftest import TINY
-from tests.unit.conftest import MODEL_FILES, assert_one_line, edit
+from tests.unit.conftest import MODEL_FILES, SIZES, assert_one_line, edit
 
 Tensors = dict[Any, Any]
 
@@ -307,14 +307,13 @@ def test_what_scoring_text_does_not_need_is_left_and_listed(model: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Size]]:
-    """One directory for all examples, and the model's tensors."""
-    directory = tmp_path_factory.mktemp("fuzz") / "tiny"
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One directory for all examples, each of which leaves it as it was."""
+    directory = tmp_path_factory.mktemp("any") / "tiny"
     directory.mkdir()
     for name in MODEL_FILES:
         shutil.copy(TINY / name, directory)
-    shapes = {name: tensor.shape for name, tensor in load(directory).weights.tensors.items()}
-    return directory, shapes
+    return directory
 
 
 ORIGINALS = {name: (TINY / name).read_bytes() for name in MODEL_FILES}
@@ -357,18 +356,34 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(damage=damaged())
-def test_any_damage_is_read_or_refused(
-    quiet: None, expected: tuple[Path, dict[str, torch.Size]], damage: tuple[str, bytes]
-) -> None:
-    directory, shapes = expected
-    name, content = damage
-    (directory / name).write_bytes(content)
+def read_or_refuse(directory: Path, changed: str) -> None:
     try:
-        found = checkpoint.read(directory)
-        weights.load(found, shapes)
+        load(directory)
     except CheckpointError as error:
         assert_one_line(error)
     finally:
-        (directory / name).write_bytes(ORIGINALS[name])
+        (directory / changed).write_bytes(ORIGINALS[changed])
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=damaged())
+def test_any_damage_is_read_or_refused(
+    quiet: None, directory: Path, damage: tuple[str, bytes]
+) -> None:
+    name, content = damage
+    (directory / name).write_bytes(content)
+    read_or_refuse(directory, name)
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.dictionaries(
+        st.sampled_from([*SIZES, "fusion_layer", "pad_token_id"]),
+        st.sampled_from([1, 2, 3, 4, 8, 16, 31, 32, 64, 434, 512]) | st.integers(1, 3000),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_sizes_are_read_or_refused(directory: Path, sizes: dict[str, int]) -> None:
+    edit(directory / "config.json", lambda config: config.update(sizes))
+    read_or_refuse(directory, "config.json")
