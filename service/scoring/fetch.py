@@ -17,7 +17,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -154,20 +154,23 @@ def fetch(reference: Reference, report: Report, directory: Path | None = None) -
     try:
         hub = _client()
         owner, listing = _listing(hub, reference)
+        reference = replace(reference, owner=owner)
+        files = _needed(reference, listing)
         if directory is None:
             where = _own_directory(reference, owner)
-        files = _needed(reference, listing)
+        else:
+            _refuse_foreign(directory, reference)
         _prepare(where, reference, files)
         begun = True
         hub.download_repo(
             f"{owner}/{reference.name}",
-            "model",
+            repo_type="model",
             revision=reference.revision,
             local_dir=where,
             cache_dir=_own_root(),  # for its locks only
             allow_patterns=list(files),
             file_list=[
-                {"Path": name, "Size": file.size, "Sha256": file.sha256}
+                {"Path": name, "Size": file.size or None, "Sha256": file.sha256}
                 for name, file in files.items()
             ],
             progress_callbacks=[_callback(report, sum(file.size for file in files.values()))],
@@ -245,14 +248,17 @@ def _needed(reference: Reference, listing: list[Any]) -> dict[str, Any]:
     return {name: listed[name] for name in wanted if name in listed}
 
 
-def _prepare(directory: Path, reference: Reference, files: Mapping[str, Any]) -> None:
-    """Make the directory ours and say that it is unfinished, before anything is written to it."""
+def _refuse_foreign(directory: Path, reference: Reference) -> None:
     known = _record(directory).get("model")
     if directory.is_dir() and any(directory.iterdir()) and known != str(reference):
         raise FetchError(
             f"{directory} holds {known if isinstance(known, str) else 'something else'} already; "
             "name an empty or new directory"
         )
+
+
+def _prepare(directory: Path, reference: Reference, files: Mapping[str, Any]) -> None:
+    """Say that the directory is unfinished, before anything else is written to it."""
     directory.mkdir(parents=True, exist_ok=True)
     _own_root().mkdir(parents=True, exist_ok=True)
     _write_record(directory, reference, complete=False)

@@ -18,6 +18,16 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 MODEL_FILES = ("config.json", "configuration.json", "vocab.txt", "pytorch_model.bin")
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
+"""Keys of config.json that give the model's shape."""
 
 
 @pytest.fixture

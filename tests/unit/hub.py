@@ -20,6 +20,7 @@ class Hub:
     Attributes:
         models: Files of each revision of each `owner/name`.
         cut: Per file, after how many bytes of each next answer the connection is cut.
+        stall: Per file, after how many bytes an answer waits, until the hub is closed.
         corrupt: Files that are sent with another content than is listed.
         listing: Sent in place of every listing, if set.
         token: Needed for everything, if set.
@@ -29,12 +30,14 @@ class Hub:
 
     models: dict[str, dict[str, Files]] = field(default_factory=dict)
     cut: dict[str, list[int]] = field(default_factory=dict)
+    stall: dict[str, int] = field(default_factory=dict)
     corrupt: set[str] = field(default_factory=set)
     listing: bytes | None = None
     token: str | None = None
     listings: list[str] = field(default_factory=list)
     sent: list[tuple[str, int, int]] = field(default_factory=list)
     endpoint: str = ""
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Hub:
         handler = type("Bound", (_Handler,), {"hub": self})
@@ -45,6 +48,7 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._thread.join(5)
         self._server.server_close()
@@ -95,6 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("Content-Length", str(size - start))
         self.end_headers()
+        if name in self.hub.stall:
+            self.wfile.write(content[start : start + self.hub.stall[name]])
+            self.hub.closing.wait(30)
+            return
         self.wfile.write(content[start:end])
 
     def _json(self, status: int, value: Any) -> None:

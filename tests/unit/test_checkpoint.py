@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.errors import CheckpointError
 from service.scoring import checkpoint
-from tests.unit.conftest import assert_one_line, edit
+from tests.unit.conftest import SIZES, assert_one_line, edit
 
 Object = dict[str, Any]
 
@@ -187,17 +187,6 @@ def test_a_directory_whose_name_is_no_text(model: Path) -> None:
     odd = model.parent / os.fsdecode(b"\xff\n")
     model.rename(odd)
     assert checkpoint.read(odd).name == "??"
-
-
-SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-)
 
 
 @pytest.mark.parametrize("value", [None, 0, -1, 1.5, 32.0, "32", True, [], {}, 10**7, 10**400])
@@ -496,7 +485,7 @@ KEYS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(KEYS), JSON), min_size=1, max_size=3))
 def test_any_json_is_read_or_refused(
     model: Path, changes: list[tuple[tuple[str, tuple[str, ...]], Any]]

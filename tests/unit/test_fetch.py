@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from service.__main__ import main
 from service.errors import FetchError
 from service.scoring import checkpoint, fetch, source
-from tests.conftest import TINY
+from tests.conftest import TINY, eventually
 from tests.unit.conftest import MODEL_FILES
 from tests.unit.hub import Hub
 
@@ -95,6 +96,7 @@ def test_both_names_of_the_namespace_are_accepted(hub: Hub, asked: str, there: s
     fetched = get(f"{asked}/{name}")
     assert fetch.find(source.parse_id(f"{there}/{name}")) == fetched.directory
     assert fetch.find(source.parse_id(f"{asked}/{name}")) == fetched.directory
+    assert get(f"{there}/{name}") == fetched
 
 
 def test_an_unknown_model_without_a_revision_is_not_pinned(
@@ -211,6 +213,18 @@ def test_a_listing_with_wrong_types_is_refused(hub: Hub, facts: dict[str, Any]) 
     refusal(PUBLISHED)
 
 
+def test_a_listing_without_sizes_and_sums_is_enough(hub: Hub) -> None:
+    hub.listing = json.dumps({"Data": {"Files": [{"Path": name} for name in FILES]}}).encode()
+    assert fetch.is_complete(get(PUBLISHED).directory)
+
+
+def test_a_damaged_record_in_the_services_own_folder_is_made_anew(hub: Hub) -> None:
+    directory = get(PUBLISHED).directory
+    (directory / fetch.RECORD).write_bytes(b"")
+    assert fetch.find(source.parse_id(PUBLISHED)) is None
+    assert fetch.is_complete(get(PUBLISHED).directory)
+
+
 def test_a_listing_cannot_name_a_file_elsewhere(hub: Hub, tmp_path: Path) -> None:
     hub.models[PUBLISHED]["v1.2.0"] = FILES | {"../outside.json": b"{}", "sub/vocab.txt": b"x"}
     get(PUBLISHED)
@@ -286,12 +300,23 @@ def test_who_is_told_of_the_progress_can_end_it(hub: Hub) -> None:
     assert fetch.find(source.parse_id(PUBLISHED)) is None
 
 
-def test_an_interrupted_run_is_one_line(hub: Hub, tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(FetchError, match="interrupted; run it again"):
-        fetch.fetch(source.parse_id(PUBLISHED), interrupt, tmp_path / "model")
+def test_an_interrupted_run_is_one_line_and_goes_on_later(hub: Hub) -> None:
+    hub.stall[WEIGHTS] = 50_000
+    command = [sys.executable, "-m", "service", "model", "fetch", PUBLISHED]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        # Standing still: every small file is there, and the beginning of the large one.
+        partial = fetch._own_directory(source.parse_id(PUBLISHED), "iic") / f"{WEIGHTS}.incomplete"
+        eventually(lambda: partial.is_file() and partial.stat().st_size == 50_000, seconds=20)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "interrupted; run it again: what was fetched is kept in" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    hub.stall.clear()
+    hub.sent.clear()
+    get(PUBLISHED)
+    assert (WEIGHTS, 50_000, len(FILES[WEIGHTS]) - 50_000) in hub.sent
 
 
 @pytest.mark.parametrize(

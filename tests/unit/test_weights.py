@@ -25,7 +25,7 @@ from service.scoring.backends.openvino_backend import OpenVinoBackend
 from service.scoring.tokens import PairTokenizer
 from service.scoring.weights import Weights
 from tests.conftest import TINY
-from tests.unit.conftest import MODEL_FILES, assert_one_line, edit
+from tests.unit.conftest import MODEL_FILES, SIZES, assert_one_line, edit
 
 Tensors = dict[Any, Any]
 
@@ -308,9 +308,9 @@ def test_what_scoring_text_does_not_need_is_left_and_listed(model: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One directory for all examples."""
-    directory = tmp_path_factory.mktemp("fuzz") / "tiny"
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One directory for all examples, each of which leaves it as it was."""
+    directory = tmp_path_factory.mktemp("any") / "tiny"
     directory.mkdir()
     for name in MODEL_FILES:
         shutil.copy(TINY / name, directory)
@@ -357,16 +357,34 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(damage=damaged())
-def test_any_damage_is_read_or_refused(
-    quiet: None, shared: Path, damage: tuple[str, bytes]
-) -> None:
-    name, content = damage
-    (shared / name).write_bytes(content)
+def read_or_refuse(directory: Path, changed: str) -> None:
     try:
-        load(shared)
+        load(directory)
     except CheckpointError as error:
         assert_one_line(error)
     finally:
-        (shared / name).write_bytes(ORIGINALS[name])
+        (directory / changed).write_bytes(ORIGINALS[changed])
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=damaged())
+def test_any_damage_is_read_or_refused(
+    quiet: None, directory: Path, damage: tuple[str, bytes]
+) -> None:
+    name, content = damage
+    (directory / name).write_bytes(content)
+    read_or_refuse(directory, name)
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.dictionaries(
+        st.sampled_from([*SIZES, "fusion_layer", "pad_token_id"]),
+        st.sampled_from([1, 2, 3, 4, 8, 16, 31, 32, 64, 434, 512]) | st.integers(1, 3000),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_sizes_are_read_or_refused(directory: Path, sizes: dict[str, int]) -> None:
+    edit(directory / "config.json", lambda config: config.update(sizes))
+    read_or_refuse(directory, "config.json")
