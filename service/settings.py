@@ -38,7 +38,7 @@ class Settings:
     model: str = _setting(
         BUNDLED,
         "The model: `bundled`, a directory in ModelScope's layout, or a ModelScope id "
-        "(`owner/name`, optionally `@revision`) that `model fetch` has downloaded.",
+        "(`owner/name`, optionally `@revision`), downloaded once if it is not on this machine.",
     )
     device: str = _setting(
         "auto",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from service.errors import EngineFailed
-from service.lifecycle import Lifecycle, State
+from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import Progress
 from service.scoring.model import Model
 from service.scoring.queue import Item, PairQueue
@@ -86,6 +86,8 @@ class Engine:
             self._lifecycle.to(State.READY)
             while batch := self._queue.take():
                 self._compute(self._model, batch)
+        except LoadingCancelledError:
+            log.info("loading cancelled")
         except BaseException as error:
             self._lifecycle.to(State.FAILED, error)
 

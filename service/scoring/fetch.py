@@ -1,85 +1,31 @@
-"""Models from ModelScope: found on this machine, or downloaded by the hub's own client.
+"""Downloads models from ModelScope by the hub's own client.
 
 The client resumes files, and checks each against the hub's sha256. What it leaves open is kept
-here: which revision is meant, which files are needed, and whether a directory holds all of them. A
-record written last says so; a directory without one, or with one that says it is unfinished, is
-never taken as a model.
+here: which files are needed, whether there is room for them, and the record that all are there.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
 import os
-import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from service.errors import FetchError
+from service.scoring import copies
 from service.scoring.checkpoint import OPTIONAL_FILES, REQUIRED_FILES, WEIGHT_FILES
+from service.scoring.copies import Reference
 
-log = logging.getLogger(__name__)
-
-RECORD = "fetched.json"
-
-PINS = {
-    # The revision that the authors' model card names and gives expected scores for.
-    "mgeo_geographic_entity_alignment_chinese_base": "v1.2.0",
-}
-"""Revision of a known model when none is asked for; `master` can change under a service."""
-
-UNPINNED = "master"
-_SAME_OWNER = ("iic", "damo")  # ModelScope renamed damo to iic; both names are in use
-
-_ID = re.compile(
-    r"(?P<owner>[A-Za-z0-9][\w.-]{0,99})/(?P<name>[A-Za-z0-9][\w.-]{0,99})"
-    r"(@(?P<revision>[A-Za-z0-9][\w./-]{0,99}))?",
-    re.ASCII,
-)
-_PART_OF_FILE = re.compile(r"\.(incomplete|parallel_tmp)$|_\d+_\d+$")
 _SLACK_BYTES = 16 * 1024 * 1024
 
 Report = Callable[[int, int], None]
 """Told of bytes fetched and bytes in all, from any thread. What it raises ends the download."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A model on ModelScope.
-
-    Attributes:
-        owner: Namespace, such as `iic`.
-        name: The model's name in it.
-        revision: Tag, branch or commit.
-        asked: Whether the revision was given, and not this module's choice.
-    """
-
-    owner: str
-    name: str
-    revision: str
-    asked: bool
-
-    def __str__(self) -> str:
-        return f"{self.owner}/{self.name}@{self.revision}"
-
-    @property
-    def pinned(self) -> bool:
-        """Whether the revision is meant to stay what it is."""
-        return self.asked or self.revision != UNPINNED
-
-    @property
-    def owners(self) -> tuple[str, ...]:
-        """Every namespace that the model may be found under, the given one first."""
-        if self.owner not in _SAME_OWNER:
-            return (self.owner,)
-        return (self.owner, *(owner for owner in _SAME_OWNER if owner != self.owner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,48 +41,6 @@ class Fetched:
     sha256: dict[str, str]
 
 
-def parse(model: str) -> Reference | None:
-    """The model that `owner/name` or `owner/name@revision` means; None if it is no such id."""
-    match = _ID.fullmatch(model)
-    if match is None or ".." in model:
-        return None
-    owner, name, revision = match["owner"], match["name"], match["revision"]
-    default = PINS.get(name, UNPINNED) if owner in _SAME_OWNER else UNPINNED
-    return Reference(owner, name, revision or default, asked=revision is not None)
-
-
-def find(reference: Reference) -> Path | None:
-    """A complete copy on this machine: fetched by this service, or by ModelScope's own tools."""
-    for owner in reference.owners:
-        directory = _own_directory(reference, owner)
-        if is_complete(directory):
-            return directory
-    for directory in _modelscope_directories(reference):
-        if _holds_model(directory) and _is_revision(directory, reference):
-            log.info(
-                "taking the model from ModelScope's cache", extra={"directory": str(directory)}
-            )
-            return directory
-    return None
-
-
-def is_unfinished(directory: Path) -> bool:
-    """Whether a download into this directory was begun and not completed."""
-    return (directory / RECORD).is_file() and not is_complete(directory)
-
-
-def is_complete(directory: Path) -> bool:
-    """Whether the record says that all files were fetched, and they still have those sizes."""
-    record = _record(directory)
-    files = record.get("files")
-    if record.get("complete") is not True or not isinstance(files, dict) or not files:
-        return False
-    return all(
-        isinstance(facts, dict) and _size(directory / name) == facts.get("bytes")
-        for name, facts in files.items()
-    )
-
-
 def fetch(reference: Reference, report: Report, directory: Path | None = None) -> Fetched:
     """Download a model, or what is missing or has changed of it.
 
@@ -149,7 +53,7 @@ def fetch(reference: Reference, report: Report, directory: Path | None = None) -
         FetchError: It could not be fetched as a whole. What was fetched is kept for another run.
     """
     endpoint = os.environ.get("MODELSCOPE_ENDPOINT") or "https://modelscope.cn"
-    where = directory or _own_directory(reference, reference.owner)
+    where = directory or copies.own_directory(reference, reference.owner)
     begun = False
     try:
         hub = _client()
@@ -157,7 +61,7 @@ def fetch(reference: Reference, report: Report, directory: Path | None = None) -
         reference = replace(reference, owner=owner)
         files = _needed(reference, listing)
         if directory is None:
-            where = _own_directory(reference, owner)
+            where = copies.own_directory(reference, owner)
         else:
             _refuse_foreign(directory, reference)
         _prepare(where, reference, files)
@@ -167,7 +71,7 @@ def fetch(reference: Reference, report: Report, directory: Path | None = None) -
             repo_type="model",
             revision=reference.revision,
             local_dir=where,
-            cache_dir=_own_root(),  # for its locks only
+            cache_dir=copies.own_root(),  # for its locks only
             allow_patterns=list(files),
             file_list=[
                 {"Path": name, "Size": file.size or None, "Sha256": file.sha256}
@@ -249,7 +153,7 @@ def _needed(reference: Reference, listing: list[Any]) -> dict[str, Any]:
 
 
 def _refuse_foreign(directory: Path, reference: Reference) -> None:
-    known = _record(directory).get("model")
+    known = copies.record(directory).get("model")
     if directory.is_dir() and any(directory.iterdir()) and known != str(reference):
         raise FetchError(
             f"{directory} holds {known if isinstance(known, str) else 'something else'} already; "
@@ -260,13 +164,13 @@ def _refuse_foreign(directory: Path, reference: Reference) -> None:
 def _prepare(directory: Path, reference: Reference, files: Mapping[str, Any]) -> None:
     """Say that the directory is unfinished, before anything else is written to it."""
     directory.mkdir(parents=True, exist_ok=True)
-    _own_root().mkdir(parents=True, exist_ok=True)
-    _write_record(directory, reference, complete=False)
+    copies.own_root().mkdir(parents=True, exist_ok=True)
+    copies.write_record(directory, reference, complete=False)
     for name in {*WEIGHT_FILES, *OPTIONAL_FILES} - set(files):
         # Of an earlier state of a branch: it would be read in place of what the branch has now.
         (directory / name).unlink(missing_ok=True)
     total = sum(file.size for file in files.values())
-    here = sum(_size(path) or 0 for path in directory.iterdir())
+    here = sum(copies.size_of(path) or 0 for path in directory.iterdir())
     free = shutil.disk_usage(directory).free
     if total - here + _SLACK_BYTES > free:
         raise OSError(errno.ENOSPC, f"{total / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB free")
@@ -279,8 +183,8 @@ def _complete(directory: Path, reference: Reference, files: Mapping[str, Any]) -
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if listed.sha256 and listed.sha256.lower() != digest:
             raise FetchError(f"{directory / name} changed while it was being fetched; run it again")
-        facts[name] = {"bytes": _size(directory / name), "sha256": digest}
-    _write_record(directory, reference, complete=True, files=facts)
+        facts[name] = {"bytes": copies.size_of(directory / name), "sha256": digest}
+    copies.write_record(directory, reference, complete=True, files=facts)
     return Fetched(directory, {name: str(fact["sha256"]) for name, fact in facts.items()})
 
 
@@ -339,77 +243,3 @@ def _fault(error: BaseException) -> tuple[str, str]:
         return f"{name}{error.strerror}: {error.filename}", ""
     text = " ".join(str(error).split())[:120]
     return f"{name}the hub's answer was not understood ({type(error).__name__}: {text})", ""
-
-
-def _cache() -> Path:
-    given = os.environ.get("MODELSCOPE_CACHE")
-    try:
-        return Path(given).expanduser() if given else Path.home() / ".cache" / "modelscope"
-    except RuntimeError:
-        raise FetchError("there is no home directory; set MODELSCOPE_CACHE") from None
-
-
-def _own_root() -> Path:
-    return _cache() / "mgeo"
-
-
-def _own_directory(reference: Reference, owner: str) -> Path:
-    # The model's name last: a checkpoint that does not name itself is called by its directory.
-    return _own_root() / quote(reference.revision, safe="") / owner / reference.name
-
-
-def _modelscope_directories(reference: Reference) -> Iterator[Path]:
-    """Where ModelScope's tools keep a model: the present layout, then those before it."""
-    cache = _cache()
-    for owner in reference.owners:
-        yield cache / f"models/{owner}--{reference.name}/snapshots" / reference.revision
-    for owner in reference.owners:
-        for above in ("models", "hub/models", "hub", "."):
-            yield cache / above / owner / reference.name.replace(".", "___")
-
-
-def _holds_model(directory: Path) -> bool:
-    # These tools rename a file when it is whole, but say nowhere that all files are there.
-    if not directory.is_dir():
-        return False
-    names = {path.name for path in directory.iterdir() if _size(path)}
-    return (
-        names.issuperset(REQUIRED_FILES)
-        and not names.isdisjoint(WEIGHT_FILES)
-        and not any(_PART_OF_FILE.search(name) for name in names)
-    )
-
-
-def _is_revision(directory: Path, reference: Reference) -> bool:
-    if directory.parent.name == "snapshots":
-        return True
-    try:
-        version = (directory / ".mv").read_text("utf-8", errors="replace")
-    except OSError:
-        if reference.asked:
-            return False
-        log.warning("a copy of unknown revision", extra={"directory": str(directory)})
-        return True
-    return version.partition(",")[0].strip() == f"Revision:{reference.revision}"
-
-
-def _record(directory: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((directory / RECORD).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _write_record(directory: Path, reference: Reference, **facts: object) -> None:
-    temporary = directory / f"{RECORD}.{os.getpid()}"
-    record = json.dumps({"model": str(reference), **facts}, indent=2)
-    temporary.write_text(record + "\n", "utf-8")
-    temporary.replace(directory / RECORD)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size if path.is_file() else None
-    except OSError:
-        return None

@@ -46,9 +46,10 @@ def load(settings: Settings, progress: Progress) -> Model:
 
 def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:
     positions = checkpoint.bert["max_position_embeddings"]
-    if max_tokens > positions:
+    if max_tokens and not checkpoints.FEWEST_TOKENS <= max_tokens <= positions:
         raise SettingsError(
-            f"MGEO_MAX_TOKENS={max_tokens}: {checkpoint.name} reads at most {positions} tokens"
+            f"MGEO_MAX_TOKENS={max_tokens}: {checkpoint.name} reads from "
+            f"{checkpoints.FEWEST_TOKENS} to {positions} tokens; 0 takes its own limit"
         )
     return PairTokenizer(
         checkpoint.vocabulary,

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from service.errors import FetchError
-from service.scoring import fetch
+from service.scoring import copies, fetch
 from service.scoring.backends import Progress
 from service.settings import BUNDLED
 
@@ -32,14 +32,14 @@ def resolve(model: str, progress: Progress) -> Path:
         return BUNDLED_DIRECTORY
     path = Path(model)
     if model and _is_directory(path):
-        if fetch.is_unfinished(path):
+        if copies.is_unfinished(path):
             raise FetchError(
                 f"{path} holds a download that was not completed; "
                 f"run again: python -m service model fetch ... --to {path}"
             )
         return path
     reference = parse_id(model)
-    if (copy := fetch.find(reference)) is not None:
+    if (copy := copies.find(reference)) is not None:
         return copy
     if not reference.pinned:
         log.warning(
@@ -55,13 +55,13 @@ def resolve(model: str, progress: Progress) -> Path:
     return fetch.fetch(reference, report).directory
 
 
-def parse_id(model: str) -> fetch.Reference:
+def parse_id(model: str) -> copies.Reference:
     """The model that an id means.
 
     Raises:
         FetchError: It is no id.
     """
-    reference = fetch.parse(model)
+    reference = copies.parse(model)
     if reference is None:
         raise FetchError(
             f"{model[:200]!r} is neither `bundled`, nor a directory here, nor a ModelScope id "

@@ -19,7 +19,7 @@ import pytest
 
 from service.__main__ import main
 from service.errors import FetchError
-from service.scoring import checkpoint, fetch, source
+from service.scoring import checkpoint, copies, fetch, source
 from tests.conftest import TINY, eventually
 from tests.unit.conftest import MODEL_FILES
 from tests.unit.hub import Hub
@@ -94,8 +94,8 @@ def test_both_names_of_the_namespace_are_accepted(hub: Hub, asked: str, there: s
     name = PUBLISHED.partition("/")[2]
     hub.models = {f"{there}/{name}": {"v1.2.0": FILES}}
     fetched = get(f"{asked}/{name}")
-    assert fetch.find(source.parse_id(f"{there}/{name}")) == fetched.directory
-    assert fetch.find(source.parse_id(f"{asked}/{name}")) == fetched.directory
+    assert copies.find(source.parse_id(f"{there}/{name}")) == fetched.directory
+    assert copies.find(source.parse_id(f"{asked}/{name}")) == fetched.directory
     assert get(f"{there}/{name}") == fetched
 
 
@@ -128,13 +128,13 @@ def test_a_second_run_fetches_only_what_the_first_did_not(hub: Hub) -> None:
     assert line.startswith(f"{PUBLISHED}@v1.2.0 was not fetched from {hub.endpoint}: ")
     assert WEIGHTS in line
     assert "run it again: what was fetched is kept in" in line
-    assert fetch.find(source.parse_id(PUBLISHED)) is None, "a part is never taken as the whole"
+    assert copies.find(source.parse_id(PUBLISHED)) is None, "a part is never taken as the whole"
     hub.cut.clear()
     fetched = get(PUBLISHED)
     assert {name: hub.bytes_sent(name) for name in FILES} == {
         name: len(content) for name, content in FILES.items()
     }
-    assert fetch.is_complete(fetched.directory)
+    assert copies.is_complete(fetched.directory)
 
 
 def test_a_directory_of_a_part_is_refused_as_a_model(hub: Hub, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_directory_of_a_part_is_refused_as_a_model(hub: Hub, tmp_path: Path) -
 def test_a_file_that_shrank_since_is_not_complete(hub: Hub) -> None:
     directory = get(PUBLISHED).directory
     (directory / WEIGHTS).write_bytes(b"")
-    assert fetch.find(source.parse_id(PUBLISHED)) is None
+    assert copies.find(source.parse_id(PUBLISHED)) is None
     get(PUBLISHED)
     assert (directory / WEIGHTS).read_bytes() == FILES[WEIGHTS]
 
@@ -167,7 +167,7 @@ def test_a_damaged_file_is_fetched_again(hub: Hub) -> None:
 def test_a_wrong_checksum_is_refused(hub: Hub, name: str) -> None:
     hub.corrupt.add(name)
     assert f"{name}: wrong checksum" in refusal(PUBLISHED)
-    assert not (fetch._own_directory(source.parse_id(PUBLISHED), "iic") / name).exists()
+    assert not (copies.own_directory(source.parse_id(PUBLISHED), "iic") / name).exists()
 
 
 def test_an_unknown_revision_is_refused_with_those_there_are(hub: Hub) -> None:
@@ -215,14 +215,14 @@ def test_a_listing_with_wrong_types_is_refused(hub: Hub, facts: dict[str, Any]) 
 
 def test_a_listing_without_sizes_and_sums_is_enough(hub: Hub) -> None:
     hub.listing = json.dumps({"Data": {"Files": [{"Path": name} for name in FILES]}}).encode()
-    assert fetch.is_complete(get(PUBLISHED).directory)
+    assert copies.is_complete(get(PUBLISHED).directory)
 
 
 def test_a_damaged_record_in_the_services_own_folder_is_made_anew(hub: Hub) -> None:
     directory = get(PUBLISHED).directory
-    (directory / fetch.RECORD).write_bytes(b"")
-    assert fetch.find(source.parse_id(PUBLISHED)) is None
-    assert fetch.is_complete(get(PUBLISHED).directory)
+    (directory / copies.RECORD).write_bytes(b"")
+    assert copies.find(source.parse_id(PUBLISHED)) is None
+    assert copies.is_complete(get(PUBLISHED).directory)
 
 
 def test_a_listing_cannot_name_a_file_elsewhere(hub: Hub, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_who_is_told_of_the_progress_can_end_it(hub: Hub) -> None:
 
     with pytest.raises(RuntimeError, match="draining"):
         source.resolve(PUBLISHED, stop)
-    assert fetch.find(source.parse_id(PUBLISHED)) is None
+    assert copies.find(source.parse_id(PUBLISHED)) is None
 
 
 def test_an_interrupted_run_is_one_line_and_goes_on_later(hub: Hub) -> None:
@@ -306,7 +306,7 @@ def test_an_interrupted_run_is_one_line_and_goes_on_later(hub: Hub) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         # Standing still: every small file is there, and the beginning of the large one.
-        partial = fetch._own_directory(source.parse_id(PUBLISHED), "iic") / f"{WEIGHTS}.incomplete"
+        partial = copies.own_directory(source.parse_id(PUBLISHED), "iic") / f"{WEIGHTS}.incomplete"
         eventually(lambda: partial.is_file() and partial.stat().st_size == 50_000, seconds=20)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
@@ -344,17 +344,17 @@ def test_copies_of_modelscopes_own_tools_are_found(
     assert checkpoint.read(copy).name == name
     assert not hub.listings
     if "snapshots" not in layout:
-        assert fetch.find(source.parse_id(f"{PUBLISHED}@v1.1.2")) is None, "another revision"
+        assert copies.find(source.parse_id(f"{PUBLISHED}@v1.1.2")) is None, "another revision"
     (copy / f"{WEIGHTS}.incomplete").write_bytes(b"x")
-    assert fetch.find(source.parse_id(PUBLISHED)) is None
+    assert copies.find(source.parse_id(PUBLISHED)) is None
 
 
 @pytest.mark.parametrize(
     "record", [b"", b"[]", b'{"complete": true}', b'{"complete": true, "files": {"a": 1}}', b"\xff"]
 )
 def test_a_damaged_record_is_not_complete(tmp_path: Path, record: bytes) -> None:
-    (tmp_path / fetch.RECORD).write_bytes(record)
-    assert fetch.is_unfinished(tmp_path)
+    (tmp_path / copies.RECORD).write_bytes(record)
+    assert copies.is_unfinished(tmp_path)
 
 
 # The command

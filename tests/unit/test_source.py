@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import FetchError
-from service.scoring import fetch, source
+from service.scoring import copies, source
 
 
 def resolve(model: str) -> Path:
@@ -52,6 +52,6 @@ def test_what_is_neither_a_directory_nor_an_id_is_refused(
     ],
 )
 def test_the_revision_that_an_id_means(model: str, meant: str, pinned: bool) -> None:
-    reference = fetch.parse(model)
+    reference = copies.parse(model)
     assert reference is not None
     assert (reference.revision, reference.pinned) == (meant, pinned)
