@@ -59,7 +59,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def for_export(record: logging.LogRecord) -> logging.LogRecord:
-    """The record as it may leave the process: a filter for exporting handlers."""
+    """The record as it may leave the process; a copy wherever that is less than it holds."""
     raised = record.exc_info and record.exc_info[0]
     if _quotes_nothing(record) and not raised:
         return record

@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Tracer
+from typing_extensions import override
 
 from telemetry.gpu import GpuSampler
 from telemetry.instruments import Instruments
@@ -47,6 +48,9 @@ DEFAULTS = {
     # Seconds, in this SDK (the specification says milliseconds; read in its gRPC exporter): what a
     # dead Collector may cost at shutdown (the SDK's default is 10 s).
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+    # Spans that wait for export; the SDK's 2,048 are one second of a busy service. Beyond it spans
+    # are dropped, and exemplars would name traces that nobody has.
+    "OTEL_BSP_MAX_QUEUE_SIZE": "16384",
     # What the exporters sent and lost, as otel.sdk.exporter.* metrics.
     "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true",
 }
@@ -253,8 +257,7 @@ def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[]
     provider.add_log_record_processor(
         BatchLogRecordProcessor(exporter, meter_provider=meter_provider)
     )
-    handler = LoggingHandler(logger_provider=provider)
-    handler.addFilter(for_export)
+    handler = _ExportingHandler(logger_provider=provider)
     logging.getLogger().addHandler(handler)
 
     def close() -> None:
@@ -262,3 +265,10 @@ def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[]
         provider.shutdown()
 
     return close
+
+
+class _ExportingHandler(LoggingHandler):  # type: ignore[misc]
+    # Not as a filter: Python 3.11 takes no record from one.
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(for_export(record))
