@@ -23,6 +23,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -31,7 +32,7 @@ from opentelemetry.trace import Tracer
 from typing_extensions import override
 
 from telemetry.gpu import GpuSampler
-from telemetry.instruments import Instruments
+from telemetry.instruments import LATENCY_SECONDS, Instruments
 from telemetry.logs import for_export
 from telemetry.privacy import AllowListExporter
 from telemetry.prometheus import PrometheusEndpoint
@@ -200,12 +201,12 @@ def _refuse_unsupported() -> None:
         # Without a scheme the SDK takes TLS for granted and never gets through.
         if not os.environ.get(name, "http://").startswith(("http://", "https://")):
             raise TelemetryError(f"{name}={os.environ[name]!r}: begin it with http:// or https://")
-        _refuse_unless_number(f"OTEL_EXPORTER_OTLP_{scope}TIMEOUT", 0.001, 3600)
-    _refuse_unless_number("OTEL_METRIC_EXPORT_INTERVAL", 1, 86_400_000)
+        _refuse_unless_number("seconds", f"OTEL_EXPORTER_OTLP_{scope}TIMEOUT", 0.001, 3600)
+    _refuse_unless_number("milliseconds", "OTEL_METRIC_EXPORT_INTERVAL", 1, 86_400_000)
     _refuse_unless_one_of(OTEL_TRACES_SAMPLER, SAMPLERS)
     if os.environ.get(OTEL_TRACES_SAMPLER, "").endswith("traceidratio"):
         # Of a share that it cannot read the SDK makes 1: everything.
-        _refuse_unless_number(OTEL_TRACES_SAMPLER_ARG, 0, 1)
+        _refuse_unless_number("shares", OTEL_TRACES_SAMPLER_ARG, 0, 1)
 
 
 def _refuse_unless_one_of(name: str, choices: tuple[str, ...]) -> None:
@@ -214,14 +215,14 @@ def _refuse_unless_one_of(name: str, choices: tuple[str, ...]) -> None:
         raise TelemetryError(f"{name}={value!r}: use one of {', '.join(choices)}")
 
 
-def _refuse_unless_number(name: str, low: float, high: float) -> None:
+def _refuse_unless_number(what: str, name: str, low: float, high: float) -> None:
     value = os.environ.get(name, str(high))
     try:
         accepted = low <= float(value) <= high
     except ValueError:
         accepted = False
     if not accepted:
-        raise TelemetryError(f"{name}={value!r}: a number from {low:g} to {high:g} is expected")
+        raise TelemetryError(f"{name}={value!r}: {what} from {low:g} to {high:.12g} are expected")
 
 
 def _meter_provider(resource: Resource, prometheus: PrometheusEndpoint) -> MeterProvider:
@@ -230,7 +231,14 @@ def _meter_provider(resource: Resource, prometheus: PrometheusEndpoint) -> Meter
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
-    return MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+    # The SDK's own durations are in seconds, in buckets made for milliseconds.
+    in_seconds = View(
+        instrument_name="otel.sdk.*.duration",
+        aggregation=ExplicitBucketHistogramAggregation(LATENCY_SECONDS),
+    )
+    return MeterProvider(
+        metric_readers=readers, resource=resource, views=[in_seconds], shutdown_on_exit=False
+    )
 
 
 def _tracer_provider(resource: Resource, meter_provider: MeterProvider) -> TracerProvider:

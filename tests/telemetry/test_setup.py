@@ -97,7 +97,11 @@ def test_what_the_exporters_sent_is_counted(collector: Collector, start: Start) 
     use_all_signals(telemetry)
     telemetry.tracer_provider.force_flush()
 
-    assert scrape(telemetry).total("otel_sdk_exporter_span_exported_total") == 1
+    seen = scrape(telemetry)
+    assert seen.total("otel_sdk_exporter_span_exported_total") == 1
+    duration = seen.families["otel_sdk_exporter_operation_duration_seconds"]
+    bounds = {s.labels["le"] for s in duration.samples if s.name.endswith("_bucket")}
+    assert bounds == {*map(str, metrics.LATENCY_SECONDS), "+Inf"}
 
 
 @pytest.mark.parametrize(
@@ -229,10 +233,10 @@ def test_a_disabled_sdk_does_nothing(collector: Collector, start: Start) -> None
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json", "only 'grpc' is supported"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "begin it with http:// or https://"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector", "begin it with http:// or https://"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "a number from 0.001 to 3600 is expected"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "a number from 0.001 to 3600 is expected"),
-        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "nan", "a number from 0.001 to 3600 is expected"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "a number from 1 to"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "seconds from 0.001 to 3600 are expected"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "seconds from 0.001 to 3600 are expected"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "nan", "seconds from 0.001 to 3600 are expected"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "milliseconds from 1 to 86400000 are expected"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote", "use one of always_on,"),
     ],
 )
@@ -287,7 +291,7 @@ def test_the_timeout_is_in_seconds(collector: Collector, start: Start) -> None:
     began = time.monotonic()
     telemetry.tracer_provider.force_flush()
 
-    assert 0.9 < time.monotonic() - began < 3
+    assert 0.9 < time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("state", ["dead", "hanging", "refusing"])
@@ -299,19 +303,16 @@ def test_a_sick_collector_costs_little_and_shutdown_keeps_its_bound(
     endpoint = NOBODY if state == "dead" else collector.endpoint
     began = time.monotonic()
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
-    assert time.monotonic() - began < 1
-    began = time.monotonic()
     for _ in range(200):
         use_all_signals(telemetry)
-    assert time.monotonic() - began < 2
-    began = time.monotonic()
     seen = scrape(telemetry)
-    assert time.monotonic() - began < 1
+    # Less than one attempt to export.
+    assert time.monotonic() - began < float(setup.DEFAULTS["OTEL_EXPORTER_OTLP_TIMEOUT"])
     assert seen.value("mgeo_request_duration_seconds_count", **ROUTE) == 200
 
     began = time.monotonic()
     telemetry.shutdown(0.6)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1.5
 
 
 def test_shutdown_has_one_deadline_for_all() -> None:
@@ -322,7 +323,7 @@ def test_shutdown_has_one_deadline_for_all() -> None:
 
     began = time.monotonic()
     assert telemetry.shutdown(0.3) is False
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 1.2
     never.set()
     assert telemetry.shutdown(1) is True
 
