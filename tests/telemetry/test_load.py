@@ -75,7 +75,9 @@ def by_trace(spans: list[Span]) -> dict[str, list[Span]]:
     return traces
 
 
-def test_every_count_agrees_and_every_exemplar_resolves(collector: Collector) -> None:
+def test_every_count_agrees_and_every_exemplar_resolves(
+    collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Service(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint) as service:
         began = time.perf_counter()
         with ThreadPoolExecutor(CLIENTS) as pool:
@@ -104,12 +106,14 @@ def test_every_count_agrees_and_every_exemplar_resolves(collector: Collector) ->
     lines = {line["trace_id"] for line in log if line["logger"] == "mgeo.request"}
     pushed = {record.trace_id for record in collector.logs if record.logger == "mgeo.request"}
     assert lines == pushed == traces.keys()
-    print(  # noqa: T201
+    summary = (
         f"{REQUESTS} requests at concurrency {CLIENTS} in {seconds:.1f} s "
         f"({REQUESTS / seconds:.0f}/s): counted {sent.total()} by clients, on /metrics and by "
         f"OTLP; {len(traces)} traces, {len(collector.spans)} spans; {exemplars} exemplars, "
         f"all exported; {len(lines)} log lines with their trace; stages {duration:.3f} s in sum"
     )
+    with capsys.disabled():
+        print(f"\n{summary}")  # noqa: T201
 
 
 def check_scraped_counts(scraped: Exposition, sent: Counter[Key]) -> None:

@@ -10,7 +10,16 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 from opentelemetry.trace.span import TraceState
 
 from telemetry import logs
@@ -50,6 +59,7 @@ def test_a_span_arrives_without_what_a_client_wrote(collector: Collector, start:
     linked = SpanContext(1, 2, is_remote=True, trace_state=state, trace_flags=TraceFlags(1))
     span = telemetry.tracer.start_span(
         f"GET /{CANARY}",
+        context=set_span_in_context(NonRecordingSpan(linked)),
         kind=SpanKind.SERVER,
         links=[Link(linked, {"from": CANARY, "mgeo.pairs": 1})],
         attributes={"url.path": f"/{CANARY}", "http.request.method": "GET", CANARY: 1},
