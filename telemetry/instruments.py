@@ -199,7 +199,9 @@ class Instruments:
         """Have `metric` read by `read` at each collection; a read that raises skips one sample."""
 
         def callback(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value, attributes) for value, attributes in read()]
+            # As a float: over a bool, or a number of numpy's, the OTLP exporter fails with all
+            # metrics.
+            return [Observation(float(value), attributes) for value, attributes in read()]
 
         self._meter.create_observable_gauge(
             metric.name, [callback], metric.unit, metric.description

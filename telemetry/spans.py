@@ -22,7 +22,8 @@ class Timeline:
     """The boundaries of one request's stages, in nanoseconds of the monotonic clock.
 
     A stage lasts until the next one is entered, so the sum of all stages is the total by
-    construction. A request that is refused early never enters the later stages.
+    construction. A request that is refused early never enters the later stages. A reading from
+    before the current stage began counts as its beginning: no stage is shorter than nothing.
     """
 
     __slots__ = ("_epoch_offset", "_marks", "attributes", "finished")
@@ -37,11 +38,12 @@ class Timeline:
 
     def enter(self, stage: Stage, at: int | None = None) -> None:
         """Close the current stage and open `stage`, now or at an earlier monotonic reading."""
-        self._marks.append((stage, time.perf_counter_ns() if at is None else at))
+        reading = time.perf_counter_ns() if at is None else at
+        self._marks.append((stage, max(reading, self._marks[-1][1])))
 
     def finish(self) -> None:
         """Close the last stage."""
-        self.finished = time.perf_counter_ns()
+        self.finished = max(time.perf_counter_ns(), self._marks[-1][1])
 
     @property
     def seconds(self) -> float:
