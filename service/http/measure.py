@@ -37,7 +37,6 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
     for endpoint in ("/predict", "/predict/batch"):
         for status in ("200", "400", "429", "500", "503"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
-    instruments.requests_inprogress.add(0)
     of_stage = {stage: {"stage": stage} for stage in STAGES}
 
     @app.before_request

@@ -16,7 +16,7 @@ NAMES = {
     "hw.temperature": "hw_temperature_celsius",
     "hw.power": "hw_power_watts",
     "mgeo.gpu.sample_age": "mgeo_gpu_sample_age_seconds",
-    "mgeo.ready": "mgeo_ready_ratio",
+    "mgeo.ready": "mgeo_ready",
 }
 
 

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import pytest
 
+from tests.serving import Address, Service
 from tests.telemetry.collector import Collector, Span
 from tests.telemetry.exposition import Exposition
-from tests.telemetry.serving import Address, Service
 
 REQUESTS, CLIENTS = 2000, 16
 
@@ -113,7 +113,7 @@ def test_every_count_agrees_and_every_exemplar_resolves(
         f"all exported; {len(lines)} log lines with their trace; stages {duration:.3f} s in sum"
     )
     with capsys.disabled():
-        print(f"\n{summary}")  # noqa: T201
+        print(f"\n{summary}")
 
 
 def check_scraped_counts(scraped: Exposition, sent: Counter[Key]) -> None:

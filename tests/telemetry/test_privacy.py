@@ -24,10 +24,10 @@ from opentelemetry.trace.span import TraceState
 
 from telemetry import logs
 from telemetry.privacy import ALLOWED_ATTRIBUTES
+from tests.serving import Address, Service
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
 from tests.telemetry.exposition import OPENMETRICS
-from tests.telemetry.serving import Address, Service
 
 CANARY = "杭州市西湖区文三路138号"
 LATIN = "WensanRoad138"

@@ -359,7 +359,7 @@ def test_a_gauge_that_raises_loses_its_series_alone(scraped: Scraped) -> None:
     seen = scraped.scrape()
 
     assert seen.total("mgeo_request_total") == 1
-    assert "mgeo_ready_ratio" not in seen.families
+    assert "mgeo_ready" not in seen.families
 
 
 def test_after_shutdown_a_scrape_is_empty_and_works(scraped: Scraped) -> None:

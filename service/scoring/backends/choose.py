@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 
 from service.errors import SettingsError
 from service.scoring.backends import Backend, Progress
@@ -11,6 +13,8 @@ from service.scoring.cpus import available_cpus
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_NVML_PATIENCE_SECONDS = 5.0
 
 
 def build(checkpoint: Checkpoint, settings: Settings, progress: Progress) -> Backend:
@@ -60,8 +64,17 @@ def _gpus() -> int:
     """GPUs that NVML shows. Asked of NVML because asking torch takes seconds of imports."""
     import pynvml
 
-    try:
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount())
-    except pynvml.NVMLError:
-        return 0
+    found: list[int] = []
+
+    def ask() -> None:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlInit()
+            found.append(int(pynvml.nvmlDeviceGetCount()))
+
+    # On a thread of its own: on a sick driver the call never returns.
+    asking = threading.Thread(target=ask, name="gpu-count", daemon=True)
+    asking.start()
+    asking.join(_NVML_PATIENCE_SECONDS)
+    if asking.is_alive():
+        log.warning("NVML does not answer; the model runs on the CPU")
+    return sum(found)

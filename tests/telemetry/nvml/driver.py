@@ -32,7 +32,7 @@ def main() -> None:
             "start_seconds": took,
             "off_reason": sampler.off_reason,
         }
-        print(json.dumps(answer), flush=True)  # noqa: T201
+        print(json.dumps(answer), flush=True)
     sampler.stop()
 
 
