@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Tracer, get_current_span
+from opentelemetry.trace import Link, SpanContext, Tracer, get_current_span
 from opentelemetry.util.types import Attributes
 
 Stage = Literal["admit", "tokenize", "queue", "compute", "respond"]
@@ -26,7 +26,7 @@ class Timeline:
     before the current stage began counts as its beginning: no stage is shorter than nothing.
     """
 
-    __slots__ = ("_epoch_offset", "_marks", "attributes", "finished")
+    __slots__ = ("_epoch_offset", "_marks", "attributes", "finished", "links")
 
     def __init__(self) -> None:
         now = time.perf_counter_ns()
@@ -35,6 +35,7 @@ class Timeline:
         self._marks: list[tuple[Stage, int]] = [("admit", now)]
         self.finished = 0
         self.attributes: dict[Stage, Attributes] = {}
+        self.links: dict[Stage, list[SpanContext]] = {}
 
     def enter(self, stage: Stage, at: int | None = None) -> None:
         """Close the current stage and open `stage`, now or at an earlier monotonic reading."""
@@ -56,6 +57,12 @@ class Timeline:
             last = index + 1 == len(self._marks)
             yield stage, start, self.finished if last else self._marks[index + 1][1]
 
+    def server_timing(self) -> str:
+        """The stages as a Server-Timing header, in milliseconds: a browser draws them."""
+        return ", ".join(
+            f"{stage};dur={(end - start) / 1e6:.3f}" for stage, start, end in self.stages()
+        )
+
     def emit(self, tracer: Tracer, parent: Context) -> None:
         """Create the stages as child spans of `parent`, if that is being recorded."""
         if not get_current_span(parent).get_span_context().trace_flags.sampled:
@@ -65,6 +72,7 @@ class Timeline:
                 stage,
                 context=parent,
                 attributes=self.attributes.get(stage),
+                links=[Link(context) for context in self.links.get(stage, ())],
                 start_time=self._epoch_offset + start,
             )
             span.end(self._epoch_offset + end)

@@ -18,11 +18,19 @@ _WARM_UP = [(1, 16), (1, 64), (8, 48)]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Everything that scoring needs of one model."""
+    """Everything that scoring needs of one model.
+
+    Attributes:
+        checkpoint: What the model's directory says of itself.
+        tokenizer: Turns its input into token ids.
+        backend: Runs it.
+        batch_tokens: Most tokens in one forward pass, padding counted.
+    """
 
     checkpoint: Checkpoint
     tokenizer: PairTokenizer
     backend: Backend
+    batch_tokens: int
 
 
 def load(settings: Settings, progress: Progress) -> Model:
@@ -41,7 +49,7 @@ def load(settings: Settings, progress: Progress) -> Model:
     for pairs, characters in _WARM_UP:
         half = "1" * (characters // 2)
         backend.predict(tokenizer.encode([(" ".join(half), " ".join(half))] * pairs))
-    return Model(checkpoint, tokenizer, backend)
+    return Model(checkpoint, tokenizer, backend, settings.batch_tokens or backend.batch_tokens)
 
 
 def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from opentelemetry.trace import SpanContext, get_current_span
 
 from service.errors import QueueFull
 from service.scoring.backends import Probabilities
@@ -32,16 +33,20 @@ class Job:
         submitted_ns: Monotonic time of submission.
         started_ns: Monotonic time at which the first of its batches began to compute.
         finished_ns: Monotonic time at which its last result was there.
+        span: The request's span, which the span of each batch links to.
         batch: Size and tokens of its last batch, for the trace.
+        batch_spans: The spans of its batches, which the request's compute stage links to.
     """
 
     __slots__ = (
-        "_abandoned", "_done", "_remaining", "batch", "error", "finished_ns", "pairs",
-        "probabilities", "started_ns", "submitted_ns",
+        "_abandoned", "_done", "_remaining", "batch", "batch_spans", "error", "finished_ns",
+        "pairs", "probabilities", "span", "started_ns", "submitted_ns",
     )  # fmt: skip
 
     def __init__(self, pairs: Sequence[TokenizedPair], labels: int) -> None:
         self.pairs = pairs
+        self.span = get_current_span().get_span_context()
+        self.batch_spans: list[SpanContext] = []
         self.probabilities: Probabilities = np.empty((len(pairs), labels), dtype=np.float32)
         self.error: Exception | None = None
         self.submitted_ns = time.perf_counter_ns()
@@ -101,12 +106,10 @@ class PairQueue:
 
     Args:
         max_pairs: Pairs that may wait; a job that does not fit as a whole is refused.
-        batch_tokens: Most tokens in a batch, padding counted. A single longer pair still goes.
     """
 
-    def __init__(self, *, max_pairs: int, batch_tokens: int) -> None:
+    def __init__(self, *, max_pairs: int) -> None:
         self.max_pairs = max_pairs
-        self._batch_tokens = batch_tokens
         self._items: deque[Item] = deque()
         self._ready = threading.Condition()
         self._closed = False
@@ -128,12 +131,16 @@ class PairQueue:
             self._items.extend(Item(job, index) for index in order)
             self._ready.notify()
 
-    def take(self) -> list[Item]:
-        """Wait for work and take the next batch; empty once the queue is closed and drained."""
+    def take(self, budget: int) -> list[Item]:
+        """Wait for work and take the next batch; empty once the queue is closed and drained.
+
+        Args:
+            budget: Most tokens in the batch, padding counted. A single longer pair still goes.
+        """
         with self._ready:
             while True:
                 self._ready.wait_for(lambda: self._items or self._closed)
-                batch = self._next_batch()
+                batch = self._next_batch(budget)
                 if batch or (self._closed and not self._items):
                     return batch
 
@@ -154,14 +161,14 @@ class PairQueue:
                 return 0.0
             return (time.perf_counter_ns() - self._items[0].job.submitted_ns) / 1e9
 
-    def _next_batch(self) -> list[Item]:
+    def _next_batch(self, budget: int) -> list[Item]:
         batch: list[Item] = []
         longest = 0
         while self._items:
             item = self._items[0]
             if item.job.is_wanted:
                 longest = max(longest, len(item.pair.ids))
-                if batch and longest * (len(batch) + 1) > self._batch_tokens:
+                if batch and longest * (len(batch) + 1) > budget:
                     break
                 batch.append(item)
             self._items.popleft()

@@ -37,6 +37,7 @@ class Span:
     attributes: Attributes
     events: list[tuple[str, Attributes]]
     links: list[Attributes]
+    linked: list[str]
     status: int
     resource: Attributes
 
@@ -224,6 +225,7 @@ def _span(span: Any, resource: Attributes) -> Span:
         attributes=attributes_of(span),
         events=[(event.name, attributes_of(event)) for event in span.events],
         links=[attributes_of(link) for link in span.links],
+        linked=[link.span_id.hex() for link in span.links],
         status=span.status.code,
         resource=resource,
     )

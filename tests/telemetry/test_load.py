@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import pytest
 
+from telemetry.spans import STAGES
 from tests.serving import Address, Service
 from tests.telemetry.collector import Collector, Span
 from tests.telemetry.exposition import Exposition
@@ -101,6 +102,7 @@ def test_every_count_agrees_and_every_exemplar_resolves(
     traces = by_trace(collector.spans)
     assert len(traces) == REQUESTS
     traced = sum(check_tiling(spans) for spans in traces.values())
+    check_batches(collector.spans, scraped)
     assert math.isclose(traced, duration, rel_tol=1e-9)
     exemplars = check_exemplars(scraped, collector)
     lines = {line["trace_id"] for line in log if line["logger"] == "mgeo.request"}
@@ -155,7 +157,9 @@ def check_stage_sums(scraped: Exposition) -> float:
 def check_tiling(spans: list[Span]) -> float:
     """Seconds of one request; its stages follow one another within their server span."""
     [server] = [span for span in spans if not span.parent_id]
-    stages = sorted((s for s in spans if s is not server), key=lambda s: (s.start_ns, s.end_ns))
+    stages = sorted(
+        (span for span in spans if span.name in STAGES), key=lambda s: (s.start_ns, s.end_ns)
+    )
     assert {stage.parent_id for stage in stages} == {server.span_id}
     assert stages[0].name == "admit"
     for before, after in pairwise(stages):
@@ -165,6 +169,20 @@ def check_tiling(spans: list[Span]) -> float:
     assert server.start_ns - slack <= stages[0].start_ns
     assert stages[-1].end_ns <= server.end_ns + slack
     return (stages[-1].end_ns - stages[0].start_ns) / 1e9
+
+
+def check_batches(spans: list[Span], scraped: Exposition) -> None:
+    """Each batch links to the requests in it, and the compute stage of each of them back to it."""
+    batches = {span.span_id: span for span in spans if span.name == "batch"}
+    assert len(batches) == scraped.value("mgeo_batch_size_count")
+    assert sum(int(batch.attributes["mgeo.batch.size"]) for batch in batches.values()) == (
+        scraped.value("mgeo_batch_size_sum")
+    )
+    computes = [span for span in spans if span.name == "compute"]
+    assert computes
+    forward = {(batch, request) for batch, span in batches.items() for request in span.linked}
+    backward = {(batch, span.parent_id) for span in computes for batch in span.linked}
+    assert forward == backward
 
 
 def check_exemplars(scraped: Exposition, collector: Collector) -> int:

@@ -15,7 +15,7 @@ import openvino
 from openvino import Node, Type, opset13
 
 from service.scoring import weights
-from service.scoring.backends import Probabilities, Progress
+from service.scoring.backends import CPU_BATCH_TOKENS, Probabilities, Progress
 from service.scoring.backends.padding import padded
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
@@ -31,6 +31,7 @@ class OpenVinoBackend:
     """One compiled model for all batch sizes and lengths."""
 
     device = "cpu"
+    batch_tokens = CPU_BATCH_TOKENS
 
     def __init__(
         self, checkpoint: Checkpoint, *, precision: Precision, threads: int, progress: Progress

@@ -15,7 +15,12 @@ from transformers.models.bert.modeling_bert import BertForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from service.scoring import weights
-from service.scoring.backends import Probabilities, Progress
+from service.scoring.backends import (
+    CPU_BATCH_TOKENS,
+    GPU_BATCH_TOKENS,
+    Probabilities,
+    Progress,
+)
 from service.scoring.backends.padding import padded
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
@@ -43,6 +48,7 @@ class TorchBackend:
         """
         torch.set_num_threads(threads)
         self.device = _device(device)
+        self.batch_tokens = CPU_BATCH_TOKENS if self.device == "cpu" else GPU_BATCH_TOKENS
         transformers_logging.disable_progress_bar()
         config = BertConfig(**checkpoint.bert, num_labels=len(checkpoint.labels))
         progress("reading weights", 0.6)
