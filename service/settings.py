@@ -48,7 +48,7 @@ class Settings:
     backend: str = _setting(
         "auto",
         "What runs the model: `auto` takes torch on a GPU and OpenVINO in fp32 on a CPU. "
-        "bf16 is faster on processors with AMX and changes probabilities by a few hundredths.",
+        "bf16 is faster on processors with AMX, and less exact.",
         choices=("auto", "torch", "openvino-f32", "openvino-bf16"),
     )
     cpu_threads: int = _setting(
