@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import QueueFull
-from service.scoring.queue import Job, PairQueue
+from service.scoring.queue import INTERACTIVE_PAIRS, Job, PairQueue
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
@@ -37,9 +37,41 @@ def test_every_pair_comes_out_once_in_batches_within_the_budget(
         taken += [(id(item.job), item.index) for item in batch]
     wanted = [(id(job), index) for job in given_jobs for index in range(len(job.pairs))]
     assert sorted(taken) == sorted(wanted)
-    # First come, first served between jobs.
+    # First come, first served between the jobs of a lane.
     order = list(dict.fromkeys(job for job, _ in taken))
-    assert order == [id(job) for job in given_jobs]
+    for of_lane in (lambda job: len(job.pairs) <= INTERACTIVE_PAIRS,
+                    lambda job: len(job.pairs) > INTERACTIVE_PAIRS):  # fmt: skip
+        lane = [id(job) for job in given_jobs if of_lane(job)]
+        assert [job for job in order if job in lane] == lane
+
+
+def test_a_single_pair_waits_for_no_bulk_batch_but_the_one_under_way() -> None:
+    queue = PairQueue(max_pairs=1000)
+    bulk = _job([10] * 200)
+    queue.put(bulk)
+    queue.take(BUDGET)
+    single = _job([10])
+    queue.put(single)
+    [item] = queue.take(BUDGET)
+    assert item.job is single
+
+
+def test_bulk_gets_its_turn_while_single_pairs_keep_coming() -> None:
+    queue = PairQueue(max_pairs=1000)
+    bulk = _job([10] * 200)
+    queue.put(bulk)
+    from_bulk = []
+    for _ in range(12):
+        for _ in range(20):
+            queue.put(_job([10]))
+        from_bulk.append(queue.take(BUDGET)[0].job is bulk)
+    assert from_bulk == [False, False, False, True] * 3
+
+
+def test_bulk_alone_takes_every_turn() -> None:
+    queue = PairQueue(max_pairs=1000)
+    queue.put(_job([10] * 40))
+    assert [len(queue.take(BUDGET)) for _ in range(4)] == [10] * 4
 
 
 def test_a_job_that_does_not_fit_is_refused_as_a_whole() -> None:
