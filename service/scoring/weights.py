@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import safetensors
 
 from service.errors import CheckpointError
+from service.scoring import torch_file
 from service.scoring.architecture import tensor_shapes
 from service.scoring.checkpoint import Checkpoint
+from service.scoring.torch_file import Array, StoredTensor
 
 PREFIX = "bert.text_encoder."
 
@@ -32,9 +34,6 @@ _UNUSED = re.compile(
     r"|^cls\."  # the pre-training head
 )
 _LAYER = re.compile(r"\.encoder\.layer\.([0-9]{1,9})\.")
-
-
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,6 @@ class Weights:
     unused: tuple[str, ...]
     parameters: int
     stored_dtypes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """One tensor of a file, not yet converted; `values` is None if it is not dense and floating."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    values: Callable[[], Array] | None
 
 
 def load(checkpoint: Checkpoint) -> Weights:
@@ -106,14 +96,11 @@ def load(checkpoint: Checkpoint) -> Weights:
     )
 
 
-def _read(path: Path) -> dict[str, _Stored]:
+def _read(path: Path) -> dict[str, StoredTensor]:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
-        _check_zip(path)
-        return _read_pickle(path)
-    except CheckpointError:
-        raise
+        loaded = torch_file.read(path) if torch_file.is_archive(path) else _read_legacy(path)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{path} holds pickled code or damaged data instead of plain tensors; "
@@ -122,12 +109,18 @@ def _read(path: Path) -> dict[str, _Stored]:
     except Exception as error:  # zip, pickle, safetensors and OS each raise their own
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(f"{path} is corrupt or truncated: {reason}") from None
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, StoredTensor)
+        for name, tensor in loaded.items()
+    ):
+        raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
+    return loaded
 
 
-def _read_safetensors(path: Path) -> dict[str, _Stored]:
+def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     # Read whole and not mapped: the file may be replaced while the service runs.
     return {
-        name: _Stored(
+        name: StoredTensor(
             _SAFETENSORS_TYPES.get(entry["dtype"], entry["dtype"]),
             tuple(entry["shape"]),
             _decoder(entry["dtype"], entry["data"], tuple(entry["shape"])),
@@ -146,49 +139,34 @@ def _decoder(dtype: str, data: bytes, shape: tuple[int, ...]) -> Callable[[], Ar
         )
     if dtype in _SAFETENSORS_TYPES:
         stored = np.dtype(_SAFETENSORS_TYPES[dtype])
-        return lambda: np.frombuffer(data, stored).astype(np.float32).reshape(shape)
+        return lambda: _as_float32(np.frombuffer(data, stored)).reshape(shape)
     return None
 
 
-def _read_pickle(path: Path) -> dict[str, _Stored]:
-    import torch  # seconds of imports: only for files that nothing else reads
+def _as_float32(values: npt.NDArray[Any]) -> Array:
+    with np.errstate(over="ignore"):  # a float64 too large becomes infinite, and is refused
+        return values.astype(np.float32)
+
+
+def _read_legacy(path: Path) -> object:
+    """The format before torch 1.6, which is no archive: torch itself reads it."""
+    import torch
 
     loaded = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(loaded, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in loaded.items()
-    ):
-        raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
+    if not isinstance(loaded, dict):
+        return loaded
 
-    def values(tensor: torch.Tensor) -> Callable[[], Array] | None:
-        if (
-            not tensor.is_floating_point()
-            or tensor.layout is not torch.strided
-            or tensor.device.type != "cpu"  # the meta device has shapes and no values
-        ):
-            return None
-        return lambda: tensor.detach().to(torch.float32).contiguous().numpy()
+    def stored(tensor: object) -> object:
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        dense = tensor.is_floating_point() and tensor.layout is torch.strided
+        return StoredTensor(
+            str(tensor.dtype).removeprefix("torch."),
+            tuple(tensor.shape),
+            (lambda: tensor.detach().to(torch.float32).contiguous().numpy()) if dense else None,
+        )
 
-    return {
-        name: _Stored(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), values(tensor))
-        for name, tensor in loaded.items()
-    }
-
-
-def _check_zip(path: Path) -> None:
-    """Check what torch does not: sums of the content, and that it unpacks to no more than its size.
-
-    Raises:
-        ValueError: A byte differs from what was written, or it would unpack to more.
-    """
-    if not zipfile.is_zipfile(path):
-        return  # the format before torch 1.6, which torch tells apart itself
-    with zipfile.ZipFile(path) as file:
-        # torch stores and never compresses. Before testzip(), which unpacks.
-        if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
-            raise ValueError("it would unpack to more than its own size")
-        if damaged := file.testzip():
-            raise ValueError(f"{damaged} does not have the checksum that it was written with")
+    return {name: stored(tensor) for name, tensor in loaded.items()}
 
 
 def _is_unused(name: str, checkpoint: Checkpoint) -> bool:
