@@ -45,14 +45,12 @@ class Service:
             service_version=__version__,
             instance_id=f"{platform.node()}:{settings.port}",
         )
-        self._queue = PairQueue(
-            max_pairs=settings.max_queue_pairs, batch_tokens=settings.batch_tokens
-        )
+        self._queue = PairQueue(max_pairs=settings.max_queue_pairs)
         self._engine = Engine(
             lambda progress: model.load(settings, progress),
             self._queue,
             self.lifecycle,
-            self.telemetry.instruments,
+            self.telemetry,
         )
         scorer = Scorer(
             self._engine,

@@ -28,6 +28,10 @@ _NEXT = {
 }
 
 
+class LoadingCancelledError(Exception):
+    """The model is no longer wanted: the process ends."""
+
+
 class Lifecycle:
     """The state, and the stage of loading while it is STARTING. Safe to use from any thread."""
 
@@ -59,8 +63,14 @@ class Lifecycle:
             return {"status": self._state.value}
 
     def loading(self, stage: str, progress: float) -> None:
-        """Note a stage of loading and how much of all loading is done (0 to 1)."""
+        """Note a stage of loading and how much of all loading is done (0 to 1).
+
+        Raises:
+            LoadingCancelledError: The process is to end; a download, say, must not hold it up.
+        """
         with self._condition:
+            if self._state is not State.STARTING:
+                raise LoadingCancelledError
             self._stage, self._progress = stage, progress
 
     def to(self, state: State, error: BaseException | None = None) -> bool:

@@ -194,12 +194,19 @@ class Instruments:
         self.batch_tokens = self._counter(BATCH_TOKENS)
         self.batch_duration = self._histogram(BATCH_DURATION)
         self.batch_failed = self._counter(BATCH_FAILED)
+        # From the start at zero: a rate over the first one is not missing where it began.
+        self.input_truncated.add(0)
+        self.requests_inprogress.add(0)
+        for kind in ("real", "padding"):
+            self.batch_tokens.add(0, {"kind": kind})
 
     def observe(self, metric: Metric, read: Observe) -> None:
         """Have `metric` read by `read` at each collection; a read that raises skips one sample."""
 
         def callback(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value, attributes) for value, attributes in read()]
+            # As a float: over a bool, or a number of numpy's, the OTLP exporter fails with all
+            # metrics.
+            return [Observation(float(value), attributes) for value, attributes in read()]
 
         self._meter.create_observable_gauge(
             metric.name, [callback], metric.unit, metric.description

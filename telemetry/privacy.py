@@ -1,8 +1,8 @@
-"""What may leave the process: an allow-list of attributes, applied to every span before export.
+"""What may leave the process in a span: an allow-list, applied to every span before export.
 
 Addresses are personal data. A client can put one where the code never does: in the path of a
-request, its query string, a header, or an exception's message. So attributes are not searched for
-addresses; only keys that cannot hold one are let through.
+request, its query string, a header (`tracestate` is one), or an exception's message. So nothing is
+searched for addresses; only what cannot hold one is let through. Log lines: see `logs.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Status
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 from typing_extensions import override
 
@@ -69,16 +69,17 @@ class AllowListExporter(SpanExporter):
 
 
 def _stripped(span: ReadableSpan) -> ReadableSpan:
+    attributes = allowed(span.attributes)
     return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
+        name=_name(span, attributes),
+        context=_without_state(span.context),
+        parent=_without_state(span.parent) if span.parent else None,
         resource=span.resource,
-        attributes=allowed(span.attributes),
+        attributes=attributes,
         events=[
             Event(event.name, allowed(event.attributes), event.timestamp) for event in span.events
         ],
-        links=span.links,
+        links=[Link(_without_state(ln.context), allowed(ln.attributes)) for ln in span.links],
         kind=span.kind,
         instrumentation_scope=span.instrumentation_scope,
         # A status description repeats the exception's message, which may quote the input.
@@ -86,3 +87,18 @@ def _stripped(span: ReadableSpan) -> ReadableSpan:
         start_time=span.start_time,
         end_time=span.end_time,
     )
+
+
+def _name(span: ReadableSpan, attributes: dict[str, AttributeValue]) -> str:
+    # The instrumentation puts the path of a request that no route takes into the span's name.
+    if span.kind is not SpanKind.SERVER:
+        return span.name
+    method = attributes.get("http.request.method", "_OTHER")
+    route = attributes.get("http.route")
+    named = "HTTP" if method == "_OTHER" else str(method)
+    return f"{named} {route}" if route else named
+
+
+def _without_state(context: SpanContext) -> SpanContext:
+    # `tracestate` is the client's own text; sampling here does not use it.
+    return SpanContext(context.trace_id, context.span_id, context.is_remote, context.trace_flags)

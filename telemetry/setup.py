@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,18 +20,20 @@ from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrument
 from opentelemetry.metrics import Meter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Tracer
+from typing_extensions import override
 
 from telemetry.gpu import GpuSampler
-from telemetry.instruments import Instruments
-from telemetry.logs import without_exception_message
+from telemetry.instruments import LATENCY_SECONDS, Instruments
+from telemetry.logs import for_export
 from telemetry.privacy import AllowListExporter
 from telemetry.prometheus import PrometheusEndpoint
 
@@ -43,12 +46,23 @@ DEFAULTS = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
     # A scrape interval, so that pushed and scraped metrics are equally fresh (the SDK's is 60 s).
     "OTEL_METRIC_EXPORT_INTERVAL": "15000",
-    # Seconds: what a dead Collector may cost at shutdown (the SDK's is 10 s).
+    # Seconds, in this SDK (the specification says milliseconds; read in its gRPC exporter): what a
+    # dead Collector may cost at shutdown (the SDK's default is 10 s).
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+    # Spans that wait for export; the SDK's 2,048 are one second of a busy service. Beyond it spans
+    # are dropped, and exemplars would name traces that nobody has.
+    "OTEL_BSP_MAX_QUEUE_SIZE": "16384",
     # What the exporters sent and lost, as otel.sdk.exporter.* metrics.
     "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true",
 }
 """Our defaults of standard variables; a value in the environment wins."""
+
+SAMPLERS = tuple(
+    f"{parent}{sampler}"
+    for parent in ("", "parentbased_")
+    for sampler in ("always_on", "always_off", "traceidratio")
+)
+"""The samplers that the SDK builds by itself from `OTEL_TRACES_SAMPLER`."""
 
 PROCESS_METRICS: dict[str, list[str] | None] = {
     "process.cpu.time": ["user", "system"],
@@ -90,7 +104,7 @@ class Telemetry:
         """Flush and close everything at once, for at most `timeout` seconds.
 
         Returns:
-            False if something was still unsent then; it is lost.
+            False if something was still being sent then; it is lost.
         """
         # In parallel: each exporter alone may wait for a dead Collector until its own timeout.
         threads = [
@@ -99,14 +113,20 @@ class Telemetry:
         ]
         for thread in threads:
             thread.start()
-        deadline = threading.TIMEOUT_MAX if timeout < 0 else timeout
+        deadline = time.monotonic() + timeout
         for thread in threads:
-            thread.join(deadline)
+            thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
 
 def apply_defaults() -> None:
-    """Put our defaults of standard variables into the environment, where it has none."""
+    """Put our defaults of standard variables into the environment, where it has none.
+
+    An empty variable counts as unset, as the specification has it; the SDK fails on some of them.
+    """
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        if not os.environ[name].strip():
+            del os.environ[name]
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
@@ -129,9 +149,8 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
             "service.name": "mgeo-inference",
             "service.version": service_version,
             "service.instance.id": instance_id,
-            **_named_by_user(),
         }
-    )
+    ).merge(OTELResourceDetector().detect())  # again: what the user says wins over ours
     prometheus = PrometheusEndpoint()
     closers: list[Callable[[], None]] = []
     meter_provider = _meter_provider(resource, prometheus)
@@ -139,9 +158,10 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
     tracer_provider = _tracer_provider(resource, meter_provider)
     closers.append(tracer_provider.shutdown)
     if _pushes("logs"):
-        logger_provider = _logger_provider(resource, meter_provider)
-        closers.append(logger_provider.shutdown)
-    SystemMetricsInstrumentor(config=PROCESS_METRICS).instrument(meter_provider=meter_provider)
+        closers.append(_push_logs(resource, meter_provider))
+    process_metrics = SystemMetricsInstrumentor(config=PROCESS_METRICS)
+    process_metrics.instrument(meter_provider=meter_provider)
+    closers.append(process_metrics.uninstrument)
 
     meter = meter_provider.get_meter("mgeo", service_version)
     instruments = Instruments(meter)
@@ -168,10 +188,8 @@ def _pushes(signal: Signal) -> bool:
 
 def _refuse_unsupported() -> None:
     """The SDK logs a warning and carries on with something else; an operator wants to know."""
-    for signal in ("traces", "metrics", "logs"):
-        name = f"OTEL_{signal.upper()}_EXPORTER"
-        if os.environ.get(name, "otlp") not in ("otlp", "none"):
-            raise TelemetryError(f"{name}={os.environ[name]!r}: use 'otlp' or 'none'")
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        _refuse_unless_one_of(f"OTEL_{signal}_EXPORTER", ("otlp", "none"))
     for scope in ("", "TRACES_", "METRICS_", "LOGS_"):
         name = f"OTEL_EXPORTER_OTLP_{scope}PROTOCOL"
         if os.environ.get(name, "grpc") != "grpc":
@@ -179,19 +197,32 @@ def _refuse_unsupported() -> None:
                 f"{name}={os.environ[name]!r}: only 'grpc' is supported; "
                 "point OTEL_EXPORTER_OTLP_ENDPOINT at the Collector's gRPC port (4317)"
             )
+        name = f"OTEL_EXPORTER_OTLP_{scope}ENDPOINT"
+        # Without a scheme the SDK takes TLS for granted and never gets through.
+        if not os.environ.get(name, "http://").startswith(("http://", "https://")):
+            raise TelemetryError(f"{name}={os.environ[name]!r}: begin it with http:// or https://")
+        _refuse_unless_number("seconds", f"OTEL_EXPORTER_OTLP_{scope}TIMEOUT", 0.001, 3600)
+    _refuse_unless_number("milliseconds", "OTEL_METRIC_EXPORT_INTERVAL", 1, 86_400_000)
+    _refuse_unless_one_of(OTEL_TRACES_SAMPLER, SAMPLERS)
+    if os.environ.get(OTEL_TRACES_SAMPLER, "").endswith("traceidratio"):
+        # Of a share that it cannot read the SDK makes 1: everything.
+        _refuse_unless_number("shares", OTEL_TRACES_SAMPLER_ARG, 0, 1)
 
 
-def _named_by_user() -> dict[str, str]:
-    """Identity from the environment, which wins over ours (`Resource.create` merges otherwise)."""
-    given = dict(
-        pair.split("=", 1)
-        for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",")
-        if "=" in pair
-    )
-    given = {key.strip(): value.strip() for key, value in given.items()}
-    if name := os.environ.get("OTEL_SERVICE_NAME"):
-        given["service.name"] = name
-    return {key: value for key, value in given.items() if key.startswith("service.")}
+def _refuse_unless_one_of(name: str, choices: tuple[str, ...]) -> None:
+    value = os.environ.get(name, choices[0])
+    if value not in choices:
+        raise TelemetryError(f"{name}={value!r}: use one of {', '.join(choices)}")
+
+
+def _refuse_unless_number(what: str, name: str, low: float, high: float) -> None:
+    value = os.environ.get(name, str(high))
+    try:
+        accepted = low <= float(value) <= high
+    except ValueError:
+        accepted = False
+    if not accepted:
+        raise TelemetryError(f"{name}={value!r}: {what} from {low:g} to {high:.12g} are expected")
 
 
 def _meter_provider(resource: Resource, prometheus: PrometheusEndpoint) -> MeterProvider:
@@ -200,7 +231,14 @@ def _meter_provider(resource: Resource, prometheus: PrometheusEndpoint) -> Meter
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
-    return MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+    # The SDK's own durations are in seconds, in buckets made for milliseconds.
+    in_seconds = View(
+        instrument_name="otel.sdk.*.duration",
+        aggregation=ExplicitBucketHistogramAggregation(LATENCY_SECONDS),
+    )
+    return MeterProvider(
+        metric_readers=readers, resource=resource, views=[in_seconds], shutdown_on_exit=False
+    )
 
 
 def _tracer_provider(resource: Resource, meter_provider: MeterProvider) -> TracerProvider:
@@ -218,7 +256,8 @@ def _tracer_provider(resource: Resource, meter_provider: MeterProvider) -> Trace
     return provider
 
 
-def _logger_provider(resource: Resource, meter_provider: MeterProvider) -> LoggerProvider:
+def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[], None]:
+    """Export all logs of the process; returns what flushes and ends that."""
     from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
@@ -226,7 +265,18 @@ def _logger_provider(resource: Resource, meter_provider: MeterProvider) -> Logge
     provider.add_log_record_processor(
         BatchLogRecordProcessor(exporter, meter_provider=meter_provider)
     )
-    handler = LoggingHandler(logger_provider=provider)
-    handler.addFilter(without_exception_message)
+    handler = _ExportingHandler(logger_provider=provider)
     logging.getLogger().addHandler(handler)
-    return provider
+
+    def close() -> None:
+        logging.getLogger().removeHandler(handler)
+        provider.shutdown()
+
+    return close
+
+
+class _ExportingHandler(LoggingHandler):  # type: ignore[misc]
+    # Not as a filter: Python 3.11 takes no record from one.
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(for_export(record))

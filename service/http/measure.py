@@ -37,7 +37,6 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
     for endpoint in ("/predict", "/predict/batch"):
         for status in ("200", "400", "429", "500", "503"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
-    instruments.requests_inprogress.add(0)
     of_stage = {stage: {"stage": stage} for stage in STAGES}
 
     @app.before_request
@@ -51,6 +50,8 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
         timeline: Timeline | None = g.get("timeline")
         if timeline is not None:
             timeline.finish()
+            response.headers["Server-Timing"] = timeline.server_timing()
+            response.headers["traceparent"] = _traceparent()
             method, endpoint = _labels()
             parent, status = context.get_current(), response.status_code
             response.call_on_close(lambda: record(timeline, method, endpoint, status, parent))
@@ -82,6 +83,12 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
         excluded_urls=rf"://[^/?]*{HEALTH}(\?|$)",
         enable_commenter=False,
     )
+
+
+def _traceparent() -> str:
+    """This request's own place in its trace: what to look up, or to quote in a report."""
+    span = get_current_span().get_span_context()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
 def _labels() -> tuple[str, str]:

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from opentelemetry.trace import Link, NonRecordingSpan, Span, StatusCode, set_span_in_context
 
 from service.errors import EngineFailed
-from service.lifecycle import Lifecycle, State
+from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import Progress
 from service.scoring.model import Model
-from service.scoring.queue import Item, PairQueue
-from telemetry.instruments import Instruments
+from service.scoring.queue import Item, Job, PairQueue
+from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Engine:
         load: Builds the model; called on the engine's thread.
         queue: Where pairs come from.
         lifecycle: Told when the model is ready, or why it is not.
-        instruments: Batch metrics are recorded here.
+        telemetry: Batch metrics and spans are recorded here.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Engine:
         load: Callable[[Progress], Model],
         queue: PairQueue,
         lifecycle: Lifecycle,
-        instruments: Instruments,
+        telemetry: Telemetry,
     ) -> None:
         self._load = load
         self._queue = queue
         self._lifecycle = lifecycle
-        self._instruments = instruments
+        self._instruments = telemetry.instruments
+        self._tracer = telemetry.tracer
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._busy = False
         self._last_progress = time.monotonic()
@@ -84,8 +86,10 @@ class Engine:
             gc.freeze()
             self._announce(self._model)
             self._lifecycle.to(State.READY)
-            while batch := self._queue.take():
+            while batch := self._queue.take(self._model.batch_tokens):
                 self._compute(self._model, batch)
+        except LoadingCancelledError:
+            log.info("loading cancelled")
         except BaseException as error:
             self._lifecycle.to(State.FAILED, error)
 
@@ -102,6 +106,18 @@ class Engine:
             },
         )
 
+    def _start_span(self, jobs: list[Job], shape: dict[str, int]) -> Span | None:
+        """A span for the batch if one of its requests is sampled; in the trace of the first."""
+        sampled = [job.span for job in jobs if job.span.trace_flags.sampled]
+        if not sampled:
+            return None
+        return self._tracer.start_span(
+            "batch",
+            context=set_span_in_context(NonRecordingSpan(sampled[0])),
+            links=[Link(span) for span in sampled],
+            attributes={f"mgeo.batch.{key}": value for key, value in shape.items()},
+        )
+
     def _compute(self, model: Model, batch: list[Item]) -> None:
         started = time.perf_counter_ns()
         self._last_progress, self._busy = time.monotonic(), True
@@ -109,9 +125,13 @@ class Engine:
         tokens = sum(len(pair.ids) for pair in pairs)
         padded = len(pairs) * max(len(pair.ids) for pair in pairs)
         shape = {"size": len(pairs), "tokens": tokens, "padded_tokens": padded}
-        for item in batch:
-            item.job.started_ns = item.job.started_ns or started
-            item.job.batch = shape
+        jobs = list({id(item.job): item.job for item in batch}.values())
+        span = self._start_span(jobs, shape)
+        for job in jobs:
+            job.started_ns = job.started_ns or started
+            job.batch = shape
+            if span:
+                job.batch_spans.append(span.get_span_context())
         try:
             probabilities = model.backend.predict(pairs)
             if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
@@ -122,8 +142,11 @@ class Engine:
             log.exception("batch failed", extra={"pairs": len(pairs), "padded_tokens": padded})
             self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
             failure = EngineFailed("the model failed on the batch that held this request")
-            for item in batch:
-                item.job.fail(failure)
+            for job in jobs:
+                job.fail(failure)
+            if span:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(StatusCode.ERROR)
         else:
             finished = time.perf_counter_ns()
             for item, row in zip(batch, probabilities, strict=True):
@@ -131,6 +154,8 @@ class Engine:
         finally:
             self._last_progress, self._busy = time.monotonic(), False
         # After the waiting threads were woken: they answer while this is counted.
+        if span:
+            span.end()
         self._instruments.batch_duration.record((time.perf_counter_ns() - started) / 1e9)
         self._instruments.batch_size.record(len(pairs))
         self._instruments.batch_tokens.add(tokens, _REAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.scoring import checkpoint as checkpoints
-from service.scoring import source
+from service.scoring import source, weights
 
 
 def describe(model: str) -> dict[str, Any]:
@@ -16,9 +16,7 @@ def describe(model: str) -> dict[str, Any]:
     """
     directory = source.resolve(model, lambda stage, progress: None)
     checkpoint = checkpoints.read(directory)
-    from service.scoring.backends.torch_backend import TorchBackend
-
-    backend = TorchBackend(checkpoint, device="cpu", threads=1, progress=lambda stage, done: None)
+    found = weights.load(checkpoint)
     return {
         "name": checkpoint.name,
         "description": checkpoint.description,
@@ -26,8 +24,8 @@ def describe(model: str) -> dict[str, Any]:
         "directory": str(checkpoint.directory),
         "weights": checkpoint.weights.name,
         "weights_bytes": checkpoint.weights.stat().st_size,
-        "stored_as": list(backend.weights.stored_dtypes),
-        "parameters": backend.weights.parameters,
+        "stored_as": list(found.stored_dtypes),
+        "parameters": found.parameters,
         "layers": checkpoint.bert["num_hidden_layers"],
         "layers_in_file": checkpoint.layers_in_file,
         "hidden_size": checkpoint.bert["hidden_size"],
@@ -35,5 +33,5 @@ def describe(model: str) -> dict[str, Any]:
         "labels": list(checkpoint.labels),
         "max_tokens": checkpoint.max_tokens,
         "lower_case": checkpoint.lower_case,
-        "unused_tensors": list(backend.weights.unused),
+        "unused_tensors": list(found.unused),
     }

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
-from service.scoring.backends import Backend, Progress
+from service.scoring.backends import Backend, Progress, choose
 from service.scoring.checkpoint import Checkpoint
-from service.scoring.cpus import available_cpus
 from service.scoring.tokens import PairTokenizer
 from service.settings import Settings
 
@@ -19,11 +18,19 @@ _WARM_UP = [(1, 16), (1, 64), (8, 48)]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Everything that scoring needs of one model."""
+    """Everything that scoring needs of one model.
+
+    Attributes:
+        checkpoint: What the model's directory says of itself.
+        tokenizer: Turns its input into token ids.
+        backend: Runs it.
+        batch_tokens: Most tokens in one forward pass, padding counted.
+    """
 
     checkpoint: Checkpoint
     tokenizer: PairTokenizer
     backend: Backend
+    batch_tokens: int
 
 
 def load(settings: Settings, progress: Progress) -> Model:
@@ -37,28 +44,20 @@ def load(settings: Settings, progress: Progress) -> Model:
     progress("reading the checkpoint", 0.1)
     checkpoint = checkpoints.read(directory)
     tokenizer = _tokenizer(checkpoint, settings.max_tokens)
-    progress("importing torch", 0.2)
-    # Imported here: it takes seconds, in which /readyz already answers with this stage.
-    from service.scoring.backends.torch_backend import TorchBackend
-
-    backend = TorchBackend(
-        checkpoint,
-        device=settings.device,
-        threads=settings.cpu_threads or available_cpus(),
-        progress=progress,
-    )
+    backend = choose.build(checkpoint, settings, progress)
     progress("warming up", 0.9)
     for pairs, characters in _WARM_UP:
         half = "1" * (characters // 2)
         backend.predict(tokenizer.encode([(" ".join(half), " ".join(half))] * pairs))
-    return Model(checkpoint, tokenizer, backend)
+    return Model(checkpoint, tokenizer, backend, settings.batch_tokens or backend.batch_tokens)
 
 
 def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:
     positions = checkpoint.bert["max_position_embeddings"]
-    if max_tokens > positions:
+    if max_tokens and not checkpoints.FEWEST_TOKENS <= max_tokens <= positions:
         raise SettingsError(
-            f"MGEO_MAX_TOKENS={max_tokens}: {checkpoint.name} reads at most {positions} tokens"
+            f"MGEO_MAX_TOKENS={max_tokens}: {checkpoint.name} reads from "
+            f"{checkpoints.FEWEST_TOKENS} to {positions} tokens; 0 takes its own limit"
         )
     return PairTokenizer(
         checkpoint.vocabulary,

@@ -98,6 +98,7 @@ class Scorer:
         in_time = job.wait(self._timeout)
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
+            timeline.links["compute"] = job.batch_spans
             timeline.attributes["compute"] = {
                 **{f"mgeo.batch.{key}": value for key, value in job.batch.items()},
                 "mgeo.model_version": model.checkpoint.version,

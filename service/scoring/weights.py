@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
+import safetensors
 
 from service.errors import CheckpointError
+from service.scoring import torch_file
+from service.scoring.architecture import tensor_shapes
 from service.scoring.checkpoint import Checkpoint
+from service.scoring.torch_file import Array, StoredTensor
 
 PREFIX = "bert.text_encoder."
 
@@ -28,7 +33,7 @@ _UNUSED = re.compile(
     r"|\.crossattention\."
     r"|^cls\."  # the pre-training head
 )
-_LAYER = re.compile(r"\.encoder\.layer\.(\d+)\.")
+_LAYER = re.compile(r"\.encoder\.layer\.([0-9]{1,9})\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +41,47 @@ class Weights:
     """The tensors of a checkpoint under transformers' BERT names.
 
     Attributes:
-        tensors: fp32, on the CPU; exactly those that the model has.
+        tensors: Exactly those that the model has, see `architecture.py`.
         unused: Names in the file that scoring text pairs does not need.
         parameters: Number of values in `tensors`.
         stored_dtypes: Types found in the file, such as `float16`.
     """
 
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Array]
     unused: tuple[str, ...]
     parameters: int
     stored_dtypes: tuple[str, ...]
 
 
-def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
+def load(checkpoint: Checkpoint) -> Weights:
     """Read the weights file and match it to the model's tensors.
-
-    Args:
-        checkpoint: The directory's description.
-        expected: Name and shape of every tensor of the model, in transformers' names.
 
     Raises:
         CheckpointError: The file is corrupt, holds pickled code, or does not match.
     """
     path = checkpoint.weights
-    found, unused, dtypes = {}, [], set()
-    for name, tensor in _read(path).items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
-        if _is_unused(name, checkpoint.bert["num_hidden_layers"]):
+    expected = tensor_shapes(checkpoint.bert, len(checkpoint.labels))
+    found: dict[str, Array] = {}
+    unused, dtypes = [], set()
+    for name, stored in _read(path).items():
+        shown = repr(name) if len(name) < 120 else repr(name[:100]) + "..."
+        if _is_unused(name, checkpoint):
             unused.append(name)
             continue
         ours = "bert." + name.removeprefix(PREFIX) if name.startswith(PREFIX) else name
         if ours not in expected or (ours == name and name.startswith("bert.")):
-            raise CheckpointError(f"{path}: unexpected tensor {name!r}: not an MGeo text model")
-        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
-            raise CheckpointError(f"{path}: tensor {name!r} must be dense and floating-point")
-        if tensor.shape != expected[ours]:
+            raise CheckpointError(f"{path}: unexpected tensor {shown}: not an MGeo text model")
+        if stored.values is None:
+            raise CheckpointError(f"{path}: tensor {shown} must be dense and floating-point")
+        if stored.shape != expected[ours]:
             raise CheckpointError(
-                f"{path}: tensor {name!r} has shape {list(tensor.shape)}, "
+                f"{path}: tensor {shown} has shape {list(stored.shape)}, "
                 f"config.json makes it {list(expected[ours])}"
             )
-        dtypes.add(str(tensor.dtype).removeprefix("torch."))
-        found[ours] = tensor.to(torch.float32).contiguous()
-        if not bool(torch.isfinite(found[ours]).all()):
-            raise CheckpointError(f"{path}: tensor {name!r} holds values that are not numbers")
+        dtypes.add(stored.dtype)
+        found[ours] = stored.values()
+        if not np.isfinite(found[ours]).all():
+            raise CheckpointError(f"{path}: tensor {shown} holds values that are not numbers")
     missing = [name for name in expected if name not in found]
     if missing:
         raise CheckpointError(
@@ -89,19 +91,16 @@ def load(checkpoint: Checkpoint, expected: Mapping[str, torch.Size]) -> Weights:
     return Weights(
         tensors=found,
         unused=tuple(unused),
-        parameters=sum(tensor.numel() for tensor in found.values()),
+        parameters=sum(tensor.size for tensor in found.values()),
         stored_dtypes=tuple(sorted(dtypes)),
     )
 
 
-def _read(path: Path) -> dict[Any, Any]:
+def _read(path: Path) -> dict[str, StoredTensor]:
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        # Not memory-mapped: the file may be replaced while the service runs.
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+            return _read_safetensors(path)
+        loaded = torch_file.read(path) if torch_file.is_archive(path) else _read_legacy(path)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"{path} holds pickled code or damaged data instead of plain tensors; "
@@ -110,15 +109,72 @@ def _read(path: Path) -> dict[Any, Any]:
     except Exception as error:  # zip, pickle, safetensors and OS each raise their own
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(f"{path} is corrupt or truncated: {reason}") from None
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, StoredTensor)
+        for name, tensor in loaded.items()
+    ):
         raise CheckpointError(f"{path} must hold tensors by name, and nothing else")
-    return dict(loaded)
+    return loaded
 
 
-def _is_unused(name: str, layers: int) -> bool:
+def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    # Read whole and not mapped: the file may be replaced while the service runs.
+    return {
+        name: StoredTensor(
+            _SAFETENSORS_TYPES.get(entry["dtype"], entry["dtype"]),
+            tuple(entry["shape"]),
+            _decoder(entry["dtype"], entry["data"], tuple(entry["shape"])),
+        )
+        for name, entry in safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    }
+
+
+_SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def _decoder(dtype: str, data: bytes, shape: tuple[int, ...]) -> Callable[[], Array] | None:
+    if dtype == "BF16":  # the upper half of a float32, which numpy has no type for
+        return lambda: (
+            (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        )
+    if dtype in _SAFETENSORS_TYPES:
+        stored = np.dtype(_SAFETENSORS_TYPES[dtype])
+        return lambda: _as_float32(np.frombuffer(data, stored)).reshape(shape)
+    return None
+
+
+def _as_float32(values: npt.NDArray[Any]) -> Array:
+    with np.errstate(over="ignore"):  # a float64 too large becomes infinite, and is refused
+        return values.astype(np.float32)
+
+
+def _read_legacy(path: Path) -> object:
+    """The format before torch 1.6, which is no archive: torch itself reads it."""
+    import torch
+
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, dict):
+        return loaded
+
+    def stored(tensor: object) -> object:
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        dense = tensor.is_floating_point() and tensor.layout is torch.strided
+        return StoredTensor(
+            str(tensor.dtype).removeprefix("torch."),
+            tuple(tensor.shape),
+            (lambda: tensor.detach().to(torch.float32).contiguous().numpy()) if dense else None,
+        )
+
+    return {name: stored(tensor) for name, tensor in loaded.items()}
+
+
+def _is_unused(name: str, checkpoint: Checkpoint) -> bool:
     layer = _LAYER.search(name)
     return bool(_UNUSED.search(name)) or (
-        name.startswith(PREFIX) and layer is not None and int(layer[1]) >= layers
+        name.startswith(PREFIX)
+        and layer is not None
+        and checkpoint.bert["num_hidden_layers"] <= int(layer[1]) < checkpoint.layers_in_file
     )
 
 

@@ -85,6 +85,18 @@ def test_a_special_token_in_an_address_is_text(running: Running, token: str) -> 
     assert score(f"紫萱路[{token}]363号") == pytest.approx(score(f"紫萱路[ {token} ]363号"))
 
 
+def test_an_answer_says_how_long_each_stage_took_and_which_trace_it_is(running: Running) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    sent = {"traceparent": f"00-{trace}-b7ad6b7169203331-00"}
+    answer = running.post("/predict", PAIR, headers=sent)
+    stages = dict(part.split(";dur=") for part in answer.headers["Server-Timing"].split(", "))
+    assert list(stages) == ["admit", "tokenize", "queue", "compute", "respond"]
+    assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
+    version, trace_id, span_id, _ = answer.headers["traceparent"].split("-")
+    assert (version, trace_id) == ("00", trace)
+    assert span_id != "b7ad6b7169203331"
+
+
 def test_health_is_the_original_answer_on_both_listeners(running: Running) -> None:
     for base in (running.predictions, running.operations):
         answer = requests.get(base + "/healthz", timeout=10)

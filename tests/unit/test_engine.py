@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NoOpTracer
 
 from service.errors import CheckpointError, EngineFailed
 from service.lifecycle import Lifecycle, State
@@ -26,7 +28,7 @@ ROW = [0.2, 0.3, 0.5]
 class Backend:
     """Answers each pair with ROW, or does what the test says instead."""
 
-    name, device = "test", "cpu"
+    name, device, batch_tokens = "test", "cpu", 1000
 
     def __init__(self) -> None:
         self.answer: Callable[[Sequence[TokenizedPair]], Probabilities] = lambda pairs: np.array(
@@ -43,14 +45,17 @@ class Bench:
     def __init__(self, load: Callable[[Model], Model] = lambda model: model) -> None:
         self.backend = Backend()
         self.lifecycle = Lifecycle()
-        self.queue = PairQueue(max_pairs=100, batch_tokens=1000)
+        self.queue = PairQueue(max_pairs=100)
         checkpoint = checkpoints.read(TINY)
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
-            lambda progress: load(Model(checkpoint, tokenizer, self.backend)),
+            lambda progress: load(Model(checkpoint, tokenizer, self.backend, 1000)),
             self.queue,
             self.lifecycle,
-            Instruments(NoOpMeterProvider().get_meter("test")),
+            SimpleNamespace(  # type: ignore[arg-type]
+                instruments=Instruments(NoOpMeterProvider().get_meter("test")),
+                tracer=NoOpTracer(),
+            ),
         )
         self.engine.start()
 

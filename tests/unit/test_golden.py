@@ -11,25 +11,24 @@ from typing import Any
 import pytest
 
 from service.scoring import checkpoint as checkpoints
+from service.scoring.backends import Backend, choose
 from service.scoring.checkpoint import LABELS
 from service.scoring.tokens import PairTokenizer
+from service.settings import Settings
 from tests.conftest import TINY
 
 MODELSCOPE_BATCH_TOLERANCE = 1e-5
 
 
-@pytest.fixture(scope="module")
-def backend() -> Any:
-    from service.scoring.backends.torch_backend import TorchBackend
-
-    return TorchBackend(
-        checkpoints.read(TINY), device="cpu", threads=1, progress=lambda stage, done: None
-    )
+@pytest.fixture(scope="module", params=["torch", "openvino-f32"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    settings = Settings(backend=request.param, device="cpu", cpu_threads=1)
+    return choose.build(checkpoints.read(TINY), settings, lambda stage, done: None)
 
 
 @pytest.mark.parametrize(("run", "max_tokens"), [("default", 512), ("seq128", 128)])
 def test_probabilities_and_labels_are_those_of_modelscope(
-    backend: Any, golden: dict[str, Any], run: str, max_tokens: int
+    backend: Backend, golden: dict[str, Any], run: str, max_tokens: int
 ) -> None:
     checkpoint = checkpoints.read(TINY)
     tokenizer = PairTokenizer(
@@ -51,12 +50,12 @@ def test_probabilities_and_labels_are_those_of_modelscope(
         by_label = dict(zip(checkpoint.labels, scored, strict=True))
         worst = max(worst, *(abs(by_label[label] - row["prob"][label]) for label in LABELS))
         assert max(by_label, key=by_label.__getitem__) == max(row["prob"], key=row["prob"].get)
-    print(f"\n{run}: 22 pairs, largest probability difference {worst:.1e}")
+    print(f"\n{backend.name}, {run}: 22 pairs, largest probability difference {worst:.1e}")
     assert worst <= MODELSCOPE_BATCH_TOLERANCE
 
 
 def test_a_batch_of_unequal_pairs_scores_as_each_alone(
-    backend: Any, golden: dict[str, Any]
+    backend: Backend, golden: dict[str, Any]
 ) -> None:
     checkpoint = checkpoints.read(TINY)
     tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=512)

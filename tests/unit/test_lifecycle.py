@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from service.lifecycle import Lifecycle, State
+import pytest
+
+from service.lifecycle import Lifecycle, LoadingCancelledError, State
 
 
 def test_loading_reports_stage_and_progress_until_ready() -> None:
@@ -28,6 +30,14 @@ def test_only_moves_that_follow_are_made() -> None:
     assert not lifecycle.to(State.FAILED, RuntimeError())
     assert lifecycle.state is State.STOPPED
     assert lifecycle.error is None
+
+
+def test_loading_is_cancelled_once_the_process_is_to_end() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.loading("fetching", 0.1)
+    lifecycle.to(State.DRAINING)
+    with pytest.raises(LoadingCancelledError):
+        lifecycle.loading("fetching", 0.2)
 
 
 def test_a_waiter_wakes_at_the_change() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 # Two shared cores: a thread that spins at a barrier takes the core that its peer needs. Read by
 # OpenMP when torch loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -17,7 +15,13 @@ from transformers.models.bert.modeling_bert import BertForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from service.scoring import weights
-from service.scoring.backends import Probabilities, Progress
+from service.scoring.backends import (
+    CPU_BATCH_TOKENS,
+    GPU_BATCH_TOKENS,
+    Probabilities,
+    Progress,
+)
+from service.scoring.backends.padding import padded
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
 
@@ -44,17 +48,17 @@ class TorchBackend:
         """
         torch.set_num_threads(threads)
         self.device = _device(device)
+        self.batch_tokens = CPU_BATCH_TOKENS if self.device == "cpu" else GPU_BATCH_TOKENS
         transformers_logging.disable_progress_bar()
         config = BertConfig(**checkpoint.bert, num_labels=len(checkpoint.labels))
-        with torch.device("meta"):
-            skeleton = BertForSequenceClassification(config)
         progress("reading weights", 0.6)
-        self.weights = weights.load(
-            checkpoint, {name: tensor.shape for name, tensor in skeleton.state_dict().items()}
-        )
+        tensors = {
+            name: torch.from_numpy(values)
+            for name, values in weights.load(checkpoint).tensors.items()
+        }
         progress("building the model", 0.8)
         model, loading = BertForSequenceClassification.from_pretrained(
-            None, config=config, state_dict=self.weights.tensors, output_loading_info=True
+            None, config=config, state_dict=tensors, output_loading_info=True
         )
         if any(loading.values()):  # checked above; transformers must agree
             raise AssertionError(f"transformers did not load every tensor: {loading}")
@@ -64,15 +68,7 @@ class TorchBackend:
     @torch.inference_mode()
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
         """Score one batch in one forward pass, padded to its longest pair."""
-        longest = max(len(pair.ids) for pair in pairs)
-        ids = np.full((len(pairs), longest), self._pad, dtype=np.int64)
-        types = np.zeros_like(ids)
-        mask = np.zeros_like(ids)
-        for row, pair in enumerate(pairs):
-            length = len(pair.ids)
-            ids[row, :length] = pair.ids
-            types[row, pair.first : length] = 1
-            mask[row, :length] = 1
+        ids, types, mask = padded(pairs, self._pad)
         logits = self._model(
             input_ids=torch.from_numpy(ids).to(self.device),
             token_type_ids=torch.from_numpy(types).to(self.device),
