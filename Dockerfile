@@ -1,10 +1,12 @@
 # The service, from its lock file. Build: docker compose build
 FROM python:3.11.14-slim-bookworm AS build
 WORKDIR /app
-COPY requirements.lock ./
+# With a GPU: requirements-gpu.lock, as docker-compose.gpu.yml has it.
+ARG REQUIREMENTS=requirements.lock
+COPY requirements.lock requirements-gpu.lock ./
 # --require-hashes: exactly what was locked, or nothing. Bytecode is compiled now, not at each start.
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+    && /venv/bin/pip install --no-cache-dir --require-hashes -r "$REQUIREMENTS" \
     && /venv/bin/python -m compileall -q /venv/lib
 
 FROM python:3.11.14-slim-bookworm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ ALL_FILES = {
     "gpu": [COMPOSE_FILE, GPU],
     "replicas": [COMPOSE_FILE, REPLICAS],
 }
+
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text("utf-8")
 
 NEEDS_ROOT = {
     "cadvisor": "reads the container engine's own state",
@@ -208,6 +211,44 @@ def test_grafana_is_given_every_variable_that_provisioning_reads() -> None:
         "ALERTMANAGER_URL",
         "DASHBOARDS_DIR",
     }
+
+
+def test_image_is_made_of_files_that_are_there_and_let_in() -> None:
+    lines = DOCKERFILE.splitlines()
+    let_in = [
+        line.removeprefix("!")
+        for line in (REPOSITORY / ".dockerignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    ]
+    copied = [
+        source
+        for line in lines
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    assert copied
+    for source in copied:
+        assert (REPOSITORY / source).exists(), source
+        assert source in let_in, f".dockerignore keeps {source} out"
+
+
+def test_image_is_pinned_not_root_and_runs_what_compose_runs() -> None:
+    for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
+        assert re.search(r":\d+\.\d+\.\d+-", base), "an exact tag is needed"
+    assert re.search(r"^USER 10001$", DOCKERFILE, re.MULTILINE)
+    command = re.search(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    assert command
+    assert tuple(json.loads(command.group(1))) == SERVICES["mgeo"].command
+    assert "--require-hashes" in DOCKERFILE
+
+
+def test_gpu_override_asks_for_a_gpu_and_its_packages() -> None:
+    raw = load_services(ALL_FILES["gpu"])["mgeo"].raw
+    (device,) = raw["deploy"]["resources"]["reservations"]["devices"]
+    assert device["driver"] == "nvidia"
+    assert device["capabilities"] == ["gpu"]
+    lock = raw["build"]["args"]["REQUIREMENTS"]
+    assert "\ntorch==" in (REPOSITORY / lock).read_text("utf-8")
 
 
 def test_no_instance_is_both_probed_and_scraped() -> None:

@@ -1,6 +1,7 @@
 """Asks Prometheus, Jaeger and Loki what Grafana asks them, by their HTTP interfaces."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -34,6 +35,13 @@ def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {str(answer)[:500]}")
         time.sleep(0.25)
+
+
+def exposed(url: str, metric: str) -> float:
+    """The sum of a metric's series on a /metrics page."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    return sum(float(v) for v in re.findall(rf"^{metric}(?:{{.*}})? (\S+)", text, re.MULTILINE))
 
 
 class Prometheus:
