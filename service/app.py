@@ -104,11 +104,7 @@ class Service:
         return self.lifecycle.state
 
     def stop(self) -> None:
-        """Answer what has arrived, for at most the grace; then flush telemetry and close.
-
-        Requests that come meanwhile are answered too: whoever routes them has yet to see that
-        `/readyz` says no.
-        """
+        """Say unready, answer what has arrived, flush telemetry, and close; all of it bounded."""
         self.lifecycle.to(State.DRAINING)
         if self.lifecycle.state is State.DRAINING:
             self._drain()
@@ -127,11 +123,9 @@ class Service:
     def _drain(self) -> None:
         if self._engine.model is None:
             return  # nothing can be under way before the model is loaded
+        time.sleep(self._settings.shutdown_delay)
         deadline = time.monotonic() + self._settings.shutdown_grace
-        while self.predictions.busy() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        left = self.predictions.busy()
-        if left:
+        if left := self.predictions.drain(self._settings.shutdown_grace):
             log.warning("requests cut off by the end of the grace", extra={"requests": left})
         self._engine.stop(max(0.0, deadline - time.monotonic()))
 

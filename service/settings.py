@@ -99,9 +99,16 @@ class Settings:
     request_timeout: float = _setting(
         30.0, "Seconds a request may wait for its result before 504.", low=0.01, high=3600
     )
+    shutdown_delay: float = _setting(
+        0.0,
+        "Seconds after SIGTERM in which connections are still accepted while `/readyz` says no: as "
+        "long as whoever routes requests here takes to notice.",
+        low=0,
+        high=3600,
+    )
     shutdown_grace: float = _setting(
         20.0,
-        "Seconds that requests under way may take to finish after SIGTERM.",
+        "Seconds that requests under way may take to finish after that.",
         low=0,
         high=3600,
     )
