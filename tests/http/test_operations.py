@@ -1,0 +1,46 @@
+"""The operations listener answers whatever the prediction listener is doing."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import requests
+
+from tests.conftest import eventually, start
+
+PAIR = {"address1": "紫萱路363号", "address2": "紫萱路363号市人社局"}
+
+
+def test_it_answers_when_every_prediction_thread_is_busy() -> None:
+    running = start(http_threads=2)
+    backend = running.service._engine.model.backend
+    release, predict = threading.Event(), backend.predict
+
+    def hang(pairs: Any) -> Any:
+        assert release.wait(20)
+        return predict(pairs)
+
+    backend.predict = hang
+    try:
+        with ThreadPoolExecutor(4) as clients:
+            waiting = [clients.submit(running.post, "/predict", PAIR) for _ in range(4)]
+            eventually(lambda: "mgeo_requests_inprogress 2.0" in running.get("/metrics").text)
+            for path in ("/healthz", "/livez", "/readyz"):
+                assert running.get(path).status_code == 200
+            metrics = running.get("/metrics").text
+            assert "mgeo_queue_depth 1.0" in metrics  # one is computed, one waits for the model
+            age = [ln for ln in metrics.splitlines() if ln.startswith("mgeo_engine_last_progress")]
+            assert float(age[0].split()[1]) > 0
+            try:
+                requests.get(running.predictions + "/healthz", timeout=0.3)
+                busy = False
+            except requests.Timeout:
+                busy = True
+            assert busy
+            release.set()
+            assert [answer.result().status_code for answer in waiting] == [200] * 4
+    finally:
+        release.set()
+        running.service.stop()
