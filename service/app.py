@@ -19,6 +19,7 @@ from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
 from service.server import Listener
 from service.settings import Settings
+from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
 
@@ -59,9 +60,10 @@ class Service:
             self.telemetry.instruments,
             timeout=settings.request_timeout,
         )
+        self._watchdog = Watchdog(self._engine.progress_age, settings.stuck_after)
         self._observe()
         self.operations = Listener(
-            operations.create_app(self.lifecycle, self.telemetry.prometheus),
+            operations.create_app(self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck),
             name="operations",
             host=settings.metrics_host,
             port=settings.metrics_port,
@@ -85,6 +87,7 @@ class Service:
         self.operations.start()
         self.predictions.start()
         self._engine.start()
+        self._watchdog.start()
 
     def run(self) -> State:
         """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
@@ -109,6 +112,7 @@ class Service:
         if self.lifecycle.state is State.DRAINING:
             self._drain()
             self.lifecycle.to(State.STOPPED)
+        self._watchdog.stop()
         self.predictions.close()
         if not self.telemetry.shutdown(_TELEMETRY_FLUSH_SECONDS):
             log.warning("telemetry was not flushed in time; its last seconds are lost")
