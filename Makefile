@@ -7,6 +7,9 @@ export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)
 unexport UV_DEFAULT_INDEX
 endif
+# torch and its CUDA libraries are 5 GB, and of no use without a GPU.
+GPU ?= $(if $(wildcard /dev/nvidia0 /dev/dxg),1)
+RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
@@ -33,7 +36,8 @@ types: $(VENV)/.development
 
 lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) requirements.in -o requirements.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-dev.in -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
 
 docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
@@ -54,12 +58,12 @@ $(VENV)/.uv: tools/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/uv.lock
 	@touch $@
 
-$(VENV)/.runtime: $(VENV)/.uv requirements.lock
-	@echo "mgeo: installing what the service needs (torch and its CUDA libraries are about 3 GB)"
-	$(INSTALL) -r requirements.lock
+$(VENV)/.runtime: $(VENV)/.uv $(RUNTIME)
+	@echo "mgeo: installing what the service needs, from $(RUNTIME)"
+	$(INSTALL) -r $(RUNTIME)
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.runtime requirements-dev.lock
-	@echo "mgeo: installing what the tests need"
+	@echo "mgeo: installing what the tests need (torch and its CUDA libraries are about 3 GB to fetch)"
 	$(INSTALL) -r requirements-dev.lock
 	@touch $@

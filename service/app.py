@@ -19,6 +19,7 @@ from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
 from service.server import Listener
 from service.settings import Settings
+from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
 
@@ -59,9 +60,10 @@ class Service:
             self.telemetry.instruments,
             timeout=settings.request_timeout,
         )
+        self._watchdog = Watchdog(self._engine.progress_age, settings.stuck_after)
         self._observe()
         self.operations = Listener(
-            operations.create_app(self.lifecycle, self.telemetry.prometheus),
+            operations.create_app(self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck),
             name="operations",
             host=settings.metrics_host,
             port=settings.metrics_port,
@@ -85,6 +87,7 @@ class Service:
         self.operations.start()
         self.predictions.start()
         self._engine.start()
+        self._watchdog.start()
 
     def run(self) -> State:
         """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
@@ -104,15 +107,12 @@ class Service:
         return self.lifecycle.state
 
     def stop(self) -> None:
-        """Answer what has arrived, for at most the grace; then flush telemetry and close.
-
-        Requests that come meanwhile are answered too: whoever routes them has yet to see that
-        `/readyz` says no.
-        """
+        """Say unready, answer what has arrived, flush telemetry, and close; all of it bounded."""
         self.lifecycle.to(State.DRAINING)
         if self.lifecycle.state is State.DRAINING:
             self._drain()
             self.lifecycle.to(State.STOPPED)
+        self._watchdog.stop()
         self.predictions.close()
         if not self.telemetry.shutdown(_TELEMETRY_FLUSH_SECONDS):
             log.warning("telemetry was not flushed in time; its last seconds are lost")
@@ -127,11 +127,9 @@ class Service:
     def _drain(self) -> None:
         if self._engine.model is None:
             return  # nothing can be under way before the model is loaded
+        time.sleep(self._settings.shutdown_delay)
         deadline = time.monotonic() + self._settings.shutdown_grace
-        while self.predictions.busy() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        left = self.predictions.busy()
-        if left:
+        if left := self.predictions.drain(self._settings.shutdown_grace):
             log.warning("requests cut off by the end of the grace", extra={"requests": left})
         self._engine.stop(max(0.0, deadline - time.monotonic()))
 

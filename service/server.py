@@ -7,7 +7,9 @@ malformed request line. `_Channel` gives those answers the form of all others, a
 from __future__ import annotations
 
 import logging
+import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +17,19 @@ from flask import Flask
 from typing_extensions import override
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
+from waitress.wasyncore import dispatcher
 
 from service.errors import BadRequest, ListenError, RequestError, TooLarge
 from service.http import problems
 
 log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+"""Connections that the system takes for us before we accept them."""
+
+_LINGER_SECONDS = 1.0
+"""How long a kept-alive connection may be silent before a drain takes it for idle."""
 
 Refused = Callable[[int], None]
 """Told the status of each answer that waitress gives by itself."""
@@ -66,7 +75,7 @@ class Listener:
                 max_request_body_size=max_body_bytes,
                 # select() breaks down at 1,024 descriptors; poll() does not.
                 asyncore_use_poll=True,
-                backlog=1024,
+                backlog=_BACKLOG,
                 ident=None,
                 expose_tracebacks=False,
                 clear_untrusted_proxy_headers=True,
@@ -76,8 +85,11 @@ class Listener:
             raise ListenError(
                 f"cannot listen on {host}:{port} for {name}: {reason}; free it, or choose another"
             ) from None
+        self._server.draining = False
         self._server.channel_class = type(
-            "Channel", (HTTPChannel,), {"error_task_class": _problem_task(refused)}
+            "Channel",
+            (HTTPChannel,),
+            {"task_class": _ClosingTask, "error_task_class": _problem_task(refused)},
         )
         self._thread = threading.Thread(target=self._server.run, name=name, daemon=True)
 
@@ -91,14 +103,58 @@ class Listener:
         self._thread.start()
         log.info("listening", extra={"listener": self.name, "address": self.address})
 
-    def busy(self) -> int:
+    def drain(self, timeout: float) -> int:
+        """Accept no more connections, answer what comes on those that are open, and close them.
+
+        A kept-alive connection is told to close by its next answer; one on which nothing comes for
+        `_LINGER_SECONDS` is taken for idle. A client that connects now is refused by the system,
+        and so knows that its request was not taken; only one whose connection the system completes
+        in the microseconds between our last accept and the close sees it reset.
+
+        Returns:
+            Requests that were not answered within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        self._server.draining = True
+        # In the thread that uses the socket: it may be about to accept on it.
+        self._server.trigger.pull_trigger(self._close_socket)
+        quiet_since = time.monotonic()
+        while self._server.active_channels and time.monotonic() < deadline:
+            if self._busy():
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since > _LINGER_SECONDS:
+                break
+            time.sleep(0.02)
+        return self._busy()
+
+    def _close_socket(self) -> None:
+        # What the system has taken on our behalf is ours to answer: closing would reset it.
+        waiting = select.poll()
+        waiting.register(self._server.socket, select.POLLIN)
+        for _ in range(_BACKLOG):
+            if not waiting.poll(0):
+                break
+            self._server.handle_accept()
+        dispatcher.close(self._server)
+
+    def _busy(self) -> int:
         """Requests that have arrived and are not answered."""
-        dispatcher = self._server.task_dispatcher
-        return int(dispatcher.active_count) + len(dispatcher.queue)
+        tasks = self._server.task_dispatcher
+        return int(tasks.active_count) + len(tasks.queue)
 
     def close(self) -> None:
         """Stop accepting, and end the listener's threads when they are done."""
         self._server.close()
+
+
+class _ClosingTask(WSGITask):  # type: ignore[misc]
+    """Answers, and ends the connection after that if the listener drains."""
+
+    @override
+    def execute(self) -> None:
+        if self.channel.server.draining:
+            self.set_close_on_finish()
+        super().execute()
 
 
 def _problem_task(refused: Refused | None) -> type[ErrorTask]:

@@ -99,9 +99,23 @@ class Settings:
     request_timeout: float = _setting(
         30.0, "Seconds a request may wait for its result before 504.", low=0.01, high=3600
     )
+    stuck_after: float = _setting(
+        60.0,
+        "Seconds without progress on waiting work from which the engine counts as stuck and "
+        "`/livez` fails; more than the slowest batch takes.",
+        low=0.1,
+        high=86400,
+    )
+    shutdown_delay: float = _setting(
+        0.0,
+        "Seconds after SIGTERM in which connections are still accepted while `/readyz` says no: as "
+        "long as whoever routes requests here takes to notice.",
+        low=0,
+        high=3600,
+    )
     shutdown_grace: float = _setting(
         20.0,
-        "Seconds that requests under way may take to finish after SIGTERM.",
+        "Seconds that requests under way may take to finish after that.",
         low=0,
         high=3600,
     )

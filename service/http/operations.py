@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, request
@@ -11,8 +12,16 @@ from service.lifecycle import Lifecycle, State
 from telemetry.prometheus import PrometheusEndpoint
 
 
-def create_app(lifecycle: Lifecycle, prometheus: PrometheusEndpoint) -> Flask:
-    """The WSGI application of the operations listener."""
+def create_app(
+    lifecycle: Lifecycle, prometheus: PrometheusEndpoint, stuck: Callable[[], bool]
+) -> Flask:
+    """The WSGI application of the operations listener.
+
+    Args:
+        lifecycle: What `/readyz` and `/livez` report.
+        prometheus: Renders `/metrics`.
+        stuck: Whether the engine makes no progress, so that the process must be restarted.
+    """
     app = Flask("mgeo-operations")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     problems.register(app)
@@ -28,6 +37,8 @@ def create_app(lifecycle: Lifecycle, prometheus: PrometheusEndpoint) -> Flask:
 
     @app.get("/livez")
     def livez() -> tuple[dict[str, Any], int]:
+        if stuck():
+            return {"status": "stuck"}, 503
         failed = lifecycle.state is State.FAILED
         return lifecycle.report(), 503 if failed else 200
 

@@ -156,7 +156,9 @@ class Engine:
         # After the waiting threads were woken: they answer while this is counted.
         if span:
             span.end()
-        self._instruments.batch_duration.record((time.perf_counter_ns() - started) / 1e9)
+        seconds = (time.perf_counter_ns() - started) / 1e9
+        self._queue.computed(len(pairs), seconds)
+        self._instruments.batch_duration.record(seconds)
         self._instruments.batch_size.record(len(pairs))
         self._instruments.batch_tokens.add(tokens, _REAL)
         self._instruments.batch_tokens.add(padded - tokens, _PADDING)

@@ -9,6 +9,7 @@ computes, the next one gathers.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,8 @@ from service.scoring.tokens import TokenizedPair
 
 INTERACTIVE_PAIRS = 8
 """A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
+
+_LONGEST_RETRY_SECONDS = 60
 
 BULK_TURN = 4
 """One batch in this many is bulk while both lanes have work: slowed down, never starved."""
@@ -121,6 +124,7 @@ class PairQueue:
         self._interactive: deque[Item] = deque()
         self._bulk: deque[Item] = deque()
         self._since_bulk = 0
+        self._rate = 0.0
         self._ready = threading.Condition()
         self._closed = False
 
@@ -137,7 +141,7 @@ class PairQueue:
             if self.depth() + len(order) > self.max_pairs:
                 raise QueueFull(
                     f"{self.depth()} pairs are waiting; the limit is {self.max_pairs}",
-                    retry_after=1,
+                    retry_after=self._seconds_to_drain(),
                 )
             lane.extend(Item(job, index) for index in order)
             self._ready.notify()
@@ -154,6 +158,16 @@ class PairQueue:
                 batch = self._next_batch(budget)
                 if batch or (self._closed and not self.depth()):
                     return batch
+
+    def computed(self, pairs: int, seconds: float) -> None:
+        """Note how fast a batch was: what `Retry-After` is reckoned from."""
+        rate = pairs / max(seconds, 1e-6)
+        # A moving average over about the last ten batches: one odd one does not show.
+        self._rate += (rate - self._rate) * (0.1 if self._rate else 1.0)
+
+    def _seconds_to_drain(self) -> int:
+        seconds = self.depth() / self._rate if self._rate else 1.0
+        return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(seconds)))
 
     def close(self) -> None:
         """Have `take` return empty once nothing waits."""

@@ -107,7 +107,7 @@ def _read(path: Path) -> dict[str, StoredTensor]:
             "it was not loaded. Fetch it again, or convert it to safetensors where you trust it"
         ) from None
     except Exception as error:  # zip, pickle, safetensors and OS each raise their own
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path} is corrupt or truncated: {reason}") from None
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(tensor, StoredTensor)
@@ -150,7 +150,13 @@ def _as_float32(values: npt.NDArray[Any]) -> Array:
 
 def _read_legacy(path: Path) -> object:
     """The format before torch 1.6, which is no archive: torch itself reads it."""
-    import torch
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(
+            "it is no archive; if it is whole, it is of torch before 1.6, and torch must be "
+            "installed to read it (requirements-gpu.lock)"
+        ) from None
 
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(loaded, dict):

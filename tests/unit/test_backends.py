@@ -104,3 +104,17 @@ def test_a_gpu_is_for_torch() -> None:
     assert choose.choose(Settings(device="cuda"))[0] == "torch"
     with pytest.raises(SettingsError, match="MGEO_BACKEND=openvino-f32 runs on a CPU only"):
         choose.choose(Settings(device="cuda", backend="openvino-f32"))
+
+
+def test_a_gpu_without_torch_is_said_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choose, "_gpus", lambda: 1)
+    assert choose.choose(Settings())[0] == "torch"
+    monkeypatch.setattr(choose, "_torch_is_installed", lambda: False)
+    assert choose.choose(Settings())[0] == "openvino-f32"
+    assert "torch is not installed, see requirements-gpu.lock" in caplog.text
+    with pytest.raises(SettingsError, match=r"needs torch.*make run GPU=1"):
+        choose.build(
+            checkpoints.read(TINY), Settings(backend="torch"), lambda stage, progress: None
+        )

@@ -83,6 +83,21 @@ def test_a_job_that_does_not_fit_is_refused_as_a_whole() -> None:
     assert queue.depth() == 2
 
 
+@pytest.mark.parametrize(
+    ("rates", "seconds"), [([], 1), ([100], 1), ([2], 5), ([2] * 30, 5), ([0.001], 60)]
+)
+def test_a_refused_client_is_told_when_the_queue_will_be_drained(
+    rates: list[float], seconds: int
+) -> None:
+    queue = PairQueue(max_pairs=10)
+    for rate in rates:
+        queue.computed(pairs=4, seconds=4 / rate)
+    queue.put(_job([1] * 10))
+    with pytest.raises(QueueFull) as caught:
+        queue.put(_job([1]))
+    assert caught.value.retry_after == seconds
+
+
 def test_an_abandoned_job_is_never_computed() -> None:
     queue = PairQueue(max_pairs=10)
     left, wanted = _job([5]), _job([5])

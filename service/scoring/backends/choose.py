@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from importlib.util import find_spec
 
 from service.errors import SettingsError
 from service.scoring.backends import Backend, Progress
@@ -28,6 +29,11 @@ def build(checkpoint: Checkpoint, settings: Settings, progress: Progress) -> Bac
     threads = settings.cpu_threads or available_cpus()
     # Imported here: each costs up to seconds, in which /readyz already answers with this stage.
     if name == "torch":
+        if not _torch_is_installed():
+            raise SettingsError(
+                "the torch backend needs torch, which is not installed: "
+                "install requirements-gpu.lock (`make run GPU=1` does)"
+            )
         progress("importing torch", 0.2)
         from service.scoring.backends.torch_backend import TorchBackend
 
@@ -56,8 +62,14 @@ def choose(settings: Settings) -> tuple[str, str]:
     if settings.device == "cuda":
         return "torch", "MGEO_DEVICE is cuda"
     if settings.device == "auto" and _gpus():
-        return "torch", "NVML shows a GPU"
+        if _torch_is_installed():
+            return "torch", "NVML shows a GPU"
+        log.warning("the GPU is not used: torch is not installed, see requirements-gpu.lock")
     return "openvino-f32", "there is no GPU to use; fp32 needs no check of its accuracy"
+
+
+def _torch_is_installed() -> bool:
+    return find_spec("torch") is not None and find_spec("transformers") is not None
 
 
 def _gpus() -> int:
