@@ -93,15 +93,17 @@ def _compile(binary: Binary, path: Path) -> None:
     tail: collections.deque[str] = collections.deque(maxlen=_LOG_LINES_SHOWN)
     packages = 0
     next_report = started + PROGRESS_SECONDS
-    with log.open("w") as log_file:
-        process = subprocess.Popen(
+    with (
+        log.open("w") as log_file,
+        subprocess.Popen(
             command,
             cwd=binary.folder,
             env=_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process,
+    ):
         for line in process.stdout or ():
             log_file.write(line)
             tail.append(line.strip())

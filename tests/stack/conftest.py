@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
 from tools import native
 from tools.build import BuildError
-from tools.compose import REPOSITORY, load_services
+from tools.compose import COMPOSE_FILE, REPOSITORY, load_services
 from tools.load import Result, run
 from tools.stack import Stack
 
@@ -33,26 +33,41 @@ def nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, nvml: Path) -> Iterator[Stack]:
-    """The compose file's services on free ports, with the tests' small model and a stub GPU."""
+def prepare(
+    directory: Path,
+    environment: dict[str, str],
+    only: list[str] | None = None,
+    files: Sequence[Path] = (COMPOSE_FILE,),
+) -> Stack:
+    """The services of the compose files on free ports, not yet started.
+
+    Args:
+        directory: For data and logs.
+        environment: Further settings of the service itself, and of each replica.
+        only: Services to run; all that can by default.
+        files: Compose files.
+    """
+    settings = {"MGEO_MODEL": str(MODEL), "MGEO_DEVICE": "cpu", **environment}
     try:
-        services = load_services()
-        ports = native.free_ports(native.ports_of(services.values()))
-        prepared = Stack(
-            directory=tmp_path_factory.mktemp("stack"),
-            ports=ports,
+        services = load_services(files)
+        return Stack(
+            directory=directory,
+            files=files,
+            only=only,
+            ports=native.free_ports(native.ports_of(services.values())),
             extra_environment={
-                "mgeo": {
-                    "MGEO_MODEL": str(MODEL),
-                    "MGEO_DEVICE": "cpu",
-                    "LD_LIBRARY_PATH": str(nvml),
-                }
+                name: settings for name in services if services[name].image == native.OWN_IMAGE
             },
         )
     except (BuildError, native.MissingProgramError) as error:
         pytest.fail(str(error))
-    with prepared as running:
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, nvml: Path) -> Iterator[Stack]:
+    """The whole stack, with the tests' small model and a stub GPU."""
+    environment = {"LD_LIBRARY_PATH": str(nvml)}
+    with prepare(tmp_path_factory.mktemp("stack"), environment) as running:
         running.start()
         yield running
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stack.clients import Prometheus, eventually, get
-from tests.stack.conftest import MODEL
-from tools import native
-from tools.build import BuildError
-from tools.compose import COMPOSE_FILE, REPOSITORY, load_services
+from tests.stack.conftest import prepare
+from tools.compose import COMPOSE_FILE, REPOSITORY
 from tools.load import Result, run
 from tools.stack import Stack
 
@@ -23,19 +21,8 @@ REPLICAS = ("mgeo-1", "mgeo-2", "mgeo-3")
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    small = {"MGEO_MODEL": str(MODEL), "MGEO_DEVICE": "cpu"}
-    try:
-        ports = native.free_ports(native.ports_of(load_services(FILES).values()))
-        prepared = Stack(
-            directory=tmp_path_factory.mktemp("replicas"),
-            files=FILES,
-            only=[*REPLICAS, "haproxy", "otel-collector", "prometheus"],
-            ports=ports,
-            extra_environment=dict.fromkeys(REPLICAS, small),
-        )
-    except (BuildError, native.MissingProgramError) as error:
-        pytest.fail(str(error))
-    with prepared as running:
+    only = [*REPLICAS, "haproxy", "otel-collector", "prometheus"]
+    with prepare(tmp_path_factory.mktemp("replicas"), {}, only, FILES) as running:
         running.start()
         yield running
 
