@@ -166,21 +166,24 @@ def _local(text: str, service: Service, layout: Layout, root: Path) -> str:
 def lay_out(service: Service, layout: Layout, root: Path, running: Iterable[str]) -> None:
     """Makes `root` look to the service like its container: links to the mounted files.
 
-    Folders called `targets` are copied with their addresses translated, less the services that
-    do not run.
+    Prometheus's target files, those in a folder called `targets`, are copied with their addresses
+    translated, less the services that do not run.
     """
-    for mount in service.mounts:
+    # Shorter paths first: a file may be mounted over one in a mounted folder.
+    for mount in sorted(service.mounts, key=lambda m: len(m.target)):
         place = root / mount.target.strip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
+        source = Path(mount.source)
         if mount.kind == "volume":
             place.mkdir(parents=True, exist_ok=True)
-        elif place.name == "targets":
-            place.mkdir(exist_ok=True)
-            for file in sorted(Path(mount.source).glob("*.yml")):
+        elif place.name == "targets" or place.parent.name == "targets":
+            for file in sorted(source.glob("*.yml")) if source.is_dir() else [source]:
+                copy = place / file.name if source.is_dir() else place
+                copy.parent.mkdir(exist_ok=True)
                 text = targets_text(file.read_text(), layout, service.name, set(running))
-                (place / file.name).write_text(text)
+                copy.write_text(text)
         elif not place.is_symlink():
-            place.symlink_to(Path(mount.source).resolve())
+            place.symlink_to(source.resolve())
 
 
 def targets_text(text: str, layout: Layout, own: str, running: set[str]) -> str:

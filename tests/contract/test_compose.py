@@ -251,31 +251,53 @@ def test_gpu_override_asks_for_a_gpu_and_its_packages() -> None:
     assert "\ntorch==" in (REPOSITORY / lock).read_text("utf-8")
 
 
-def test_no_instance_is_both_probed_and_scraped() -> None:
-    targets = REPOSITORY / "prometheus"
-    for folder in [p for p in targets.iterdir() if p.name.startswith("targets")]:
-        probe, direct = (
-            {
-                t
-                for group in yaml.safe_load((folder / f).read_text("utf-8"))
-                for t in group["targets"]
-            }
-            for f in ("service-probe.yml", "service-direct.yml")
-        )
-        assert not probe & direct, "it would be counted twice"
+def _targets(files: list[Path]) -> dict[str, list[str]]:
+    """Target file → its addresses, as Prometheus sees them with these compose files."""
+    found: dict[str, list[str]] = {}
+    mounts = load_services(files)["prometheus"].mounts
+    for mount in sorted(mounts, key=lambda m: len(m.target)):
+        if "/targets" in mount.target:
+            source = Path(mount.source)
+            for file in source.glob("*.yml") if source.is_dir() else [source]:
+                groups = yaml.safe_load(file.read_text("utf-8"))
+                found[file.name] = [t for group in groups for t in group["targets"]]
+    return found
 
 
-def test_every_scrape_target_is_a_service_that_listens_there() -> None:
-    for folder, files in {
-        "targets": ALL_FILES["base"],
-        "targets-replicas": ALL_FILES["replicas"],
-    }.items():
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_no_instance_is_both_probed_and_scraped(files: list[Path]) -> None:
+    targets = _targets(files)
+    assert targets["service-probe.yml"]
+    assert not set(targets["service-probe.yml"]) & set(targets["service-direct.yml"])
+
+
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_every_scrape_target_is_a_service_that_listens_there(files: list[Path]) -> None:
+    services = load_services(files)
+    listens = native.ports_of(services.values())
+    for file, addresses in _targets(files).items():
+        for address in addresses:
+            host, port = address.split(":")
+            name = "prometheus" if host == "127.0.0.1" else host
+            assert name in listens.get(int(port), set()), f"{file}: {address}"
+
+
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_every_target_file_is_read_and_every_file_read_is_there(files: list[Path]) -> None:
+    text = (REPOSITORY / "prometheus" / "prometheus.yml").read_text("utf-8")
+    assert set(re.findall(r"targets/([\w-]+\.yml)", text)) == set(_targets(files))
+
+
+def test_instances_are_probed_under_the_name_they_give_themselves() -> None:
+    for files in (ALL_FILES["base"], ALL_FILES["replicas"]):
         services = load_services(files)
-        listens = native.ports_of(services.values())
-        for file in sorted((REPOSITORY / "prometheus" / folder).glob("*.yml")):
+        for mount in services["prometheus"].mounts:
+            source = Path(mount.source)
+            file = source / "service-probe.yml" if source.is_dir() else source
+            if file.name != "service-probe.yml" or not file.exists():
+                continue
             for group in yaml.safe_load(file.read_text("utf-8")):
-                for target in group["targets"]:
-                    host, port = target.split(":")
-                    name = "prometheus" if host == "127.0.0.1" else host
-                    named = services[name].environment | {"": " ".join(services[name].command)}
-                    assert name in listens.get(int(port), set()) or port in str(named), target
+                name = group["targets"][0].split(":")[0]
+                if name in services:
+                    given = services[name].environment["OTEL_RESOURCE_ATTRIBUTES"]
+                    assert given == f"service.instance.id={group['labels']['instance']}"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
 from tests.stack.conftest import Traffic
+from tests.stack.test_chain import SPANS
 from tools.compose import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -81,16 +82,25 @@ def test_mission_query_has_data(expr: str, prometheus: Prometheus, traffic: Traf
 
 @pytest.mark.parametrize("target", [t for t in _targets() if t.query.get("exemplar")], ids=str)
 def test_latency_panel_leads_to_traces_and_logs(
-    target: Target, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+    target: Target,
+    prometheus: Prometheus,
+    jaeger: Jaeger,
+    loki: Loki,
+    traffic: Traffic,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     exemplars = prometheus.exemplars(substitute(target.query["expr"]))
     ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
-    assert len(ids) >= 20
-    without_trace = [i for i in ids if not jaeger.trace(i)]
-    assert without_trace == []
+    with_trace = {i for i in ids if {span["operationName"] for span in jaeger.trace(i)} >= SPANS}
     selector = '{service_name="mgeo-inference"}'
-    without_line = [i for i in ids if not loki.lines(f'{selector} | trace_id="{i}"')]
-    assert without_line == []
+    with_line = {i for i in ids if loki.lines(f'{selector} | trace_id="{i}"')}
+    with capsys.disabled():
+        print(
+            f"\n{target}: {len(exemplars)} exemplars of {len(ids)} traces, "
+            f"{len(with_trace)} complete in Jaeger, {len(with_line)} with log lines"
+        )
+    assert len(ids) >= 20
+    assert ids == with_trace == with_line
 
 
 def test_stages_add_up_to_the_whole(prometheus: Prometheus, traffic: Traffic) -> None:
