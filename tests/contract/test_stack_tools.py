@@ -105,7 +105,7 @@ def test_a_missing_program_says_how_to_get_it(
     monkeypatch.setenv("STACK_CACHE_DIR", str(tmp_path))
     with pytest.raises(build.BuildError, match="make stack-build"):
         build.require("loki")
-    monkeypatch.setattr(native.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(native.MissingProgramError, match=r"apt-get install .*alertmanager"):
         native.program(SERVICES["alertmanager"])
 
