@@ -124,6 +124,9 @@ def test_jaeger_away_under_load_loses_no_span(
         )
     assert result.statuses == {200: result.answered}
     assert complete == result.answered
+    # What is tried again is not lost: the alert CollectorExportFailing must not page for it.
+    lost = "otelcol_exporter_(send|enqueue)_failed_(spans|metric_points|log_records)_total"
+    assert prometheus.value(f'sum({{__name__=~"{lost}"}})') == 0
 
 
 def test_killed_collector_costs_no_prediction_no_count_and_no_trace(
