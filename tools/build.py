@@ -57,7 +57,7 @@ def require(name: str) -> Path:
     """
     path = path_of(find(name))
     if not path.is_file():
-        raise BuildError(f"{name} is not built: run `make stack-build` (Go, about 25 min once)")
+        raise BuildError(f"{name} is not built: run `make stack-build` (Go, 15 to 25 minutes once)")
     return path
 
 

@@ -5,7 +5,7 @@
 stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without containers, until Ctrl-C
 	$(BIN)/python -m tools.stack
 
-stack-build: $(VENV)/.uv ## Compile the stack's programs once (Go 1.26.5 or newer, about 15 minutes)
+stack-build: $(VENV)/.uv ## Compile the stack's programs once (Go 1.26.5 or newer, 15 to 25 minutes)
 	$(BIN)/python -m tools.build
 
 stack-packages: ## Install the Debian packages that the stack and its tests run (as root)
