@@ -24,14 +24,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     formatter = argparse.ArgumentDefaultsHelpFormatter
 
-    make = commands.add_parser("build", help="train a model from nothing", formatter_class=formatter)
+    make = commands.add_parser(
+        "build", help="train a model from nothing", formatter_class=formatter
+    )
     make.add_argument("--gazetteer", type=Path, required=True, help="folder of the gazetteer files")
     make.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     make.add_argument("--pairs", type=int, default=3_000_000, help="generated pairs to train on")
-    make.add_argument("--minutes", type=float, default=0.0, help="end earlier by the clock; 0: never")
+    make.add_argument(
+        "--minutes", type=float, default=0.0, help="end earlier by the clock; 0: never"
+    )
     make.add_argument("--threads", type=int, default=2, help="worker threads, one core each")
     make.add_argument("--batch", type=int, default=64, help="pairs a worker and step")
-    make.add_argument("--learning-rate", type=float, default=1.2e-3)
+    make.add_argument("--learning-rate", type=float, default=1.0e-3)
     make.add_argument("--seed", type=int, default=1)
     make.add_argument("--hidden", type=int, default=192)
     make.add_argument("--layers", type=int, default=4)

@@ -48,8 +48,8 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self.cls = tokenizer.token_to_id(CLS)
-        self.sep = tokenizer.token_to_id(SEP)
+        vocabulary = tokenizer.get_vocab()
+        self.cls, self.sep = vocabulary[CLS], vocabulary[SEP]
 
     def texts(self, texts: list[str]) -> dict[str, list[int]]:
         """Ids of each distinct text, without special tokens."""
@@ -58,6 +58,7 @@ class Encoder:
         return {text: found.ids for text, found in zip(distinct, encoded, strict=True)}
 
     def join(self, a: list[int], b: list[int]) -> list[int]:
+        """Ids of `[CLS] a [SEP] b [SEP]`."""
         return [self.cls, *a, self.sep, *b, self.sep]
 
 
@@ -84,8 +85,8 @@ def chunk(world: World, encoder: Encoder, seed: int, index: int, size: int) -> I
             blocks.append((length, [rows[i] for i in order[at : at + size]]))
     for block in rng.permutation(len(blocks)):
         length, rows = blocks[block]
-        tokens = torch.tensor([row[0] for row in rows])
+        block_ids = torch.tensor([row[0] for row in rows])
         starts = torch.tensor([row[1] for row in rows]).unsqueeze(1)
         types = (torch.arange(length).unsqueeze(0) >= starts).long()
         relations = torch.tensor([row[2] for row in rows])
-        yield Batch(tokens, types, table[relations], relations)
+        yield Batch(block_ids, types, table[relations], relations)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from training import card, checkpoint, gazetteer
+from training import card, checkpoint, gazetteer, operating_point
 from training.batches import Encoder
 from training.evaluation import LabelledPairs, evaluate, score
 from training.metrics import fit_temperature
@@ -31,7 +31,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class RealPairs:
-    """Labelled pairs that are only looked at: one temperature from `tune`, figures from `report`."""
+    """Labelled pairs, only looked at: a temperature from `tune`, figures from `report`."""
 
     tune: LabelledPairs
     report: LabelledPairs
@@ -61,26 +61,35 @@ def build(
     start(network, vocabulary, plan.seed)
     tokens = tokenizer(vocabulary)
     state = out / "training"
-    trainer = Trainer(network, World(read), Encoder(tokens), plan, state)
+    world = World(read)
+    trainer = Trainer(network, world, Encoder(tokens), plan, state)
     if not resume:
         shutil.rmtree(state, ignore_errors=True)
     trainer.resume()
     measured = trainer.run()
-    finish(network.eval(), vocabulary, out, plan, measured, real, sources)
+    finish(network.eval(), vocabulary, world, out, plan, measured, real, sources)
     return measured
 
 
 def finish(
     network: Network,
     vocabulary: list[str],
+    world: World,
     out: Path,
     plan: Plan,
     measured: dict[str, float],
     real: RealPairs | None,
     sources: tuple[gazetteer.Source, ...] = gazetteer.SOURCES,
 ) -> None:
-    """Fold in the temperature, write the model folder, measure what was written, write the card."""
+    """Fold in offsets and temperature, write the model folder, measure it, write its card.
+
+    The offsets come from generated pairs; the temperature is the one figure fitted on real pairs
+    (1 when there are none).
+    """
     tokens = tokenizer(vocabulary)
+    offsets = operating_point.choose(network, tokens, world, plan.seed)
+    with torch.no_grad():
+        network.classifier.bias.add_(torch.tensor(offsets))
     temperature = 1.0
     if real is not None:
         logits = score(network, tokens, real.tune.address1, real.tune.address2)
@@ -88,6 +97,6 @@ def finish(
     checkpoint.save(network, vocabulary, out, temperature)
     written, tokens, _ = checkpoint.load(out)
     report = evaluate(written, tokens, real.report) if real is not None else None
-    text = card.write(written.shape, plan, measured, temperature, report, sources)
+    text = card.write(written.shape, plan, measured, offsets, temperature, report, sources)
     (out / "README.md").write_text(text, encoding="utf-8")
     (out / "NOTICE").write_text(card.notice(sources), encoding="utf-8")

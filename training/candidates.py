@@ -46,16 +46,16 @@ def area(rng: random.Random, town: Town) -> str:
 def road_place(rng: random.Random, road: str, other: str, number: int) -> str:
     """A place on `road`: a number, a crossing, a distance."""
     draw = rng.random()
-    if draw < 0.46:
-        return road + write_number(rng, number, int(rng.random() * 9) if draw < 0.05 else 0)
-    if draw < 0.53:
+    if draw < 0.57:
+        return road + write_number(rng, number, int(rng.random() * 20) if draw < 0.06 else 0)
+    if draw < 0.65:
         return road + write_number(rng, number) + pick(rng, words.NEAR)
-    if draw < 0.76:
+    if draw < 0.82:
         first, second = (road, other) if rng.random() < 0.5 else (other, road)
         place = f"{pick(rng, words.DIRECTIONS)}{pick(rng, words.DISTANCES)}米"
         joint = pick(rng, ("交叉口", "交叉口", "交叉口", "交汇处", "交口"))
         return first + "与" + second + joint + (place if rng.random() < 0.85 else "")
-    if draw < 0.90:
+    if draw < 0.92:
         return f"{road}{pick(rng, '东南西北')}{pick(rng, words.DISTANCES)}米"
     return road
 
@@ -63,9 +63,9 @@ def road_place(rng: random.Random, road: str, other: str, number: int) -> str:
 def where(rng: random.Random, world: World, scene: Scene, query: Query, own_road: float) -> str:
     """Where a true place is said to be; own_road: probability that a road named is the query's."""
     draw = rng.random()
-    if draw < 0.13:
+    if draw < 0.08:
         return ""
-    if draw < 0.40:
+    if draw < 0.29:
         return area(rng, scene.town)
     if rng.random() < own_road:
         if query.number and rng.random() < 0.6:
@@ -74,26 +74,26 @@ def where(rng: random.Random, world: World, scene: Scene, query: Query, own_road
             place = road_place(rng, scene.road, scene.road3, small_number(rng))
     else:
         place = road_place(rng, scene.road3, world.road(rng), small_number(rng))
-    return (area(rng, scene.town) if rng.random() < 0.16 else "") + place
+    return (area(rng, scene.town) if rng.random() < 0.22 else "") + place
 
 
 def elsewhere(rng: random.Random, world: World, scene: Scene, query: Query) -> str:
     """Where another place is: most often a road that has nothing to do with the query."""
     draw = rng.random()
-    if draw < 0.11:
+    if draw < 0.07:
         return ""
-    if draw < 0.38:
+    if draw < 0.27:
         town = world.neighbour_district(rng, scene.town)
-        if draw < 0.27:
+        if draw < 0.19:
             town = scene.town
-        elif draw < 0.33:
+        elif draw < 0.23:
             town = world.far_town(rng, scene.town)
         return area(rng, town)
     road = world.road(rng)
     if rng.random() < 0.3:
         road = world.lookalike_road(rng, scene.road)
     place = road_place(rng, road, world.road(rng), small_number(rng))
-    return (area(rng, scene.town) if rng.random() < 0.12 else "") + place
+    return (area(rng, scene.town) if rng.random() < 0.15 else "") + place
 
 
 def other_area(rng: random.Random, world: World, scene: Scene) -> str:
@@ -113,7 +113,7 @@ def named(rng: random.Random, name: str) -> str:
 
 
 def compound_name(rng: random.Random, scene: Scene) -> str:
-    """The compound as map data spells it: its phase rewritten, dropped or in front, a dot put in."""
+    """The compound as map data spells it: its phase rewritten or dropped, a dot put in."""
     name, phase = scene.compound, scene.phase
     if rng.random() < 0.05 and len(name) > 4:
         name = name[:2] + "·" + name[2:]
@@ -123,6 +123,8 @@ def compound_name(rng: random.Random, scene: Scene) -> str:
         name += pick(rng, ("小区", "花园", "苑", "社区"))
     elif rng.random() < 0.04 and len(name) > 4:
         name = name[2:]
+    elif rng.random() < 0.06 and name[-2:] in words.KIND_TWINS:
+        name = name[:-2] + words.KIND_TWINS[name[-2:]]
     if phase:
         draw = rng.random()
         if draw < 0.35:
@@ -136,6 +138,7 @@ def compound_name(rng: random.Random, scene: Scene) -> str:
 
 
 def compound_building(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's own building, now and then finer than the query: a unit, a shop in it."""
     name = compound_name(rng, scene)
     text = where(rng, world, scene, query, 0.6) + name
     if rng.random() < 0.06:
@@ -151,6 +154,7 @@ def compound_building(rng: random.Random, world: World, scene: Scene, query: Que
 
 
 def compound_plain(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The compound as a whole."""
     text = where(rng, world, scene, query, 0.55) + named(rng, compound_name(rng, scene))
     draw = rng.random()
     if draw < 0.10:
@@ -161,6 +165,7 @@ def compound_plain(rng: random.Random, world: World, scene: Scene, query: Query)
 
 
 def compound_gate(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A gate of the compound, as map data lists them."""
     gate = pick(rng, words.GATES)
     text = where(rng, world, scene, query, 0.45) + compound_name(rng, scene)
     text += f"({gate})" if rng.random() < 0.8 else "-" + gate
@@ -168,6 +173,7 @@ def compound_gate(rng: random.Random, world: World, scene: Scene, query: Query) 
 
 
 def compound_other(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """Another building of the compound, or a building where the query names none."""
     building = other_building(rng, scene.building) if query.building else draw_building(rng)
     text = where(rng, world, scene, query, 0.5) + compound_name(rng, scene)
     text += write_building(rng, building)
@@ -175,6 +181,7 @@ def compound_other(rng: random.Random, world: World, scene: Scene, query: Query)
 
 
 def compound_inside(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """Something inside the compound: its office, a shop."""
     text = where(rng, world, scene, query, 0.55)
     name = compound_name(rng, scene)
     draw = rng.random()
@@ -187,6 +194,7 @@ def compound_inside(rng: random.Random, world: World, scene: Scene, query: Query
 
 
 def compound_part(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """Another phase or zone of the compound."""
     phase = pick(rng, words.PHASES)
     if not query.phase or phase in (scene.phase, words.PHASE_TWINS.get(scene.phase)):
         return compound_inside(rng, world, scene, query)
@@ -202,24 +210,26 @@ def compound_unplaced(rng: random.Random, world: World, scene: Scene, query: Que
     text += scene.compound
     if query.building and rng.random() < 0.35:
         text += write_building(rng, scene.building)
-    elif rng.random() < 0.2:
+    elif rng.random() < 0.12:
         text += f"({pick(rng, words.GATES)})"
     return text, "compound.unplaced_generic" if scene.generic else "compound.unplaced_distinct"
 
 
 def compound_elsewhere(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A compound of the same name in another district or city."""
     text = other_area(rng, world, scene)
     if rng.random() < 0.35:
         text += road_place(rng, world.road(rng), world.road(rng), small_number(rng))
     text += scene.compound
     if query.building and rng.random() < 0.55:
         text += write_building(rng, scene.building)
-    elif rng.random() < 0.2:
+    elif rng.random() < 0.1:
         text += f"({pick(rng, words.GATES)})"
     return text, "compound.elsewhere"
 
 
 def compound_lookalike(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A compound whose name shares characters with the query's."""
     name = world.lookalike(rng, scene.compound)
     same_road = query.road and rng.random() < 0.15
     if same_road:
@@ -234,7 +244,7 @@ def compound_lookalike(rng: random.Random, world: World, scene: Scene, query: Qu
         same = draw < 0.38
         building = scene.building if same else other_building(rng, scene.building)
         text += write_building(rng, building)
-    elif draw > 0.85:
+    elif draw > 0.93:
         text += f"({pick(rng, words.GATES)})"
     return text, "compound.lookalike_same_road" if same_road else "compound.lookalike"
 
@@ -247,6 +257,7 @@ def _own_area(rng: random.Random, scene: Scene, share: float = 0.4) -> str:
 
 
 def number_itself(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's road and number."""
     number = write_number(rng, scene.number, scene.sub_number)
     text = _own_area(rng, scene) + scene.road + number
     draw = rng.random()
@@ -262,6 +273,7 @@ def number_itself(rng: random.Random, world: World, scene: Scene, query: Query) 
 
 
 def number_building(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """Another building at the query's number."""
     text = _own_area(rng, scene) + scene.road + write_number(rng, scene.number, scene.sub_number)
     if rng.random() < 0.4:
         text += pick(rng, ("院", scene.compound, scene.road + str(scene.number) + "号院"))
@@ -272,6 +284,7 @@ def number_building(rng: random.Random, world: World, scene: Scene, query: Query
 
 
 def number_business(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A business or compound at the query's number that the query does not name."""
     text = _own_area(rng, scene, 0.25)
     text += scene.road + write_number(rng, scene.number, scene.sub_number)
     if rng.random() < 0.08:
@@ -291,6 +304,7 @@ def number_business(rng: random.Random, world: World, scene: Scene, query: Query
 
 
 def number_sub(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's number with another sub-number, or without it."""
     sub = 0 if scene.sub_number else 1 + int(rng.random() * 20)
     if scene.sub_number and rng.random() < 0.5:
         sub = other_number(rng, scene.sub_number)
@@ -301,6 +315,7 @@ def number_sub(rng: random.Random, world: World, scene: Scene, query: Query) -> 
 
 
 def number_neighbour(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """Another number of the query's road."""
     text = _own_area(rng, scene, 0.3) + scene.road
     text += write_number(rng, other_number(rng, scene.number))
     if rng.random() < 0.08:
@@ -317,6 +332,7 @@ def number_neighbour(rng: random.Random, world: World, scene: Scene, query: Quer
 
 
 def road_only(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's road without its number, or somewhere else along it."""
     draw = rng.random()
     if draw < 0.5:
         text = area(rng, scene.town) + scene.road
@@ -332,6 +348,7 @@ def road_only(rng: random.Random, world: World, scene: Scene, query: Query) -> C
 
 
 def number_other_road(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's number on another road."""
     road = world.lookalike_road(rng, scene.road) if rng.random() < 0.75 else world.road(rng)
     text = (area(rng, scene.town) if rng.random() < 0.3 else "") + road
     number = scene.number if rng.random() < 0.65 else other_number(rng, scene.number)
@@ -347,10 +364,11 @@ def number_other_road(rng: random.Random, world: World, scene: Scene, query: Que
 
 
 def road_elsewhere(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A road of the same name in another district or city."""
     text = other_area(rng, world, scene) + scene.road
-    if query.number and rng.random() < 0.5:
+    if query.number and rng.random() < 0.2:
         text += write_number(rng, scene.number)
-    elif rng.random() < 0.5:
+    elif rng.random() < 0.6:
         text += write_number(rng, small_number(rng))
     if rng.random() < 0.5:
         text += scene.business2.name
@@ -358,6 +376,7 @@ def road_elsewhere(rng: random.Random, world: World, scene: Scene, query: Query)
 
 
 def road_itself(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's road, or a place on it."""
     text = area(rng, scene.town) + scene.road
     if rng.random() < 0.5:
         return text, "road.itself"
@@ -367,7 +386,16 @@ def road_itself(rng: random.Random, world: World, scene: Scene, query: Query) ->
     return text, "road.part"
 
 
+def other_compound_building(
+    rng: random.Random, world: World, scene: Scene, query: Query
+) -> Candidate:
+    """The query's building in some other compound."""
+    text = elsewhere(rng, world, scene, query) + world.compound(rng)
+    return text + write_building(rng, scene.building), "stranger"
+
+
 def crossing(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's crossing, a place near it, or a place on one of its roads."""
     first, second = (scene.road, scene.road2) if rng.random() < 0.5 else (scene.road2, scene.road)
     text = _own_area(rng, scene, 0.3) + first + "与" + second
     draw = rng.random()

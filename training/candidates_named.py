@@ -31,6 +31,7 @@ def spelling(rng: random.Random, business: Business) -> str:
 
 
 def business_itself(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The query's business, where it is."""
     name = spelling(rng, scene.business)
     if rng.random() < 0.1:
         name += f"({scene.road if rng.random() < 0.5 else short_area(scene.town.district) + '店'})"
@@ -54,6 +55,7 @@ def business_itself(rng: random.Random, world: World, scene: Scene, query: Query
 
 
 def business_part(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A gate, department or shop of the business."""
     text = where(rng, world, scene, query, 0.5) + spelling(rng, scene.business)
     draw = rng.random()
     if draw < 0.45:
@@ -134,7 +136,9 @@ def business_lookalike(rng: random.Random, world: World, scene: Scene, query: Qu
         if trade == business.trade:
             name += pick(rng, "一二三四五")
     else:
-        name = world.brand(rng) + pick(rng, words.TRADES) + f"({business.branch or scene.village}店)"
+        name = (
+            world.brand(rng) + pick(rng, words.TRADES) + f"({business.branch or scene.village}店)"
+        )
     relation = "business.same_trade_same_road" if same_road else "business.lookalike"
     return text + name, relation
 
@@ -150,6 +154,7 @@ def _village_area(rng: random.Random, scene: Scene) -> str:
 
 
 def village_itself(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The village as a whole."""
     text = _village_area(rng, scene) + scene.village
     if scene.hamlet and rng.random() < 0.5:
         text += scene.hamlet
@@ -159,6 +164,7 @@ def village_itself(rng: random.Random, world: World, scene: Scene, query: Query)
 
 
 def village_house(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A house in the village: the query's or another."""
     text = _village_area(rng, scene) + scene.village
     if rng.random() < 0.5 and query.house:
         house = str(scene.house) + pick(rng, ("号", "号楼", "栋", "号"))
@@ -168,6 +174,7 @@ def village_house(rng: random.Random, world: World, scene: Scene, query: Query) 
 
 
 def village_inside(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """An office, shop or gate of the village."""
     draw = rng.random()
     if draw < 0.35:
         place = road_place(rng, scene.road, scene.road2, small_number(rng))
@@ -185,7 +192,20 @@ def village_inside(rng: random.Random, world: World, scene: Scene, query: Query)
     return place + text, "village.inside"
 
 
+def village_of_business(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The village that the business is in, or another place of that village."""
+    draw = rng.random()
+    text = (area(rng, scene.town) if rng.random() < 0.6 else "") + scene.village
+    if scene.hamlet and rng.random() < 0.5:
+        text += scene.hamlet
+    if draw < 0.3:
+        return text, "area.village"
+    name = scene.business2.name if draw < 0.7 else pick(rng, words.VILLAGE_INSIDE)
+    return text + name, "business.beside"
+
+
 def village_elsewhere(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A village of the same name in another district or city."""
     text = other_area(rng, world, scene) + scene.village
     draw = rng.random()
     if draw < 0.15:
@@ -196,6 +216,7 @@ def village_elsewhere(rng: random.Random, world: World, scene: Scene, query: Que
 
 
 def village_lookalike(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """A village whose name shares characters with the query's, or another one nearby."""
     draw = rng.random()
     if draw < 0.65:
         text = area(rng, scene.town)
@@ -227,6 +248,7 @@ def village_lookalike(rng: random.Random, world: World, scene: Scene, query: Que
 
 
 def area_only(rng: random.Random, world: World, scene: Scene, query: Query) -> Candidate:
+    """The town or street alone, or its office."""
     town = scene.town
     text = pick(rng, (town.district, short_area(town.district), "")) + town.town
     draw = rng.random()

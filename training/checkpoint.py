@@ -63,7 +63,7 @@ def configuration() -> dict[str, object]:
 
 
 def save(network: Network, vocabulary: list[str], folder: Path, temperature: float = 1.0) -> None:
-    """Write the four files. Logits are divided by `temperature` through the classifier's weights."""
+    """Write the four files; `temperature` divides the logits, through the classifier's weights."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = export(network)
     for part in ("weight", "bias"):

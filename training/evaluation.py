@@ -47,7 +47,9 @@ def read_pairs(path: Path, half: str = "all") -> LabelledPairs:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise PairsError(f"{path}: cannot be read: {error.strerror}; give a JSON-lines file") from error
+        raise PairsError(
+            f"{path}: cannot be read: {error.strerror}; give a JSON-lines file"
+        ) from error
     rows, numbers = [], {label: index for index, label in enumerate(LABELS)}
     for at, line in enumerate(lines, 1):
         if not line.strip():
@@ -140,7 +142,8 @@ class Report:
             f"best temperature here     {self.temperature:.3f}",
             f"swap agreement            {self.swap_agreement:.4f}",
             f"a == b gives exact_match  {self.same_is_exact:.4f}",
-            "confusion (true rows)     " + " / ".join(" ".join(map(str, r)) for r in self.confusion),
+            "confusion (true rows)     "
+            + " / ".join(" ".join(map(str, r)) for r in self.confusion),
             "reliability: confidence, accuracy, pairs",
         ]
         rows += [f"  {sure:.3f}  {right:.3f}  {n}" for sure, right, n in self.reliability]

@@ -35,10 +35,10 @@ _TRUE = frozenset(
         c.compound_building, c.compound_plain, c.compound_gate, c.compound_other,
         c.compound_inside, c.compound_part, c.number_itself, c.number_building, c.number_business,
         c.number_sub, c.crossing, c.road_itself, n.business_itself, n.business_part,
-        n.business_host, n.village_itself, n.village_house, n.village_inside,
+        n.business_host, n.village_of_business, n.village_itself, n.village_house, n.village_inside,
     )
 )  # fmt: skip
-TRUE_FACTOR = 1.7
+TRUE_FACTOR = 2.1
 
 
 def _menu(*entries: tuple[Maker, float]) -> Menu:
@@ -51,7 +51,8 @@ def _menu(*entries: tuple[Maker, float]) -> Menu:
 
 _COMPOUND_FALSE = (
     (c.compound_lookalike, 30.0), (c.compound_elsewhere, 11.0), (c.compound_unplaced, 6.0),
-    (n.fragment, 7.0), (n.area_only, 1.0), (n.same_area_other, 2.0), (n.stranger, 1.0),
+    (n.fragment, 6.0), (n.area_only, 1.0), (n.same_area_other, 2.0), (n.stranger, 1.0),
+    (c.other_compound_building, 1.5),
 )  # fmt: skip
 _COMPOUND_BUILDING = _menu(
     (c.compound_building, 10), (c.compound_plain, 7), (c.compound_gate, 5), (c.compound_other, 9),
@@ -66,13 +67,14 @@ _ROAD_EXTRA = ((c.number_business, 4.0), (c.number_neighbour, 5.0), (c.road_only
 _MENUS: dict[str, Menu] = {
     "number": _menu(
         (c.number_itself, 10), (c.number_business, 9), (c.number_sub, 4), (c.number_neighbour, 12),
-        (c.road_only, 10), (c.number_other_road, 25), (c.road_elsewhere, 9), (n.area_only, 2),
+        (c.road_only, 10), (c.number_other_road, 25), (c.road_elsewhere, 6), (n.area_only, 2),
         (n.fragment, 9), (n.same_area_other, 3),
     ),
     "number_building": _menu(
         (c.number_itself, 11), (c.number_building, 8), (c.number_business, 8),
-        (c.number_neighbour, 10), (c.road_only, 9), (c.number_other_road, 26),
-        (c.road_elsewhere, 7), (n.area_only, 1), (n.fragment, 7), (n.same_area_other, 3),
+        (c.number_neighbour, 10), (c.road_only, 9), (c.number_other_road, 24),
+        (c.road_elsewhere, 5), (n.area_only, 1), (n.fragment, 6), (n.same_area_other, 2),
+        (c.other_compound_building, 6),
     ),
     "compound_building": _COMPOUND_BUILDING,
     "compound": _COMPOUND,
@@ -90,15 +92,21 @@ _MENUS: dict[str, Menu] = {
         (n.business_itself, 14), (n.business_part, 7), (n.business_lookalike, 28),
         (n.business_branch, 9), (n.business_elsewhere, 9), (n.fragment, 9), (n.same_area_other, 2),
     ),
+    "village_business": _menu(
+        (n.business_itself, 11), (n.village_of_business, 12), (n.business_part, 4),
+        (n.business_lookalike, 22), (n.business_branch, 5), (n.business_elsewhere, 6),
+        (n.village_lookalike, 8), (n.fragment, 6),
+    ),
     "road_business": _menu(
         (n.business_itself, 13), (n.business_part, 5), (c.number_business, 7), (c.road_only, 6),
         (c.number_neighbour, 6), (n.business_lookalike, 22), (n.business_branch, 7),
         (n.business_elsewhere, 6), (c.number_other_road, 8), (n.fragment, 6),
     ),
     "compound_business": _menu(
-        (n.business_itself, 11), (n.business_host, 12), (c.compound_inside, 6), (n.business_part, 3),
-        (n.business_lookalike, 16), (c.compound_lookalike, 14), (n.business_elsewhere, 6),
-        (c.compound_elsewhere, 5), (n.business_branch, 5), (n.fragment, 6),
+        (n.business_itself, 11), (n.business_host, 12), (c.compound_inside, 6),
+        (n.business_part, 3), (n.business_lookalike, 16), (c.compound_lookalike, 14),
+        (n.business_elsewhere, 6), (c.compound_elsewhere, 5), (n.business_branch, 5),
+        (n.fragment, 6),
     ),
     "crossing": _menu(
         (c.crossing, 14), (c.road_only, 5), (c.number_other_road, 10), (c.road_elsewhere, 8),

@@ -20,16 +20,18 @@ def f1_by_class(table: Ints) -> Floats:
     """F1 of each class from a confusion table; 0 where a class is neither present nor guessed."""
     hits = np.diag(table).astype(float)
     total = table.sum(0) + table.sum(1)
-    return np.divide(2 * hits, total, out=np.zeros(len(table)), where=total > 0)
+    f1: Floats = np.divide(2 * hits, total, out=np.zeros(len(table)), where=total > 0)
+    return f1
 
 
 def macro_f1(truth: Ints, guess: Ints) -> float:
+    """Mean of the classes' F1."""
     return float(f1_by_class(confusion(truth, guess)).mean())
 
 
 def auc(positive: NDArray[np.bool_], score: Floats) -> float:
     """Area under the ROC curve; ties count one half. NaN when one side is empty."""
-    values, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     n_pos = int(positive.sum())
     n_neg = len(positive) - n_pos
@@ -66,6 +68,7 @@ def ece(probabilities: Floats, truth: Ints, bins: int = 10) -> float:
 
 
 def negative_log_likelihood(probabilities: Floats, truth: Ints) -> float:
+    """Mean -log P(true label); chances below 1e-12 count as 1e-12."""
     chosen = probabilities[np.arange(len(truth)), truth]
     return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 

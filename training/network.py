@@ -8,7 +8,7 @@ share one matrix product. Exported, it is plain BERT with MGeo's key names.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,6 @@ class Shape:
     intermediate: int = 512
     positions: int = 512
     labels: int = 3
-
-    def as_dict(self) -> dict[str, int]:
-        return asdict(self)
 
 
 class Layer(nn.Module):
@@ -55,18 +52,18 @@ class Layer(nn.Module):
             weight, bias = self.qkv.weight, self.qkv.bias
             top = x[:, :1]
             q = functional.linear(top, weight[:hidden], bias[:hidden])
-            k, v = functional.linear(x, weight[hidden:], bias[hidden:]).split(hidden, dim=-1)
+            k, v = functional.linear(x, weight[hidden:], bias[hidden:]).chunk(2, dim=-1)
             x = top
         else:
-            q, k, v = self.qkv(x).split(hidden, dim=-1)
+            q, k, v = self.qkv(x).chunk(3, dim=-1)
         q = q.view(batch, -1, heads, size).transpose(1, 2) * (1.0 / math.sqrt(size))
         k = k.view(batch, tokens, heads, size).transpose(1, 2)
         v = v.view(batch, tokens, heads, size).transpose(1, 2)
         mixed = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
         mixed = mixed.transpose(1, 2).reshape(batch, -1, hidden)
         x = self.norm1(x + self.out(mixed))
-        x = self.norm2(x + self.down(functional.gelu(self.up(x))))
-        return x
+        out: Tensor = self.norm2(x + self.down(functional.gelu(self.up(x))))
+        return out
 
 
 class Network(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from training.numbers import full_width
+from training.numerals import full_width
 from training.world import World, pick
 
 _TWINS = (
@@ -56,7 +56,7 @@ def user_noise(rng: random.Random, world: World, text: str) -> str:
 def map_noise(rng: random.Random, world: World, text: str) -> str:
     """What differs in map data: rarely an error, sometimes the other form of a sign."""
     draw = rng.random()
-    if draw < 0.015:
+    if draw < 0.02:
         return typo(rng, world, text)
     if draw < 0.023:
         return full_width(text)

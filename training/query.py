@@ -6,14 +6,15 @@ import random
 from dataclasses import dataclass
 
 from training import words
-from training.numbers import chinese
+from training.numerals import chinese
 from training.scene import Scene, numeral, write_building, write_number
 from training.world import Weighted, pick, short_area
 
 FOCUS = Weighted(
     (
         ("number", 15), ("number_building", 11), ("compound_building", 20), ("compound", 10),
-        ("road_compound", 9), ("village_house", 11), ("village", 8), ("business", 10),
+        ("road_compound", 9), ("village_house", 11), ("village", 8), ("business", 9),
+        ("village_business", 5),
         ("road_business", 9), ("compound_business", 7), ("crossing", 3), ("road", 2),
     )
 )  # fmt: skip
@@ -43,14 +44,16 @@ def write_areas(rng: random.Random, scene: Scene) -> str:
     town = scene.town
     city = town.city or town.province
     draw = rng.random()
-    if draw < 0.26:
+    if draw < 0.24:
         return ""
-    if draw < 0.52:
+    if draw < 0.55:
         province = town.province if rng.random() < 0.85 else short_area(town.province)
         text = (province if town.city else "") + city + town.district
         text = text if rng.random() < 0.9 else city + text
-        return text + (town.town + ("办事处" if rng.random() < 0.12 else "") if rng.random() < 0.6 else "")
-    if draw < 0.62:
+        return text + (
+            town.town + ("办事处" if rng.random() < 0.12 else "") if rng.random() < 0.6 else ""
+        )
+    if draw < 0.64:
         return city + town.district
     if draw < 0.74:
         return town.district if rng.random() < 0.85 else short_area(town.district)
@@ -149,11 +152,11 @@ def _number_building(rng: random.Random, scene: Scene, query: Query) -> str:
 def _compound_building(rng: random.Random, scene: Scene, query: Query) -> str:
     text = ""
     draw = rng.random()
-    if draw < 0.25:
+    if draw < 0.42:
         text = _road_number(rng, scene, query)
-    elif draw < 0.4:
+    elif draw < 0.55:
         query.road = True
-        text = scene.road
+        text = scene.road + (pick(rng, words.SEGMENTS) if rng.random() < 0.12 else "")
     text += _compound(rng, scene, query)
     if rng.random() < 0.06:
         text += f"({scene.compound})"
@@ -170,9 +173,14 @@ def _road_compound(rng: random.Random, scene: Scene, query: Query) -> str:
     if draw < 0.5:
         text = _road_number(rng, scene, query)
     elif draw < 0.65:
-        text = scene.road + pick(rng, ("与", "和", "")) + scene.road2 + pick(rng, ("交叉口", "交汇处", "交口"))
+        text = (
+            scene.road
+            + pick(rng, ("与", "和", ""))
+            + scene.road2
+            + pick(rng, ("交叉口", "交汇处", "交口"))
+        )
     else:
-        text = scene.road
+        text = scene.road + (pick(rng, words.SEGMENTS) if rng.random() < 0.12 else "")
     return text + _compound(rng, scene, query)
 
 
@@ -196,6 +204,14 @@ def _village_house(rng: random.Random, scene: Scene, query: Query) -> str:
 def _business_only(rng: random.Random, scene: Scene, query: Query) -> str:
     query.business = True
     return write_business(rng, scene)
+
+
+def _village_business(rng: random.Random, scene: Scene, query: Query) -> str:
+    text = _village(rng, scene, query)
+    query.business = True
+    if rng.random() < 0.3:
+        text += str(scene.house) + "号"
+    return text + write_business(rng, scene)
 
 
 def _road_business(rng: random.Random, scene: Scene, query: Query) -> str:
@@ -242,6 +258,7 @@ _BODIES = {
     "village_house": _village_house,
     "village": _village,
     "business": _business_only,
+    "village_business": _village_business,
     "road_business": _road_business,
     "compound_business": _compound_business,
     "crossing": _crossing,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from training import words
 from training.gazetteer import Town
-from training.numbers import chinese
+from training.numerals import chinese
 from training.world import World, pick, short_area
 
 
@@ -143,7 +143,9 @@ def draw_scene(rng: random.Random, world: World) -> Scene:
         number=small_number(rng),
         sub_number=1 + int(rng.random() * 20) if rng.random() < 0.12 else 0,
         village=village,
-        hamlet=world.village(rng)[:2] + pick(rng, ("组", "庄", "屯", "湾")) if rng.random() < 0.2 else "",
+        hamlet=world.village(rng)[:2] + pick(rng, ("组", "庄", "屯", "湾"))
+        if rng.random() < 0.2
+        else "",
         house=small_number(rng),
         compound=compound,
         phase=pick(rng, words.PHASES) if rng.random() < 0.2 else "",

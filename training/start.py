@@ -15,22 +15,34 @@ import torch
 from torch import Tensor
 
 from training.network import Layer, Network
-from training.numbers import DIGITS, full_width
+from training.numerals import DIGITS, full_width
 
 EMBEDDING_STD = 0.06
 CANCEL = 0.8
+SEGMENT = 0.8  # the segment's share, relative to the token's
+POSITION_SHARE = 4  # one dimension in four starts as position
+SHARPNESS = 1.4
 
 
-def sinusoids(positions: int, hidden: int) -> Tensor:
-    """The usual sine and cosine position code, [positions, hidden], values in -1..1."""
-    rates = torch.exp(torch.arange(0, hidden, 2) * (-math.log(10000.0) / hidden))
-    angles = torch.arange(positions).unsqueeze(1) * rates
-    return torch.stack((angles.sin(), angles.cos()), dim=2).reshape(positions, hidden)
+def rates(size: int) -> Tensor:
+    """Angles a step of one position turns by, [size / 2], from 2.5 down to 0.0125 radians.
+
+    Faster than the usual ones, so that neighbours can be told apart from the start.
+    """
+    half = size // 2
+    return 2.5 * torch.exp(torch.arange(half) * (-math.log(200.0) / half))
+
+
+def sinusoids(positions: int, size: int) -> Tensor:
+    """Sine and cosine position code, [positions, size], values in -1..1."""
+    angles = torch.arange(positions).unsqueeze(1) * rates(size)
+    return torch.stack((angles.sin(), angles.cos()), dim=2).reshape(positions, size)
 
 
 def _orthogonal(size: int, generator: torch.Generator) -> Tensor:
     q, r = torch.linalg.qr(torch.randn(size, size, generator=generator))
-    return q * torch.sign(torch.diagonal(r))
+    signed: Tensor = q * torch.sign(torch.diagonal(r))
+    return signed
 
 
 def _normal(weight: Tensor, std: float, generator: torch.Generator) -> None:
@@ -50,28 +62,44 @@ def start(network: Network, vocabulary: list[str], seed: int, difference: bool =
     if not difference:
         return
     hidden = network.shape.hidden
-    _normal(network.words.weight, EMBEDDING_STD, generator)
+    # What a token is and where it stands start in separate dimensions, so that the first layer can
+    # compare the one without the other.
+    content = hidden - hidden // POSITION_SHARE // 2 * 2
+    place = hidden - content
+    network.words.weight.zero_()
+    _normal(network.words.weight[:, :content], EMBEDDING_STD, generator)
     share_twins(network.words.weight, vocabulary)
-    network.positions.weight.copy_(sinusoids(network.shape.positions, hidden) * EMBEDDING_STD * 0.7)
-    segment = torch.randn(hidden, generator=generator)
+    network.positions.weight.zero_()
+    network.positions.weight[:, content:] = sinusoids(network.shape.positions, place) * (
+        EMBEDDING_STD * 1.4
+    )
+    segment = torch.zeros(hidden)
+    segment[:content] = torch.randn(content, generator=generator)
     segment /= segment.norm()
-    strength = EMBEDDING_STD * math.sqrt(hidden) * 0.5
+    strength = EMBEDDING_STD * math.sqrt(content) * SEGMENT
     network.types.weight.copy_(torch.stack((segment, -segment)) * strength)
+    seen = torch.zeros(hidden)
+    seen[:content] = 1.0
     for index, layer in enumerate(network.layers):
-        assert isinstance(layer, Layer)
-        _start_layer(layer, segment if index == 0 else None, generator)
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer {index} is no Layer")
+        _start_layer(layer, (segment, seen) if index == 0 else None, generator)
     _normal(network.pooler.weight, 1.0 / math.sqrt(hidden), generator)
 
 
-def _start_layer(layer: Layer, segment: Tensor | None, generator: torch.Generator) -> None:
+def _start_layer(
+    layer: Layer, first: tuple[Tensor, Tensor] | None, generator: torch.Generator
+) -> None:
     hidden = layer.out.weight.shape[0]
     query = _orthogonal(hidden, generator)
     q, k, v = layer.qkv.weight.chunk(3)
-    if segment is not None:
+    if first is not None:
+        segment, seen = first
+        query = query * seen
         reflect = torch.eye(hidden) - 2 * torch.outer(segment, segment)
         value = _orthogonal(hidden, generator)
-        q.copy_(query * 1.1)
-        k.copy_(query @ reflect * 1.1)
+        q.copy_(query * SHARPNESS)
+        k.copy_(query @ reflect * SHARPNESS)
         v.copy_(value)
         layer.out.weight.copy_(-CANCEL * value.t())
     else:

@@ -26,29 +26,32 @@ STATE = "training_state.pt"
 class Plan:
     """How long and how to train.
 
-    pairs: length of the run, which the learning rate's decay follows. minutes: 0, or a wall-clock
-    bound from the start of this process; the decay follows whichever of the two is further on, so
+    pairs: length of the run, which the learning rate's decay follows. minutes: 0, or a bound
+    on the wall-clock time of the run; the decay follows whichever of the two is further on, so
     the run always ends fully decayed, but a run that the clock ended cannot be repeated exactly.
-    batch: pairs a worker and step; threads: workers. swap_consistency: weight of the divergence
-    between the two orders of a pair, computed for a quarter of each batch; 0 is off.
+    batch: rows a worker and step; threads: workers. symmetry: weight of the divergence between the
+    two orders of a pair; 0 is off. It starts when the share `symmetry_from` of the run is over:
+    from then on a batch holds half as many pairs, each in both orders.
     """
 
     pairs: int
     minutes: float = 0.0
     batch: int = 64
     threads: int = 2
-    learning_rate: float = 1.2e-3
+    learning_rate: float = 1.0e-3
     warmup: float = 0.03
     weight_decay: float = 0.02
     clip: float = 1.0
-    swap_consistency: float = 0.0
+    symmetry: float = 1.0
+    symmetry_from: float = 0.5
     seed: int = 1
     save_every_seconds: float = 120.0
 
 
 def optimiser(network: Network, plan: Plan) -> torch.optim.AdamW:
     """AdamW; embeddings, biases and norms are not decayed."""
-    decayed, free = [], []
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
     for name, parameter in network.named_parameters():
         matrix = parameter.dim() > 1 and not name.startswith(("words", "positions", "types"))
         (decayed if matrix else free).append(parameter)
@@ -59,18 +62,23 @@ def optimiser(network: Network, plan: Plan) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def loss_of(network: Network, batch: Batch, swap_consistency: float) -> Tensor:
-    """Cross-entropy against the relation's label distribution, and how the two orders differ."""
-    logits = network(batch.ids, batch.types)
-    loss = functional.cross_entropy(logits, batch.targets)
-    if swap_consistency:
-        rows = max(1, len(batch.ids) // 4)
-        ids, types = swapped(batch.ids[:rows], batch.types[:rows])
-        other = functional.log_softmax(network(ids, types), dim=1)
-        own = functional.log_softmax(logits[:rows], dim=1)
-        gap = (own.exp() - other.exp()) * (own - other)  # symmetric Kullback-Leibler
-        loss = loss + swap_consistency * gap.sum(1).mean() * 0.25
-    return loss
+def loss_of(network: Network, batch: Batch, symmetry: float) -> Tensor:
+    """Cross-entropy against the relation's label distribution.
+
+    With `symmetry`, the first half of the batch is trained in both orders instead of the whole in
+    one, and the symmetric Kullback-Leibler divergence between the orders is added with that weight.
+    """
+    if not symmetry:
+        return functional.cross_entropy(network(batch.ids, batch.types), batch.targets)
+    rows = max(1, len(batch.ids) // 2)
+    ids, types, targets = batch.ids[:rows], batch.types[:rows], batch.targets[:rows]
+    other_ids, other_types = swapped(ids, types)
+    logits = network(torch.cat((ids, other_ids)), torch.cat((types, other_types)))
+    loss = functional.cross_entropy(logits, torch.cat((targets, targets)))
+    own, other = functional.log_softmax(logits, dim=1).chunk(2)
+    gap = ((own.exp() - other.exp()) * (own - other)).sum(1).mean()
+    total: Tensor = loss + symmetry * gap
+    return total
 
 
 def swapped(ids: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,11 +152,12 @@ class Trainer:
     def run(self) -> dict[str, float]:
         """Train to the end of the plan; returns pairs, seconds and the last smoothed loss."""
         plan, begun, saved = self.plan, time.monotonic(), time.monotonic()
-        done_before, smooth = self.seconds, float("nan")
+        done_before, smooth, progress = self.seconds, float("nan"), 0.0
 
         def work(batch: Batch) -> tuple[float, tuple[Tensor, ...]]:
-            loss = loss_of(self.network, batch, plan.swap_consistency)
-            return float(loss), torch.autograd.grad(loss, self.parameters)
+            on = progress >= plan.symmetry_from
+            loss = loss_of(self.network, batch, plan.symmetry if on else 0.0)
+            return float(loss.detach()), torch.autograd.grad(loss, self.parameters)
 
         workers = ThreadPoolExecutor(plan.threads, initializer=lambda: torch.set_num_threads(1))
         bar = tqdm(total=plan.pairs, initial=self.pairs, unit="pair", mininterval=5.0)
@@ -157,7 +166,7 @@ class Trainer:
                 elapsed = time.monotonic() - begun
                 progress = self.pairs / plan.pairs
                 if plan.minutes:
-                    progress = max(progress, elapsed / (plan.minutes * 60))
+                    progress = max(progress, (done_before + elapsed) / (plan.minutes * 60))
                 if progress >= 1:
                     break
                 rate = plan.learning_rate * min(1.0, progress / plan.warmup) * (1 - progress)

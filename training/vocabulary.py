@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from training import words
 from training.gazetteer import Gazetteer
-from training.numbers import DIGITS, full_width
+from training.numerals import DIGITS, full_width
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNK, CLS, SEP, MASK)
@@ -53,17 +53,19 @@ def build_vocabulary(gazetteer: Gazetteer) -> list[str]:
     wide = full_width(pieces)
     entries += list(wide) + ["##" + piece for piece in wide]
     entries += list(ASCII_SIGNS)
-    entries += [sign for sign in OTHER_SIGNS + full_width(ASCII_SIGNS)]
+    entries += list(OTHER_SIGNS + full_width(ASCII_SIGNS))
     entries += sorted(letter for letter in chinese if "\u3400" <= letter <= "\u9fff")
     entries += ["〇"]
     return list(dict.fromkeys(entries))
 
 
 def write_vocabulary(entries: list[str], path: Path) -> None:
+    """Write vocab.txt: one entry a line, its line number is its id."""
     path.write_text("\n".join(entries) + "\n", encoding="utf-8")
 
 
 def read_vocabulary(path: Path) -> list[str]:
+    """Read the entries of a vocab.txt in order."""
     return path.read_text(encoding="utf-8").splitlines()
 
 

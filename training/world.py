@@ -32,12 +32,25 @@ class Weighted:
         self._sums = list(itertools.accumulate(weight for _, weight in pairs))
 
     def draw(self, rng: random.Random) -> str:
+        """One of the strings."""
         return self._items[bisect.bisect_right(self._sums, rng.random() * self._sums[-1])]
 
 
 def short_area(name: str) -> str:
     """Drop the kind from an area's name when two characters or more stay: 杭州市 -> 杭州."""
-    for kind in ("特别行政区", "自治区", "自治州", "自治县", "街道", "省", "市", "区", "县", "镇", "乡"):
+    for kind in (
+        "特别行政区",
+        "自治区",
+        "自治州",
+        "自治县",
+        "街道",
+        "省",
+        "市",
+        "区",
+        "县",
+        "镇",
+        "乡",
+    ):
         if name.endswith(kind) and len(name) - len(kind) >= 2:
             return name[: -len(kind)]
     return name
@@ -84,7 +97,7 @@ class World:
         return "".join(letter * max(1, round(n**0.75)) for letter, n in sorted(counts.items()))
 
     def road(self, rng: random.Random) -> str:
-        """A road's name, half of the time a real one, else invented from the letters of real ones."""
+        """A road's name: half of the time a real one, else invented from letters of real ones."""
         if rng.random() < 0.5:
             return self._roads.draw(rng)
         draw = rng.random()

@@ -18,17 +18,21 @@ _TREE = {
     },
     "京都市": {"市辖区": {"东城区": ["钟楼街道", "和平街道"], "西城区": ["金鱼街道"]}},
 }
-_STEMS = "阳光 金桂 翠湖 春江 锦绣 明珠 永安 东方 丽景 紫薇".split()
-_KINDS = "小区 花园 家园 大厦 公寓 苑 新村".split()
+_STEMS = ["阳光", "金桂", "翠湖", "春江", "锦绣", "明珠", "永安", "东方", "丽景", "紫薇"]
+_KINDS = ["小区", "花园", "家园", "大厦", "公寓", "苑", "新村"]
 
 
 def _write(folder: Path) -> None:
     compounds = [stem + kind for stem in _STEMS for kind in _KINDS]
+    compounds += [f"阳光{number}区" for number in range(30)]  # one stem that is common
     roads = [f"{stem}{kind}\t{9 - at}" for at, stem in enumerate(_STEMS[:8]) for kind in "路街"]
     places = [f"{stem}{kind}\t{at + 5}" for at, stem in enumerate(_STEMS) for kind in "村桥"]
     companies = ["标题", "日期", "", *(f"{stem}{kind}" for stem in _STEMS for kind in "达通")]
     rows = ["id,pid,deep,name,pinyin_prefix,pinyin,ext_id,ext_name"]
-    rows += ['1,0,0,"青州","q","qing zhou","1","青州市"', '2,0,0,"清洲","q","qing zhou","2","清洲市"']
+    rows += [
+        '1,0,0,"青州","q","qing zhou","1","青州市"',
+        '2,0,0,"清洲","q","qing zhou","2","清洲市"',
+    ]
     files = {
         "modood_pcas.json": json.dumps(_TREE, ensure_ascii=False),
         "areacity_ok_data_level4.csv": "\ufeff" + "\n".join(rows),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from training import candidates, candidates_named
 from training.generator import pairs
-from training.numbers import chinese, full_width
+from training.numerals import chinese, full_width
 from training.query import write_query
 from training.relations import IDS, LABELS, NAMES, TARGETS
 from training.scene import draw_scene, other_building, other_number, write_building
@@ -129,7 +129,8 @@ def test_chinese_numerals_are_unambiguous(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "零"), (10, "十"), (12, "十二"), (105, "一百零五"), (1010, "一千零一十")]
+    ("number", "text"),
+    [(0, "零"), (10, "十"), (12, "十二"), (105, "一百零五"), (1010, "一千零一十")],
 )
 def test_chinese_numerals(number: int, text: str) -> None:
     assert chinese(number) == text
@@ -149,7 +150,8 @@ def test_full_width_is_undone_by_nfkc(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "short"), [("青州市", "青州"), ("东城区", "东城"), ("云县", "云县"), ("新桥镇", "新桥")]
+    ("name", "short"),
+    [("青州市", "青州"), ("东城区", "东城"), ("云县", "云县"), ("新桥镇", "新桥")],
 )
 def test_short_names_keep_two_characters(name: str, short: str) -> None:
     assert short_area(name) == short

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,4 +74,6 @@ def test_numbers_up_to_999_are_one_token(pair_of_tokenizers, number: int) -> Non
 
 def test_full_width_digits_are_known(pair_of_tokenizers) -> None:
     _, theirs = pair_of_tokenizers
-    assert theirs.unk_token_id not in theirs.encode("１２３号（Ａ座）", add_special_tokens=False)[1:4]
+    assert (
+        theirs.unk_token_id not in theirs.encode("１２３号（Ａ座）", add_special_tokens=False)[1:4]
+    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 DIGITS = "〇一二三四五六七八九"
-FULL_WIDTH = str.maketrans(
-    {chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)}
-)
+FULL_WIDTH = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
 
 
 def chinese(number: int) -> str:
