@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 
 from training import gazetteer
+from training.ablation import HEADER, ablate
 from training.build import RealPairs, Sizes, build
 from training.checkpoint import CheckpointError, load
 from training.evaluation import PairsError, evaluate, read_pairs
 from training.generator import pairs
 from training.relations import NAMES, TARGETS
 from training.trainer import Plan
+from training.variant import VARIANTS
 from training.world import World
 
 
@@ -58,7 +60,26 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--gazetteer", type=Path, required=True, help="folder of the gazetteer files")
     show.add_argument("--count", type=int, default=40)
     show.add_argument("--seed", type=int, default=1)
+
+    part = commands.add_parser("ablate", help="leave one part out", formatter_class=formatter)
+    part.add_argument("--gazetteer", type=Path, required=True, help="folder of the gazetteer files")
+    part.add_argument(
+        "--real-pairs", type=Path, required=True, help="labelled pairs; half A is used"
+    )
+    part.add_argument("--out", type=Path, required=True, help="folder for the training states")
+    part.add_argument("--variant", choices=sorted(VARIANTS), required=True)
+    part.add_argument("--pairs", type=int, default=60_000)
+    part.add_argument("--threads", type=int, default=1)
+    part.add_argument("--batch", type=int, default=128)
+    part.add_argument("--seed", type=int, default=1)
     return parser
+
+
+def _ablate(args: argparse.Namespace) -> None:
+    plan = Plan(pairs=args.pairs, batch=args.batch, threads=args.threads, seed=args.seed)
+    real = read_pairs(args.real_pairs, "A")
+    line = ablate(args.gazetteer, args.out, args.variant, plan, real)
+    print(HEADER, line, sep="\n")
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -97,7 +118,7 @@ def _sample(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on stderr and exit status 2."""
     args = _parser().parse_args(arguments)
-    commands = {"build": _build, "evaluate": _evaluate, "sample": _sample}
+    commands = {"build": _build, "evaluate": _evaluate, "sample": _sample, "ablate": _ablate}
     try:
         commands[args.command](args)
     except (gazetteer.GazetteerError, CheckpointError, PairsError) as error:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from training.generator import pairs
 from training.relations import NAMES, TARGETS
+from training.variant import Variant
 from training.vocabulary import CLS, SEP
 from training.world import World
 
@@ -62,14 +63,17 @@ class Encoder:
         return [self.cls, *a, self.sep, *b, self.sep]
 
 
-def chunk(world: World, encoder: Encoder, seed: int, index: int, size: int) -> Iterator[Batch]:
+def chunk(
+    world: World, encoder: Encoder, seed: int, index: int, size: int, variant: Variant
+) -> Iterator[Batch]:
     """The batches of chunk `index`, in random order, both orders of a pair equally likely."""
     rng = np.random.default_rng((seed, index))
-    made = list(itertools.islice(pairs(world, int(rng.integers(1 << 62))), CHUNK_PAIRS))
+    stream = variant.select(pairs(world, int(rng.integers(1 << 62))))
+    made = list(itertools.islice(stream, CHUNK_PAIRS))
     ids = encoder.texts([text for pair in made for text in (pair.address1, pair.address2)])
     table = target_table()
     by_length: dict[int, list[tuple[list[int], int, int]]] = {}
-    swaps = rng.random(len(made)) < 0.5
+    swaps = (rng.random(len(made)) < 0.5) & variant.either_order
     for pair, swap in zip(made, swaps, strict=True):
         first, second = ids[pair.address1], ids[pair.address2]
         if swap:
@@ -89,4 +93,16 @@ def chunk(world: World, encoder: Encoder, seed: int, index: int, size: int) -> I
         starts = torch.tensor([row[1] for row in rows]).unsqueeze(1)
         types = (torch.arange(length).unsqueeze(0) >= starts).long()
         relations = torch.tensor([row[2] for row in rows])
-        yield Batch(block_ids, types, table[relations], relations)
+        yield Batch(block_ids, types, _targets(table[relations], variant, rng), relations)
+
+
+def _targets(chances: Tensor, variant: Variant, rng: np.random.Generator) -> Tensor:
+    """The training targets, [pairs, labels]: the chances themselves, or one label of them."""
+    if variant.labels == "soft":
+        return chances
+    if variant.labels == "hard":
+        chosen = chances.argmax(1)
+    else:
+        draws = torch.from_numpy(rng.random((len(chances), 1)))
+        chosen = (draws > chances.double().cumsum(1)).sum(1).clamp(max=chances.shape[1] - 1)
+    return torch.nn.functional.one_hot(chosen, chances.shape[1]).float()

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from training.batches import Batch, Encoder, chunk
 from training.network import Network
+from training.variant import Variant
 from training.world import World
 
 STATE = "training_state.pt"
@@ -96,10 +97,17 @@ class Trainer:
     """Trains `network` in place from the stream of generated pairs."""
 
     def __init__(
-        self, network: Network, world: World, encoder: Encoder, plan: Plan, folder: Path
+        self,
+        network: Network,
+        world: World,
+        encoder: Encoder,
+        plan: Plan,
+        folder: Path,
+        variant: Variant | None = None,
     ) -> None:
         self.network, self.world, self.encoder, self.plan = network, world, encoder, plan
         self.folder = folder
+        self.variant = variant or Variant()
         self.optimiser = optimiser(network, plan)
         self.pairs = 0
         self.chunk = 0
@@ -137,7 +145,9 @@ class Trainer:
         while True:
             group: list[Batch] = []
             size = self.plan.batch * self.plan.threads
-            for batch in chunk(self.world, self.encoder, self.plan.seed, self.chunk, size):
+            for batch in chunk(
+                self.world, self.encoder, self.plan.seed, self.chunk, size, self.variant
+            ):
                 parts = zip(
                     batch.ids.chunk(self.plan.threads),
                     batch.types.chunk(self.plan.threads),

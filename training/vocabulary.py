@@ -28,8 +28,11 @@ OTHER_SIGNS = "·、。，；：？！“”‘’《》〈〉「」『』【】
 MINIMUM_COUNT = 2
 
 
-def build_vocabulary(gazetteer: Gazetteer) -> list[str]:
-    """The entries of vocab.txt in order; special tokens first."""
+def build_vocabulary(gazetteer: Gazetteer, whole_numbers: bool = True) -> list[str]:
+    """The entries of vocab.txt in order; special tokens first.
+
+    Without `whole_numbers` every number is spelled digit by digit.
+    """
     counts: Counter[str] = Counter()
     for town in gazetteer.towns:
         counts.update(town.province + town.city + town.district + town.town)
@@ -46,8 +49,8 @@ def build_vocabulary(gazetteer: Gazetteer) -> list[str]:
     own = set("".join(texts)) | set(DIGITS) | set("零百千號门東西南北號樓")
     chinese = {letter for letter, count in counts.items() if count >= MINIMUM_COUNT} | own
     entries: list[str] = list(SPECIAL)
-    entries += [str(number) for number in range(1000)]
-    entries += [f"0{digit}" for digit in range(10)]
+    entries += [str(number) for number in range(1000 if whole_numbers else 10)]
+    entries += [f"0{digit}" for digit in range(10) if whole_numbers]
     pieces = "0123456789" + LETTERS
     entries += list(LETTERS) + ["##" + piece for piece in pieces]
     wide = full_width(pieces)
