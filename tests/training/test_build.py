@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from training import __main__ as command
+from training import ablation, batches, operating_point
 from training.build import RealPairs, Sizes, build
 from training.checkpoint import load
 from training.evaluation import PairsError, evaluate, half_of, read_pairs, score, truncate
@@ -19,6 +21,15 @@ from training.trainer import Plan
 
 SIZES = Sizes(hidden=24, layers=2, heads=2, intermediate=32)
 PLAN = Plan(pairs=1500, batch=16, threads=2, seed=4, symmetry=0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_steps() -> Iterator[None]:
+    """Chunks and searches of a size that suits seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "CHUNK_PAIRS", 2048)
+        patch.setattr(operating_point, "PAIRS", 400)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +121,7 @@ def test_an_interrupted_run_goes_on_from_its_state(
 def test_the_clock_ends_a_run(
     gazetteer_folder: Path, sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
-    plan = dataclasses.replace(PLAN, pairs=10_000_000, minutes=0.1)
+    plan = dataclasses.replace(PLAN, pairs=10_000_000, minutes=0.05)
     measured = build(gazetteer_folder, tmp_path, plan, SIZES, None, sources)
     assert 0 < measured["pairs"] < 10_000_000
 
@@ -183,3 +194,22 @@ def test_the_command_evaluates(
     arguments = ["evaluate", "--model", str(built), "--pairs", str(pairs_file), "--rounds", "10"]
     assert command.main(arguments) == 0
     assert "macro-F1" in capsys.readouterr().out
+
+
+def test_an_ablation_measures_one_variant(
+    gazetteer_folder: Path, pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "check", lambda folder: None)
+    plan = dataclasses.replace(PLAN, pairs=200, threads=1)
+    line = ablation.ablate(gazetteer_folder, tmp_path, "drawn-labels", plan, read_pairs(pairs_file))
+    assert line.split()[0] == "drawn-labels"
+    assert len(line.split()) == len(ablation.HEADER.replace("with offsets", "offsets").split())
+
+
+def test_offsets_are_found_that_undo_a_shift() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(6000, 3)) * 3
+    truth = logits.argmax(1)
+    shifted = logits - np.array((0.7, 0.0, -0.5))
+    found = operating_point.best_offsets(shifted, truth, np.ones(len(truth)))
+    assert found == pytest.approx((0.7, 0.0, -0.5), abs=0.11)
