@@ -52,7 +52,8 @@ weights are fetched. Its answers are clearly weaker than theirs (see the figures
 {shape.intermediate}, vocabulary {shape.vocabulary}, {parameters / 1e6:.2f} M parameters, \
 weights stored as fp16 |
 | labels | {", ".join(f"{i} {label}" for i, label in enumerate(LABELS))} |
-| trained on | {pairs:,} generated pairs, none of them real |
+| trained on | {pairs:,} showings of generated pairs, none of them real \
+(a pair shown in both orders counts twice) |
 | training time | {seconds / 60:.0f} minutes, {plan.threads} thread(s), seed {plan.seed} |
 | offsets of the logits | {", ".join(f"{o:+.1f}" for o in offsets)}, \
 chosen on generated pairs, in the classifier's bias |

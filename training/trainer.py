@@ -27,9 +27,10 @@ STATE = "training_state.pt"
 class Plan:
     """How long and how to train.
 
-    pairs: length of the run, which the learning rate's decay follows. minutes: 0, or a bound
-    on the wall-clock time of the run; the decay follows whichever of the two is further on, so
-    the run always ends fully decayed, but a run that the clock ended cannot be repeated exactly.
+    pairs: length of the run, which the learning rate's decay follows; a pair shown in both orders
+    counts twice. minutes: 0, or a bound on the wall-clock time of the run; the decay follows
+    whichever of the two is further on, so the run always ends fully decayed, but a run that the
+    clock ended cannot be repeated exactly.
     batch: rows a worker and step; threads: workers. symmetry: weight of the divergence between the
     two orders of a pair; 0 is off. It starts when the share `symmetry_from` of the run is over:
     from then on a batch holds half as many pairs, each in both orders.
