@@ -1,0 +1,69 @@
+# Everything that a fresh machine needs is installed by these targets, from the lock files.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv has its own setting for a package mirror; the one that pip is set up with is honoured.
+export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
+ifeq ($(strip $(UV_DEFAULT_INDEX)),)
+unexport UV_DEFAULT_INDEX
+endif
+# torch and its CUDA libraries are 5 GB, and of no use without a GPU.
+GPU ?= $(if $(wildcard /dev/nvidia0 /dev/dxg),1)
+RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
+# Bytecode is compiled once, at installation; without it every start pays seconds for it.
+INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
+
+.PHONY: run test check lint types lock docs clean help
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.runtime ## Serve the bundled model: predictions on 127.0.0.1:5000, operations on 127.0.0.1:8000
+	$(BIN)/python -m service serve
+
+test: $(VENV)/.development ## Run all tests
+	$(BIN)/python -m pytest
+
+check: lint types $(VENV)/.development ## The quick part: lint, types and the tests that start no process
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.development
+	$(BIN)/mypy
+
+lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
+	$(BIN)/uv pip compile $(LOCK) requirements.in -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-dev.in -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
+
+docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
+	$(BIN)/python -m tools.reference
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+	--prerelease if-necessary-or-explicit --no-emit-index-url --no-annotate \
+	--custom-compile-command 'make lock'
+
+$(VENV)/.uv: tools/uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mgeo: Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@echo "mgeo: creating $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/uv.lock
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.uv $(RUNTIME)
+	@echo "mgeo: installing what the service needs, from $(RUNTIME)"
+	$(INSTALL) -r $(RUNTIME)
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.lock
+	@echo "mgeo: installing what the tests need (torch and its CUDA libraries are about 3 GB to fetch)"
+	$(INSTALL) -r requirements-dev.lock
+	@touch $@

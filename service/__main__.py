@@ -1,0 +1,157 @@
+"""The command line: `python -m service serve | predict | model`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from service import __version__, settings
+from service.errors import MGeoError
+from service.settings import BUNDLED
+from telemetry.setup import TelemetryError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit status: 0 done, 1 the service failed while running, 2 the command cannot run.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        status: int = parsed.run(parsed)
+    except (MGeoError, TelemetryError) as error:
+        print(f"mgeo: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service", description="MGeo: are two Chinese addresses the same place?"
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="answer predictions over HTTP")
+    settings.add_flags(serve)
+    serve.set_defaults(run=_serve)
+
+    predict = commands.add_parser("predict", help="score one pair here, without a server")
+    predict.add_argument("address1")
+    predict.add_argument("address2")
+    settings.add_flags(predict, "model", "device", "backend", "cpu_threads", "max_tokens")
+    predict.set_defaults(run=_predict)
+
+    model = commands.add_parser("model", help="look at a model, or download one")
+    verbs = model.add_subparsers(required=True, metavar="VERB")
+    info = verbs.add_parser("info", help="say what a model directory holds, and whether it loads")
+    info.add_argument("model", nargs="?", default=BUNDLED, help="as MGEO_MODEL")
+    info.set_defaults(run=_model_info)
+    fetch = verbs.add_parser("fetch", help="download a model from ModelScope, or finish doing so")
+    fetch.add_argument("id", metavar="ID[@REVISION]", help="owner/name, such as iic/mgeo_...")
+    fetch.add_argument(
+        "--to", metavar="DIR", type=Path, help="an empty or new directory [ModelScope's cache]"
+    )
+    fetch.set_defaults(run=_model_fetch)
+    return parser
+
+
+def _serve(flags: argparse.Namespace) -> int:
+    wanted = settings.load(flags)
+    from service.app import Service
+    from service.lifecycle import State
+
+    service = Service(wanted)
+    last = service.run()
+    if last is State.FAILED:
+        error = service.lifecycle.error
+        if isinstance(error, MGeoError):
+            raise error
+        print(f"mgeo: error: the engine failed: {type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _predict(flags: argparse.Namespace) -> int:
+    from service.http import schemas
+    from service.scoring import model, scorer
+
+    wanted = settings.load(flags)
+    limits = schemas.Limits(wanted.max_address_chars, wanted.max_batch_pairs)
+    pair = schemas.parse_pair({"address1": flags.address1, "address2": flags.address2}, limits)
+    loaded = model.load(wanted, lambda stage, progress: None)
+    score = scorer.score_now(loaded, pair)
+    answer = schemas.prediction(score) | {"model": schemas.identity(loaded.checkpoint)}
+    print(json.dumps(answer, ensure_ascii=False, indent=2))
+    return 0
+
+
+def _model_info(flags: argparse.Namespace) -> int:
+    from service.scoring import inspect
+
+    print(json.dumps(inspect.describe(flags.model), ensure_ascii=False, indent=2))
+    return 0
+
+
+def _model_fetch(flags: argparse.Namespace) -> int:
+    from service.scoring import checkpoint as checkpoints
+    from service.scoring import fetch, source
+
+    reference = source.parse_id(flags.id)
+    with _progress_bar(str(reference)) as report:
+        fetched = fetch.fetch(reference, report, flags.to)
+    checkpoint = checkpoints.read(fetched.directory)
+    print(fetched.directory)
+    for name, digest in fetched.sha256.items():
+        print(f"{digest}  {name}")
+    print(f"MGEO_MODEL={shlex.quote(str(flags.to.resolve() if flags.to else reference))}")
+    print(f"{checkpoint.name} is complete: version {checkpoint.version}", file=sys.stderr)
+    return 0
+
+
+@contextlib.contextmanager
+def _progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, else a line for each tenth. Takes bytes done and bytes in all."""
+    if sys.stderr.isatty():
+        with contextlib.ExitStack() as drawn:
+            bars: list[tqdm[NoReturn]] = []
+
+            def move(done: int, total: int) -> None:
+                if not bars:
+                    # Not before the hub's client, whose own bars are turned off as it is imported.
+                    from tqdm import tqdm
+
+                    bar = tqdm(desc=name, total=total, unit="B", unit_scale=True, disable=False)
+                    bars.append(drawn.enter_context(bar))
+                bars[0].update(done - bars[0].n)
+
+            yield move
+        return
+    shown = -1
+
+    def line(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            print(f"{name}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr, flush=True)
+
+    yield line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Builds everything once, in order, and hands it down. The only place that knows all parts."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import platform
+import signal
+import time
+from types import FrameType
+
+from service import __version__
+from service.http import operations, predict
+from service.http.measure import UNMATCHED
+from service.lifecycle import Lifecycle, State
+from service.scoring import model
+from service.scoring.engine import Engine
+from service.scoring.queue import PairQueue
+from service.scoring.scorer import Scorer
+from service.server import Listener
+from service.settings import Settings
+from telemetry import instruments as metrics
+from telemetry import logs, setup
+
+log = logging.getLogger(__name__)
+
+_TELEMETRY_FLUSH_SECONDS = 5.0
+_OPERATIONS_THREADS = 4
+_OPERATIONS_BODY_BYTES = 1024
+
+
+class Service:
+    """One serving process, from its settings.
+
+    Raises:
+        OperatorError: A port cannot be bound.
+        TelemetryError: An `OTEL_*` variable cannot be honoured.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        logs.configure(settings.log_level)
+        self._settings = settings
+        self.lifecycle = Lifecycle()
+        self.telemetry = setup.start(
+            service_version=__version__,
+            instance_id=f"{platform.node()}:{settings.port}",
+        )
+        self._queue = PairQueue(max_pairs=settings.max_queue_pairs)
+        self._engine = Engine(
+            lambda progress: model.load(settings, progress),
+            self._queue,
+            self.lifecycle,
+            self.telemetry,
+        )
+        scorer = Scorer(
+            self._engine,
+            self._queue,
+            self.lifecycle,
+            self.telemetry.instruments,
+            timeout=settings.request_timeout,
+        )
+        self._observe()
+        self.operations = Listener(
+            operations.create_app(self.lifecycle, self.telemetry.prometheus),
+            name="operations",
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            threads=_OPERATIONS_THREADS,
+            max_connections=100,
+            max_body_bytes=_OPERATIONS_BODY_BYTES,
+        )
+        self.predictions = Listener(
+            predict.create_app(settings, scorer, self.telemetry),
+            name="predictions",
+            host=settings.host,
+            port=settings.port,
+            threads=settings.http_threads,
+            max_connections=settings.max_connections,
+            max_body_bytes=settings.max_body_bytes,
+            refused=self._count_refused,
+        )
+
+    def start(self) -> None:
+        """Listen, and begin to load the model."""
+        self.operations.start()
+        self.predictions.start()
+        self._engine.start()
+
+    def run(self) -> State:
+        """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
+
+        A first signal drains; a second one ends the process at once.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.start()
+        # A bounded wait: Python runs signal handlers only between waits of the main thread.
+        while self.lifecycle.wait_while(State.STARTING, State.READY, timeout=0.5) in (
+            State.STARTING,
+            State.READY,
+        ):
+            pass
+        self.stop()
+        return self.lifecycle.state
+
+    def stop(self) -> None:
+        """Answer what has arrived, for at most the grace; then flush telemetry and close.
+
+        Requests that come meanwhile are answered too: whoever routes them has yet to see that
+        `/readyz` says no.
+        """
+        self.lifecycle.to(State.DRAINING)
+        if self.lifecycle.state is State.DRAINING:
+            self._drain()
+            self.lifecycle.to(State.STOPPED)
+        self.predictions.close()
+        if not self.telemetry.shutdown(_TELEMETRY_FLUSH_SECONDS):
+            log.warning("telemetry was not flushed in time; its last seconds are lost")
+        self.operations.close()
+        # Frozen objects would survive the interpreter's end, which torch's libraries report.
+        gc.unfreeze()
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if not self.lifecycle.to(State.DRAINING):
+            raise SystemExit(128 + number)
+
+    def _drain(self) -> None:
+        if self._engine.model is None:
+            return  # nothing can be under way before the model is loaded
+        deadline = time.monotonic() + self._settings.shutdown_grace
+        while self.predictions.busy() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        left = self.predictions.busy()
+        if left:
+            log.warning("requests cut off by the end of the grace", extra={"requests": left})
+        self._engine.stop(max(0.0, deadline - time.monotonic()))
+
+    def _observe(self) -> None:
+        observe = self.telemetry.instruments.observe_value
+        observe(metrics.QUEUE_DEPTH, self._queue.depth)
+        observe(metrics.QUEUE_LIMIT, lambda: self._queue.max_pairs)
+        observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)
+        observe(metrics.ENGINE_PROGRESS_AGE, self._engine.progress_age)
+        observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
+        self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
+
+    def _model_load(self) -> list[metrics.Series]:
+        loaded = self._engine.model
+        if loaded is None:
+            return []
+        attributes = {
+            "model": loaded.checkpoint.name,
+            "model_version": loaded.checkpoint.version,
+            "backend": loaded.backend.name,
+            "device": loaded.backend.device,
+        }
+        return [(self._engine.load_seconds, attributes)]
+
+    def _count_refused(self, status: int) -> None:
+        self.telemetry.instruments.request.add(
+            1, {"method": "_OTHER", "endpoint": UNMATCHED, "status": str(status)}
+        )

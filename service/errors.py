@@ -1,0 +1,151 @@
+"""Every error that a caller or an operator can cause, as one tree.
+
+MGeoError
+├── OperatorError                 a command cannot run: one line on standard error, exit code 2
+│   ├── SettingsError             a variable or flag is unknown or out of range
+│   ├── CheckpointError           a model directory is not what it should be
+│   ├── FetchError                a model could not be downloaded
+│   └── ListenError               an address or port cannot be bound
+└── RequestError                  a request cannot be answered: one problem document
+    ├── MissingFields        400  no address, or nothing readable in it
+    ├── InvalidBody          400  not JSON, or not the shape that the route takes
+    ├── InvalidField         400  a field of the wrong type or beyond its limit
+    ├── BadRequest           400  HTTP itself was not followed
+    ├── UnknownRoute         404  no route has this path
+    ├── WrongMethod          405  the route does not take this method
+    ├── UnsupportedMediaType 415
+    ├── TooLarge             413  the body or the number of pairs
+    ├── QueueFull            429  the model is further behind than the queue allows
+    ├── NotReady             503  starting, draining or failed
+    ├── TimedOut             504  no result within the request's time
+    ├── EngineFailed         500  the model raised on this request's batch
+    └── InternalError        500  a defect of the service
+
+A message names the field and the limit, never what the client sent: addresses are personal data.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MGeoError(Exception):
+    """Root of the tree. `str(error)` is one line: what, where, and how to mend it."""
+
+
+class OperatorError(MGeoError):
+    """A command cannot run."""
+
+
+class SettingsError(OperatorError):
+    """A variable or flag is unknown or out of range."""
+
+
+class CheckpointError(OperatorError):
+    """A model directory is not what it should be."""
+
+
+class FetchError(OperatorError):
+    """A model could not be downloaded."""
+
+
+class ListenError(OperatorError):
+    """An address or port cannot be bound."""
+
+
+class RequestError(MGeoError):
+    """A request cannot be answered.
+
+    Attributes:
+        status: HTTP status code.
+        code: Stable machine-readable name of the problem.
+        title: The problem's human-readable name, the same for each occurrence; also the `error`
+            member that the original script answered with.
+        retry_after: Seconds after which the same request may succeed, or None.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class MissingFields(RequestError):
+    """No address, or nothing readable in it."""
+
+    status, code, title = 400, "missing-fields", "Missing address fields"
+
+
+class InvalidBody(RequestError):
+    """The body is not JSON, or not the shape that the route takes."""
+
+    status, code, title = 400, "invalid-body", "Invalid request body"
+
+
+class InvalidField(RequestError):
+    """A field has the wrong type or is beyond its limit."""
+
+    status, code, title = 400, "invalid-field", "Invalid field"
+
+
+class BadRequest(RequestError):
+    """HTTP itself was not followed."""
+
+    status, code, title = 400, "bad-request", "Bad request"
+
+
+class UnknownRoute(RequestError):
+    """No route has this path."""
+
+    status, code, title = 404, "unknown-route", "Not found"
+
+
+class WrongMethod(RequestError):
+    """The route does not take this method."""
+
+    status, code, title = 405, "wrong-method", "Method not allowed"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not declared as JSON."""
+
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
+class TooLarge(RequestError):
+    """The body, or the number of pairs in it, is over the limit."""
+
+    status, code, title = 413, "too-large", "Request too large"
+
+
+class QueueFull(RequestError):
+    """The model is further behind than the queue allows."""
+
+    status, code, title = 429, "queue-full", "Too many requests waiting"
+
+
+class NotReady(RequestError):
+    """The service is starting, draining or has failed."""
+
+    status, code, title = 503, "not-ready", "Service not ready"
+
+
+class TimedOut(RequestError):
+    """No result came within the request's time."""
+
+    status, code, title = 504, "timed-out", "Request timed out"
+
+
+class EngineFailed(RequestError):
+    """The model raised on this request's batch."""
+
+    status, code, title = 500, "engine-failed", "Prediction failed"
+
+
+class InternalError(RequestError):
+    """A defect of the service."""
+
+    status, code, title = 500, "internal-error", "Internal error"

@@ -1,0 +1,1 @@
+"""Requests in, documents out. Knows no tensor."""

@@ -1,0 +1,116 @@
+"""Counts, times and traces every request of the prediction listener.
+
+Metrics and stage spans are made when the server closes the response, which is after its bytes were
+sent: telemetry costs the client no latency.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, g, request
+from opentelemetry import context
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import get_current_span
+
+from telemetry.setup import Telemetry
+from telemetry.spans import STAGES, Timeline
+
+log = logging.getLogger("mgeo.request")
+
+HEALTH = "/healthz"
+"""Left out: probes answered in microseconds would hide slow predictions and failing ones."""
+
+UNMATCHED = "unmatched"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def measure_requests(app: Flask, telemetry: Telemetry) -> None:
+    """Instrument `app`: a server span per request, its stages, and the request metrics.
+
+    Call before anything else registers on the app, so that the clock starts first.
+    """
+    instruments = telemetry.instruments
+    # Series that exist from the start: a rate over the first error is not missing its zero.
+    for endpoint in ("/predict", "/predict/batch"):
+        for status in ("200", "400", "429", "500", "503"):
+            instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
+    of_stage = {stage: {"stage": stage} for stage in STAGES}
+
+    @app.before_request
+    def begin() -> None:
+        if request.path != HEALTH:
+            g.timeline = Timeline()
+            instruments.requests_inprogress.add(1)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        timeline: Timeline | None = g.get("timeline")
+        if timeline is not None:
+            timeline.finish()
+            response.headers["Server-Timing"] = timeline.server_timing()
+            response.headers["traceparent"] = _traceparent()
+            method, endpoint = _labels()
+            parent, status = context.get_current(), response.status_code
+            response.call_on_close(lambda: record(timeline, method, endpoint, status, parent))
+        return response
+
+    def record(
+        timeline: Timeline, method: str, endpoint: str, status: int, parent: Context
+    ) -> None:
+        # In the request's context again, so that exemplars and the log line name its trace.
+        token = context.attach(parent)
+        try:
+            instruments.requests_inprogress.add(-1)
+            of_route = {"method": method, "endpoint": endpoint}
+            instruments.request.add(1, {**of_route, "status": str(status)})
+            instruments.request_duration.record(timeline.seconds, of_route)
+            for stage, start, end in timeline.stages():
+                instruments.stage_duration.record((end - start) / 1e9, of_stage[stage])
+            timeline.emit(telemetry.tracer, parent)
+            _log(timeline, method, endpoint, status)
+        finally:
+            context.detach(token)
+
+    # After our hooks: the instrumentation's own time counts as the request's.
+    # Its metrics are off: mgeo.request.duration and mgeo.requests.inprogress are the same facts.
+    FlaskInstrumentor().instrument_app(
+        app,
+        tracer_provider=telemetry.tracer_provider,
+        meter_provider=NoOpMeterProvider(),
+        excluded_urls=rf"://[^/?]*{HEALTH}(\?|$)",
+        enable_commenter=False,
+    )
+
+
+def _traceparent() -> str:
+    """This request's own place in its trace: what to look up, or to quote in a report."""
+    span = get_current_span().get_span_context()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+
+
+def _labels() -> tuple[str, str]:
+    """Method and endpoint with bounded values: a client cannot make series."""
+    method = request.method if request.method in _METHODS else "_OTHER"
+    return method, request.url_rule.rule if request.url_rule else UNMATCHED
+
+
+def _log(timeline: Timeline, method: str, endpoint: str, status: int) -> None:
+    """One line for each sampled request, so that a trace has its log, and for each failure.
+
+    503 is no failure: it says that the service starts, and may come at any rate.
+    """
+    failed = status >= 500 and status != 503
+    if not failed and not get_current_span().get_span_context().trace_flags.sampled:
+        return
+    fields: dict[str, object] = {
+        "method": method,
+        "endpoint": endpoint,
+        "status": status,
+        "duration_ms": round(timeline.seconds * 1e3, 3),
+    }
+    for stage, start, end in timeline.stages():
+        fields[f"{stage}_ms"] = round((end - start) / 1e6, 3)
+    log.log(logging.ERROR if failed else logging.INFO, "request", extra=fields)

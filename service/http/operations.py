@@ -1,0 +1,39 @@
+"""The operations listener: metrics and health, answering when every prediction thread is busy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, request
+
+from service.http import problems
+from service.lifecycle import Lifecycle, State
+from telemetry.prometheus import PrometheusEndpoint
+
+
+def create_app(lifecycle: Lifecycle, prometheus: PrometheusEndpoint) -> Flask:
+    """The WSGI application of the operations listener."""
+    app = Flask("mgeo-operations")
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    problems.register(app)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        body, content_type = prometheus.render(request.headers.get("Accept", ""))
+        return Response(body, content_type=content_type)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, Any]:
+        return {"status": "healthy"}
+
+    @app.get("/livez")
+    def livez() -> tuple[dict[str, Any], int]:
+        failed = lifecycle.state is State.FAILED
+        return lifecycle.report(), 503 if failed else 200
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, Any], int]:
+        ready = lifecycle.state is State.READY
+        return lifecycle.report(), 200 if ready else 503
+
+    return app

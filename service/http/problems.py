@@ -1,0 +1,55 @@
+"""Every error answer as `application/problem+json`, in one place."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from flask import Flask, Response
+from opentelemetry import trace
+from werkzeug.exceptions import HTTPException
+
+from service.errors import BadRequest, InternalError, RequestError, UnknownRoute, WrongMethod
+from service.http import schemas
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def document(error: RequestError) -> bytes:
+    """The problem document of an error."""
+    return json.dumps(schemas.problem(error), ensure_ascii=False).encode()
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app` with a problem document."""
+
+    @app.errorhandler(RequestError)
+    def request_error(error: RequestError) -> Response:
+        trace.get_current_span().set_attribute("mgeo.problem", error.code)
+        response = Response(document(error), error.status, mimetype=MEDIA_TYPE)
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        response = request_error(_from_werkzeug(error))
+        if allow := dict(error.get_headers()).get("Allow"):
+            response.headers["Allow"] = allow
+        return response
+
+    @app.errorhandler(Exception)
+    def defect(error: Exception) -> Response:
+        # The client learns that it was not its fault; the log has the stack, and the trace id.
+        log.error("request failed", exc_info=error)
+        return request_error(InternalError("the service failed to answer; its log says why"))
+
+
+def _from_werkzeug(error: HTTPException) -> RequestError:
+    if error.code == 404:
+        return UnknownRoute("no such route; POST /predict takes address1 and address2")
+    if error.code == 405:
+        return WrongMethod("this route does not take this method; see the Allow header")
+    return BadRequest(error.name)

@@ -1,0 +1,1 @@
+"""From a checkpoint's files to the probabilities of a pair. Knows nothing of HTTP."""

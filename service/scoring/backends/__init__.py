@@ -1,0 +1,44 @@
+"""The ways to run the model, behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from service.scoring.tokens import TokenizedPair
+
+Probabilities = npt.NDArray[np.float32]
+"""Shape [pairs, labels]; each row sums to 1, in the checkpoint's label order."""
+
+Progress = Callable[[str, float], None]
+"""Told of each stage of loading: its name, and how much of all loading is done (0 to 1)."""
+
+
+CPU_BATCH_TOKENS = 512
+"""About ten pairs. BERT-base took 55 ms a pair in batches of 8 and 59 in batches of 32 (OpenVINO in
+fp32 on two cores with AMX): more pairs gain nothing and only wait for each other."""
+
+GPU_BATCH_TOKENS = 8192
+"""About 170 pairs, which a GPU computes in a few milliseconds."""
+
+
+class Backend(Protocol):
+    """Runs the model. Only the engine's thread calls it, for loading as well.
+
+    Attributes:
+        name: As in `MGEO_BACKEND` and in metrics.
+        device: `cpu`, or `cuda:0` and so on.
+        batch_tokens: Tokens beyond which a larger batch gains little here, and only makes those
+            who share it wait.
+    """
+
+    name: str
+    device: str
+    batch_tokens: int
+
+    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+        """Score one batch in one forward pass."""
+        ...

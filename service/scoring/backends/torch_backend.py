@@ -1,0 +1,91 @@
+"""The model in torch, as transformers' BertForSequenceClassification, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+# Two shared cores: a thread that spins at a barrier takes the core that its peer needs. Read by
+# OpenMP when torch loads it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from transformers.models.bert.configuration_bert import BertConfig
+from transformers.models.bert.modeling_bert import BertForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from service.scoring import weights
+from service.scoring.backends import (
+    CPU_BATCH_TOKENS,
+    GPU_BATCH_TOKENS,
+    Probabilities,
+    Progress,
+)
+from service.scoring.backends.padding import padded
+from service.scoring.checkpoint import Checkpoint
+from service.scoring.tokens import PAD, TokenizedPair
+
+
+class TorchBackend:
+    """fp32 on a CPU or a GPU; the reference that other backends are measured against."""
+
+    name = "torch"
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str, threads: int, progress: Progress
+    ) -> None:
+        """Build the model and load its weights.
+
+        Args:
+            checkpoint: What to load.
+            device: `auto`, `cpu` or `cuda`.
+            threads: CPU threads of one forward pass.
+            progress: Told of the stages.
+
+        Raises:
+            CheckpointError: The weights do not match.
+            OperatorError: The device cannot be had.
+        """
+        torch.set_num_threads(threads)
+        self.device = _device(device)
+        self.batch_tokens = CPU_BATCH_TOKENS if self.device == "cpu" else GPU_BATCH_TOKENS
+        transformers_logging.disable_progress_bar()
+        config = BertConfig(**checkpoint.bert, num_labels=len(checkpoint.labels))
+        progress("reading weights", 0.6)
+        tensors = {
+            name: torch.from_numpy(values)
+            for name, values in weights.load(checkpoint).tensors.items()
+        }
+        progress("building the model", 0.8)
+        model, loading = BertForSequenceClassification.from_pretrained(
+            None, config=config, state_dict=tensors, output_loading_info=True
+        )
+        if any(loading.values()):  # checked above; transformers must agree
+            raise AssertionError(f"transformers did not load every tensor: {loading}")
+        self._model = model.to(self.device).eval()
+        self._pad = checkpoint.vocabulary[PAD]
+
+    @torch.inference_mode()
+    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+        """Score one batch in one forward pass, padded to its longest pair."""
+        ids, types, mask = padded(pairs, self._pad)
+        logits = self._model(
+            input_ids=torch.from_numpy(ids).to(self.device),
+            token_type_ids=torch.from_numpy(types).to(self.device),
+            # Without padding there is nothing to mask, and attention takes its faster path.
+            attention_mask=None if mask.all() else torch.from_numpy(mask).to(self.device),
+        ).logits
+        probabilities: Probabilities = logits.float().softmax(dim=-1).cpu().numpy()
+        return probabilities
+
+
+def _device(wanted: str) -> str:
+    from service.errors import OperatorError
+
+    if wanted == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return f"cuda:{torch.cuda.current_device()}"
+    if wanted == "cuda":
+        raise OperatorError("MGEO_DEVICE=cuda, but torch finds no GPU; use auto or cpu")
+    return "cpu"

@@ -1,0 +1,162 @@
+"""The one thread that owns the model: it loads it, and scores batch after batch.
+
+A request's way: `Scorer` puts its pairs into the queue and waits; here they are taken as part of a
+batch, computed, and put into the request's job.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from opentelemetry.trace import Link, NonRecordingSpan, Span, StatusCode, set_span_in_context
+
+from service.errors import EngineFailed
+from service.lifecycle import Lifecycle, LoadingCancelledError, State
+from service.scoring.backends import Progress
+from service.scoring.model import Model
+from service.scoring.queue import Item, Job, PairQueue
+from telemetry.setup import Telemetry
+
+log = logging.getLogger(__name__)
+
+_REAL, _PADDING = {"kind": "real"}, {"kind": "padding"}
+
+
+class Engine:
+    """Runs the model on its own thread, from loading to the last queued pair.
+
+    Args:
+        load: Builds the model; called on the engine's thread.
+        queue: Where pairs come from.
+        lifecycle: Told when the model is ready, or why it is not.
+        telemetry: Batch metrics and spans are recorded here.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Progress], Model],
+        queue: PairQueue,
+        lifecycle: Lifecycle,
+        telemetry: Telemetry,
+    ) -> None:
+        self._load = load
+        self._queue = queue
+        self._lifecycle = lifecycle
+        self._instruments = telemetry.instruments
+        self._tracer = telemetry.tracer
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._busy = False
+        self._last_progress = time.monotonic()
+        self._model: Model | None = None
+        self.load_seconds = 0.0
+
+    @property
+    def model(self) -> Model | None:
+        """The model, once it is loaded."""
+        return self._model
+
+    def start(self) -> None:
+        """Begin loading."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Finish what is queued, for at most `timeout` seconds; returns whether it did."""
+        self._queue.close()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def progress_age(self) -> float:
+        """Seconds since a batch was last taken or finished while there was work; 0 when idle."""
+        if not self._busy and not self._queue.depth():
+            return 0.0
+        return time.monotonic() - self._last_progress
+
+    def _run(self) -> None:
+        try:
+            started = time.monotonic()
+            self._model = self._load(self._lifecycle.loading)
+            self.load_seconds = time.monotonic() - started
+            # What was built so far lives as long as the process: keep it out of every collection.
+            gc.collect()
+            gc.freeze()
+            self._announce(self._model)
+            self._lifecycle.to(State.READY)
+            while batch := self._queue.take(self._model.batch_tokens):
+                self._compute(self._model, batch)
+        except LoadingCancelledError:
+            log.info("loading cancelled")
+        except BaseException as error:
+            self._lifecycle.to(State.FAILED, error)
+
+    def _announce(self, model: Model) -> None:
+        log.info(
+            "model loaded",
+            extra={
+                "model": model.checkpoint.name,
+                "model_version": model.checkpoint.version,
+                "description": model.checkpoint.description,
+                "backend": model.backend.name,
+                "device": model.backend.device,
+                "seconds": round(self.load_seconds, 2),
+            },
+        )
+
+    def _start_span(self, jobs: list[Job], shape: dict[str, int]) -> Span | None:
+        """A span for the batch if one of its requests is sampled; in the trace of the first."""
+        sampled = [job.span for job in jobs if job.span.trace_flags.sampled]
+        if not sampled:
+            return None
+        return self._tracer.start_span(
+            "batch",
+            context=set_span_in_context(NonRecordingSpan(sampled[0])),
+            links=[Link(span) for span in sampled],
+            attributes={f"mgeo.batch.{key}": value for key, value in shape.items()},
+        )
+
+    def _compute(self, model: Model, batch: list[Item]) -> None:
+        started = time.perf_counter_ns()
+        self._last_progress, self._busy = time.monotonic(), True
+        pairs = [item.pair for item in batch]
+        tokens = sum(len(pair.ids) for pair in pairs)
+        padded = len(pairs) * max(len(pair.ids) for pair in pairs)
+        shape = {"size": len(pairs), "tokens": tokens, "padded_tokens": padded}
+        jobs = list({id(item.job): item.job for item in batch}.values())
+        span = self._start_span(jobs, shape)
+        for job in jobs:
+            job.started_ns = job.started_ns or started
+            job.batch = shape
+            if span:
+                job.batch_spans.append(span.get_span_context())
+        try:
+            probabilities = model.backend.predict(pairs)
+            if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
+                raise ValueError("the model returned an array of another shape")
+            if not np.isfinite(probabilities).all():
+                raise FloatingPointError("the model returned values that are not numbers")
+        except Exception as error:
+            log.exception("batch failed", extra={"pairs": len(pairs), "padded_tokens": padded})
+            self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
+            failure = EngineFailed("the model failed on the batch that held this request")
+            for job in jobs:
+                job.fail(failure)
+            if span:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(StatusCode.ERROR)
+        else:
+            finished = time.perf_counter_ns()
+            for item, row in zip(batch, probabilities, strict=True):
+                item.job.put(item.index, row, finished)
+        finally:
+            self._last_progress, self._busy = time.monotonic(), False
+        # After the waiting threads were woken: they answer while this is counted.
+        if span:
+            span.end()
+        self._instruments.batch_duration.record((time.perf_counter_ns() - started) / 1e9)
+        self._instruments.batch_size.record(len(pairs))
+        self._instruments.batch_tokens.add(tokens, _REAL)
+        self._instruments.batch_tokens.add(padded - tokens, _PADDING)

@@ -1,0 +1,66 @@
+"""A model ready to score: its checkpoint, its tokenizer and the backend that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.errors import SettingsError
+from service.scoring import checkpoint as checkpoints
+from service.scoring import source
+from service.scoring.backends import Backend, Progress, choose
+from service.scoring.checkpoint import Checkpoint
+from service.scoring.tokens import PairTokenizer
+from service.settings import Settings
+
+_WARM_UP = [(1, 16), (1, 64), (8, 48)]
+"""Pairs and characters of the forward passes before the first request, so that it is not slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Everything that scoring needs of one model.
+
+    Attributes:
+        checkpoint: What the model's directory says of itself.
+        tokenizer: Turns its input into token ids.
+        backend: Runs it.
+        batch_tokens: Most tokens in one forward pass, padding counted.
+    """
+
+    checkpoint: Checkpoint
+    tokenizer: PairTokenizer
+    backend: Backend
+    batch_tokens: int
+
+
+def load(settings: Settings, progress: Progress) -> Model:
+    """Load the model that the settings name, and warm it up.
+
+    Raises:
+        OperatorError: It cannot be found, fetched or loaded as a whole.
+    """
+    progress("finding the model", 0.0)
+    directory = source.resolve(settings.model, progress)
+    progress("reading the checkpoint", 0.1)
+    checkpoint = checkpoints.read(directory)
+    tokenizer = _tokenizer(checkpoint, settings.max_tokens)
+    backend = choose.build(checkpoint, settings, progress)
+    progress("warming up", 0.9)
+    for pairs, characters in _WARM_UP:
+        half = "1" * (characters // 2)
+        backend.predict(tokenizer.encode([(" ".join(half), " ".join(half))] * pairs))
+    return Model(checkpoint, tokenizer, backend, settings.batch_tokens or backend.batch_tokens)
+
+
+def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:
+    positions = checkpoint.bert["max_position_embeddings"]
+    if max_tokens and not checkpoints.FEWEST_TOKENS <= max_tokens <= positions:
+        raise SettingsError(
+            f"MGEO_MAX_TOKENS={max_tokens}: {checkpoint.name} reads from "
+            f"{checkpoints.FEWEST_TOKENS} to {positions} tokens; 0 takes its own limit"
+        )
+    return PairTokenizer(
+        checkpoint.vocabulary,
+        lower_case=checkpoint.lower_case,
+        max_tokens=max_tokens or checkpoint.max_tokens,
+    )

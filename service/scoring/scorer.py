@@ -1,0 +1,148 @@
+"""What a request calls: tokenise its pairs, have them scored, and read the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.errors import EngineFailed, MissingFields, NotReady, RequestError, TimedOut
+from service.lifecycle import Lifecycle, State
+from service.scoring.checkpoint import LABELS, Label
+from service.scoring.engine import Engine
+from service.scoring.model import Model
+from service.scoring.queue import Job, PairQueue
+from service.scoring.tokens import TokenizedPair
+from telemetry.instruments import Instruments
+from telemetry.spans import Timeline
+
+_UNREADABLE = "an address has no readable character"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The answer for one pair.
+
+    Attributes:
+        similarity: P(exact) + 0.5 P(partial), from 0 to 1: the expected grade where exact is 1,
+            partial one half and not 0. MGeo itself defines no single number.
+        label: The most probable label.
+        probabilities: Of all three labels; they sum to 1.
+        truncated: Whether the pair was longer than the model reads.
+    """
+
+    similarity: float
+    label: Label
+    probabilities: dict[Label, float]
+    truncated: bool
+
+
+class Scorer:
+    """Scores pairs for any number of request threads at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        queue: PairQueue,
+        lifecycle: Lifecycle,
+        instruments: Instruments,
+        *,
+        timeout: float,
+    ) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._lifecycle = lifecycle
+        self._instruments = instruments
+        self._timeout = timeout
+
+    def model(self) -> Model:
+        """The model, if predictions are taken now.
+
+        Raises:
+            NotReady: The service is starting or has failed.
+        """
+        model = self._engine.model
+        # While draining, requests that already arrived are still answered.
+        if model is None or self._lifecycle.state not in (State.READY, State.DRAINING):
+            state = self._lifecycle.state.value
+            raise NotReady(f"the service is {state}; see /readyz", retry_after=1)
+        return model
+
+    def tokenize(
+        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
+    ) -> list[TokenizedPair | RequestError]:
+        """Tokenise pairs; one in which an address has nothing readable becomes its error."""
+        timeline.enter("tokenize")
+        tokenized = model.tokenizer.encode(pairs)
+        timeline.attributes["tokenize"] = {
+            "mgeo.pairs": len(tokenized),
+            "mgeo.tokens": sum(len(pair.ids) for pair in tokenized),
+        }
+        return [pair if pair.is_readable else MissingFields(_UNREADABLE) for pair in tokenized]
+
+    def score(
+        self, model: Model, pairs: Sequence[TokenizedPair], timeline: Timeline
+    ) -> list[Score]:
+        """Score tokenised pairs, in their order.
+
+        Raises:
+            QueueFull: Too many pairs wait already.
+            TimedOut: No result within the request timeout.
+            EngineFailed: The model raised.
+        """
+        if not pairs:
+            return []
+        timeline.enter("queue")
+        job = Job(pairs, labels=len(model.checkpoint.labels))
+        self._queue.put(job)
+        in_time = job.wait(self._timeout)
+        if job.started_ns:
+            timeline.enter("compute", job.started_ns)
+            timeline.links["compute"] = job.batch_spans
+            timeline.attributes["compute"] = {
+                **{f"mgeo.batch.{key}": value for key, value in job.batch.items()},
+                "mgeo.model_version": model.checkpoint.version,
+                "mgeo.device": model.backend.device,
+            }
+        if not in_time:
+            timeline.enter("respond")
+            raise TimedOut(f"no result within {self._timeout:g} s")
+        timeline.enter("respond", job.finished_ns)
+        if job.error is not None:
+            raise EngineFailed(str(job.error))
+        scores = [
+            _score(row, model.checkpoint.labels, pair.truncated)
+            for row, pair in zip(job.probabilities.tolist(), pairs, strict=True)
+        ]
+        self._count(scores, model.checkpoint.version)
+        return scores
+
+    def _count(self, scores: list[Score], version: str) -> None:
+        for label, count in Counter(score.label for score in scores).items():
+            self._instruments.prediction.add(count, {"label": label, "model_version": version})
+        if truncated := sum(score.truncated for score in scores):
+            self._instruments.input_truncated.add(truncated)
+
+
+def score_now(model: Model, pair: tuple[str, str]) -> Score:
+    """Score one pair on the calling thread, without queue or telemetry: for the command line.
+
+    Raises:
+        MissingFields: An address has nothing readable.
+    """
+    [tokens] = model.tokenizer.encode([pair])
+    if not tokens.is_readable:
+        raise MissingFields(_UNREADABLE)
+    [row] = model.backend.predict([tokens]).tolist()
+    return _score(row, model.checkpoint.labels, tokens.truncated)
+
+
+def _score(row: list[float], order: Sequence[Label], truncated: bool) -> Score:
+    by_label = dict(zip(order, row, strict=True))
+    probabilities = {label: by_label[label] for label in LABELS}
+    return Score(
+        similarity=by_label["exact_match"] + 0.5 * by_label["partial_match"],
+        label=max(probabilities, key=probabilities.__getitem__),
+        probabilities=probabilities,
+        truncated=truncated,
+    )

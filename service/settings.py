@@ -1,0 +1,206 @@
+"""Every setting, once: its name, default, range and help.
+
+The fields of `Settings` are the table that environment variables (`MGEO_PORT`), command-line flags
+(`--port`) and the README's list are made from. A flag wins over the environment. The standard
+`OTEL_*` variables are honoured by the OpenTelemetry SDK itself and are not repeated here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+from service.errors import SettingsError
+
+PREFIX = "MGEO_"
+BUNDLED = "bundled"
+
+
+def _setting(
+    default: Any,
+    help_text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    metadata = {"help": help_text, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process, checked. See each field's help."""
+
+    model: str = _setting(
+        BUNDLED,
+        "The model: `bundled`, a directory in ModelScope's layout, or a ModelScope id "
+        "(`owner/name`, optionally `@revision`), downloaded once if it is not on this machine.",
+    )
+    device: str = _setting(
+        "auto",
+        "Where the model runs: `auto` takes the first GPU if there is one, else the CPU.",
+        choices=("auto", "cpu", "cuda"),
+    )
+    backend: str = _setting(
+        "auto",
+        "What runs the model: `auto` takes torch on a GPU and OpenVINO in fp32 on a CPU. "
+        "bf16 is faster on processors with AMX, and less exact.",
+        choices=("auto", "torch", "openvino-f32", "openvino-bf16"),
+    )
+    cpu_threads: int = _setting(
+        0,
+        "Threads for one forward pass on a CPU; 0 takes what the machine or container grants.",
+        low=0,
+        high=1024,
+    )
+    host: str = _setting("127.0.0.1", "Address that the prediction listener binds.")
+    port: int = _setting(5000, "Port for predictions; 0 lets the system choose.", low=0, high=65535)
+    metrics_host: str = _setting("127.0.0.1", "Address that the operations listener binds.")
+    metrics_port: int = _setting(
+        8000, "Port for metrics and health; 0 lets the system choose.", low=0, high=65535
+    )
+    http_threads: int = _setting(
+        64,
+        "Requests worked on at once. Each holds a thread while it waits for the model, so this "
+        "must exceed the requests that should reach the queue.",
+        low=1,
+        high=1024,
+    )
+    max_connections: int = _setting(
+        1000, "Open client connections; further ones wait to be accepted.", low=1, high=100_000
+    )
+    max_body_bytes: int = _setting(
+        1_048_576, "Largest request body, in bytes.", low=1024, high=1_073_741_824
+    )
+    max_address_chars: int = _setting(512, "Longest address, in characters.", low=1, high=100_000)
+    max_batch_pairs: int = _setting(
+        256, "Most pairs in one `/predict/batch` request.", low=1, high=100_000
+    )
+    max_tokens: int = _setting(
+        0,
+        "Tokens of a pair that the model reads, the rest is cut; 0 takes the checkpoint's own.",
+        low=0,
+        high=4096,
+    )
+    max_queue_pairs: int = _setting(
+        4096, "Pairs that may wait for the model; further requests get 429.", low=1, high=10_000_000
+    )
+    batch_tokens: int = _setting(
+        0,
+        "Tokens in one forward pass, padding counted; 0 takes 512 on a CPU and 8192 on a GPU. More "
+        "raises throughput on a GPU, and the wait of whoever shares the batch everywhere.",
+        low=0,
+        high=10_000_000,
+    )
+    request_timeout: float = _setting(
+        30.0, "Seconds a request may wait for its result before 504.", low=0.01, high=3600
+    )
+    shutdown_grace: float = _setting(
+        20.0,
+        "Seconds that requests under way may take to finish after SIGTERM.",
+        low=0,
+        high=3600,
+    )
+    log_level: str = _setting(
+        "info",
+        "Least severe log lines written.",
+        choices=("debug", "info", "warning", "error"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting as the documentation lists it."""
+
+    name: str
+    variable: str
+    flag: str
+    default: object
+    type: type
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...] | None
+
+
+def rows() -> list[Row]:
+    """The table, in the order of its declaration."""
+    return [
+        Row(
+            name=f.name,
+            variable=PREFIX + f.name.upper(),
+            flag="--" + f.name.replace("_", "-"),
+            default=f.default,
+            type=type(f.default),
+            **f.metadata,
+        )
+        for f in fields(Settings)
+    ]
+
+
+def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add a flag for each named setting, or for every one if none is named."""
+    for row in rows():
+        if not names or row.name in names:
+            parser.add_argument(
+                row.flag,
+                dest=row.name,
+                metavar=row.type.__name__.upper(),
+                # Checked with the environment's, in one place and with one wording.
+                help=f"{row.help} [{row.variable}, default {row.default}]".replace("%", "%%"),
+            )
+
+
+def load(
+    flags: argparse.Namespace | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from the environment and, over it, from flags.
+
+    Raises:
+        SettingsError: A variable that starts with MGEO_ is unknown, or a value is out of range.
+    """
+    environment = os.environ if environment is None else environment
+    table = rows()
+    known = {row.variable for row in table}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"{name} is not a setting{_nearest(name, known)}")
+    values: dict[str, object] = {}
+    for row in table:
+        given = getattr(flags, row.name, None)
+        source = row.flag
+        if given is None:
+            given, source = environment.get(row.variable), row.variable
+        if given is not None:
+            values[row.name] = _parse(row, given, source)
+    return Settings(**cast(dict[str, Any], values))
+
+
+def _parse(row: Row, text: str, source: str) -> object:
+    if row.type is str:
+        if row.choices and text not in row.choices:
+            raise SettingsError(f"{source}={text!r}: use one of {', '.join(row.choices)}")
+        if not text.strip():
+            raise SettingsError(f"{source} is empty: unset it, or give it a value")
+        return text
+    try:
+        value = row.type(text)
+    except ValueError:
+        kind = "a whole number" if row.type is int else "a number"
+        raise SettingsError(f"{source}={text!r}: {kind} is expected") from None
+    # Not `value < low`: that lets NaN through.
+    if not (cast(float, row.low) <= value <= cast(float, row.high)):
+        raise SettingsError(f"{source}={text!r}: must be from {row.low:g} to {row.high:g}")
+    return value
+
+
+def _nearest(name: str, known: Sequence[str] | set[str]) -> str:
+    from difflib import get_close_matches
+
+    matches = get_close_matches(name, sorted(known), n=1)
+    hint = f"; did you mean {matches[0]}?" if matches else ""
+    return hint + " (README.md lists all settings)"

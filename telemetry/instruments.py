@@ -1,0 +1,228 @@
+"""Every metric of this project: name, unit, buckets, help. The only place.
+
+Names follow OpenTelemetry; `prometheus_name` gives what `/metrics` and the Collector export.
+Facts that semantic conventions name (`process.*`, `hw.*`) keep those names; the domain and the
+original script's four metrics are `mgeo.*` and `nvidia.gpu.memory.used`. A fact has one metric:
+`http.server.request.duration` is not exported, because `mgeo.request.duration` is that fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+
+Kind = Literal["counter", "up_down_counter", "histogram", "gauge"]
+
+LATENCY_SECONDS = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
+    0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""From a cached or tiny-model answer (1 ms) to a client's patience (10 s).
+
+Each threshold that an alert or SLO uses (0.25, 0.5, 2) is a bound, so that the share above it is
+counted and never interpolated.
+"""
+
+PAIRS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+"""Powers of two up to the largest batch request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as declared: what the code records, the docs list and the tests check.
+
+    Attributes:
+        name: OpenTelemetry name.
+        kind: Instrument kind; gauges are read by callback at each collection.
+        unit: UCUM unit (`s`, `By`, `1`) or an annotation (`{request}`).
+        description: One sentence for people reading a panel.
+        attributes: Attribute keys; every one is bounded in its values.
+        buckets: Upper bounds in `unit`, for histograms.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    buckets: tuple[float, ...] | None = None
+
+
+REQUEST = Metric(
+    "mgeo.request", "counter", "{request}",
+    "Requests answered by the prediction listener, health checks left out.",
+    ("method", "endpoint", "status"),
+)  # fmt: skip
+REQUEST_DURATION = Metric(
+    "mgeo.request.duration", "histogram", "s",
+    "Time from the request's arrival in a worker thread to its finished response.",
+    ("method", "endpoint"), LATENCY_SECONDS,
+)  # fmt: skip
+REQUESTS_INPROGRESS = Metric(
+    "mgeo.requests.inprogress", "up_down_counter", "{request}",
+    "Requests being worked on now.",
+)  # fmt: skip
+STAGE_DURATION = Metric(
+    "mgeo.request.stage.duration", "histogram", "s",
+    "Time in each stage of a request; the stages of a request add up to its duration.",
+    ("stage",), LATENCY_SECONDS,
+)  # fmt: skip
+PREDICTION = Metric(
+    "mgeo.prediction", "counter", "{prediction}",
+    "Pairs scored, by the label that won.",
+    ("label", "model_version"),
+)  # fmt: skip
+INPUT_TRUNCATED = Metric(
+    "mgeo.input.truncated", "counter", "{pair}",
+    "Pairs longer than the model's input, scored on what fits.",
+)  # fmt: skip
+BATCH_SIZE = Metric(
+    "mgeo.batch.size", "histogram", "{pair}",
+    "Pairs in one forward pass of the model.",
+    (), PAIRS,
+)  # fmt: skip
+BATCH_TOKENS = Metric(
+    "mgeo.batch.tokens", "counter", "{token}",
+    "Tokens computed: real ones, and the padding that a batch of unequal pairs costs.",
+    ("kind",),
+)  # fmt: skip
+BATCH_DURATION = Metric(
+    "mgeo.batch.duration", "histogram", "s",
+    "Time of one forward pass of the model.",
+    (), LATENCY_SECONDS,
+)  # fmt: skip
+BATCH_FAILED = Metric(
+    "mgeo.batch.failed", "counter", "{batch}",
+    "Forward passes that raised; their requests were answered with an error.",
+    ("error_type",),
+)  # fmt: skip
+QUEUE_DEPTH = Metric(
+    "mgeo.queue.depth", "gauge", "{pair}",
+    "Pairs waiting for the model.",
+)  # fmt: skip
+QUEUE_LIMIT = Metric(
+    "mgeo.queue.limit", "gauge", "{pair}",
+    "Pairs that may wait before requests are refused with 429.",
+)  # fmt: skip
+QUEUE_OLDEST_AGE = Metric(
+    "mgeo.queue.oldest_age", "gauge", "s",
+    "Age of the pair that has waited longest; 0 when none waits.",
+)  # fmt: skip
+ENGINE_PROGRESS_AGE = Metric(
+    "mgeo.engine.last_progress_age", "gauge", "s",
+    "Time since the engine last took or finished a batch while it had work; 0 when idle.",
+)  # fmt: skip
+READY = Metric(
+    "mgeo.ready", "gauge", "{instance}",
+    "1 while the service takes predictions, 0 while it starts, drains or has failed.",
+)  # fmt: skip
+MODEL_LOAD_DURATION = Metric(
+    "mgeo.model.load.duration", "gauge", "s",
+    "Time from the start of loading to the first warm forward pass.",
+    ("model", "model_version", "backend", "device"),
+)  # fmt: skip
+GPU_MEMORY_USED = Metric(
+    "nvidia.gpu.memory.used", "gauge", "By",
+    "GPU memory in use by all processes, from NVML.",
+    ("gpu_id", "model"),
+)  # fmt: skip
+GPU_MEMORY_LIMIT = Metric(
+    "hw.gpu.memory.limit", "gauge", "By",
+    "GPU memory installed, from NVML.",
+    ("gpu_id", "hw.id"),
+)  # fmt: skip
+GPU_UTILIZATION = Metric(
+    "hw.gpu.utilization", "gauge", "1",
+    "Share of the last sample period in which a kernel ran, from NVML.",
+    ("gpu_id", "hw.id"),
+)  # fmt: skip
+GPU_TEMPERATURE = Metric(
+    "hw.temperature", "gauge", "Cel",
+    "GPU core temperature, from NVML.",
+    ("gpu_id", "hw.id", "hw.type"),
+)  # fmt: skip
+GPU_POWER = Metric(
+    "hw.power", "gauge", "W",
+    "GPU board power draw, from NVML.",
+    ("gpu_id", "hw.id", "hw.type"),
+)  # fmt: skip
+GPU_SAMPLE_AGE = Metric(
+    "mgeo.gpu.sample_age", "gauge", "s",
+    "Time since NVML last answered; absent where there is no NVML.",
+)  # fmt: skip
+
+METRICS: tuple[Metric, ...] = tuple(
+    value for value in dict(globals()).values() if isinstance(value, Metric)
+)
+"""All of the above, in the order of their declaration."""
+
+Series = tuple[float, dict[str, str]]
+"""A gauge's value and the attributes that it belongs to."""
+
+Observe = Callable[[], Iterable[Series]]
+"""Reads all series of a gauge. Must not block."""
+
+# Translation table of the OpenTelemetry-to-Prometheus compatibility specification.
+_UNIT_SUFFIX = {"s": "_seconds", "By": "_bytes", "Cel": "_celsius", "W": "_watts"}
+
+
+def prometheus_name(metric: Metric) -> str:
+    """The base name under which Prometheus knows a metric (histograms add `_bucket` and so on)."""
+    name = metric.name.replace(".", "_") + _UNIT_SUFFIX.get(metric.unit, "")
+    if metric.unit == "1" and metric.kind == "gauge":
+        name += "_ratio"
+    return name + "_total" if metric.kind == "counter" else name
+
+
+class Instruments:
+    """The instruments that code records into, created once from the declarations above."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.request = self._counter(REQUEST)
+        self.request_duration = self._histogram(REQUEST_DURATION)
+        self.requests_inprogress = meter.create_up_down_counter(
+            REQUESTS_INPROGRESS.name, REQUESTS_INPROGRESS.unit, REQUESTS_INPROGRESS.description
+        )
+        self.stage_duration = self._histogram(STAGE_DURATION)
+        self.prediction = self._counter(PREDICTION)
+        self.input_truncated = self._counter(INPUT_TRUNCATED)
+        self.batch_size = self._histogram(BATCH_SIZE)
+        self.batch_tokens = self._counter(BATCH_TOKENS)
+        self.batch_duration = self._histogram(BATCH_DURATION)
+        self.batch_failed = self._counter(BATCH_FAILED)
+        # From the start at zero: a rate over the first one is not missing where it began.
+        self.input_truncated.add(0)
+        self.requests_inprogress.add(0)
+        for kind in ("real", "padding"):
+            self.batch_tokens.add(0, {"kind": kind})
+
+    def observe(self, metric: Metric, read: Observe) -> None:
+        """Have `metric` read by `read` at each collection; a read that raises skips one sample."""
+
+        def callback(_: CallbackOptions) -> Iterable[Observation]:
+            # As a float: over a bool, or a number of numpy's, the OTLP exporter fails with all
+            # metrics.
+            return [Observation(float(value), attributes) for value, attributes in read()]
+
+        self._meter.create_observable_gauge(
+            metric.name, [callback], metric.unit, metric.description
+        )
+
+    def observe_value(self, metric: Metric, read: Callable[[], float]) -> None:
+        """Have a metric of a single series read by `read` at each collection."""
+        self.observe(metric, lambda: [(read(), {})])
+
+    def _counter(self, metric: Metric) -> Counter:
+        return self._meter.create_counter(metric.name, metric.unit, metric.description)
+
+    def _histogram(self, metric: Metric) -> Histogram:
+        return self._meter.create_histogram(
+            metric.name,
+            metric.unit,
+            metric.description,
+            explicit_bucket_boundaries_advisory=metric.buckets,
+        )

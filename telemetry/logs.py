@@ -1,0 +1,104 @@
+"""Structured logs: one JSON object a line on standard error, with the trace they belong to.
+
+An exception's message is never logged: it may quote what the client sent. Its type and the lines
+of code it passed through are. Libraries that handle requests quote them too (waitress the path,
+OpenTelemetry the `baggage` and `tracestate` headers), so of a library's line only the fixed part
+is kept, unless the library is known to quote nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+import traceback
+from datetime import UTC, datetime
+
+from opentelemetry.trace import get_current_span
+from typing_extensions import override
+
+# What every LogRecord has; the rest of its attributes came in by `extra=`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+_QUOTES_NOTHING = (
+    "service",
+    "telemetry",
+    "mgeo.request",
+    "opentelemetry.exporter",
+    "opentelemetry.sdk",
+    "transformers",
+    "torch",
+    "modelscope_hub",
+)
+"""Loggers, with those below them, whose messages hold nothing that a client sent. Not `mgeo`: as
+that, Flask logs the path of a request that failed."""
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON: time, level, logger, message, trace, extras."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        span = get_current_span().get_span_context()
+        if span.is_valid:
+            entry["trace_id"] = format(span.trace_id, "032x")
+            entry["span_id"] = format(span.span_id, "016x")
+        entry.update((key, _json_value(value)) for key, value in _extras(record).items())
+        if record.exc_info and record.exc_info[0] is not None:
+            entry["exception"] = record.exc_info[0].__name__
+            entry["stack"] = traceback.format_tb(record.exc_info[2])
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def for_export(record: logging.LogRecord) -> logging.LogRecord:
+    """The record as it may leave the process; a copy wherever that is less than it holds."""
+    raised = record.exc_info and record.exc_info[0]
+    if _quotes_nothing(record) and not raised:
+        return record
+    reduced = logging.makeLogRecord({k: v for k, v in vars(record).items() if k in _STANDARD})
+    reduced.msg, reduced.args = _message(record), None
+    vars(reduced).update(_extras(record))
+    if raised and record.exc_info:
+        reduced.exc_info = reduced.exc_text = None
+        vars(reduced)["exception.type"] = raised.__name__
+        vars(reduced)["code.stacktrace"] = "".join(traceback.format_tb(record.exc_info[2]))
+    return reduced
+
+
+def configure(level: str) -> None:
+    """Send all logs of the process as JSON lines to standard error, from `level` up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def _quotes_nothing(record: logging.LogRecord) -> bool:
+    return f"{record.name}.".startswith(tuple(f"{name}." for name in _QUOTES_NOTHING))
+
+
+def _message(record: logging.LogRecord) -> str:
+    if _quotes_nothing(record):
+        return record.getMessage()
+    # Without arguments the text may have been put together before it was logged.
+    return str(record.msg) if record.args else f"{record.module}.{record.funcName}:{record.lineno}"
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    if not _quotes_nothing(record):
+        return {}
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _json_value(value: object) -> object:
+    # JSON has no NaN and no Infinity; json.dumps would write them all the same.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

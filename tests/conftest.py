@@ -1,0 +1,78 @@
+"""What the tests share: the small random checkpoint and a service that runs on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+TINY = Path(__file__).parent / "data" / "tiny"
+
+# The machine's own settings must not reach the tests.
+for name in [n for n in os.environ if n.startswith(("MGEO_", "OTEL_"))]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, Any]:
+    """What ModelScope's own pipeline returned for the small random checkpoint."""
+    loaded: dict[str, Any] = json.loads((TINY / "golden.json").read_text("utf-8"))
+    return loaded
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that runs in this process, reached over its real listeners."""
+
+    predictions: str
+    operations: str
+    service: Any
+
+    def post(self, path: str, body: Any = None, **kwargs: Any) -> requests.Response:
+        """POST to the prediction listener; `body` is sent as JSON."""
+        return requests.post(self.predictions + path, json=body, timeout=30, **kwargs)
+
+    def get(self, path: str, **kwargs: Any) -> requests.Response:
+        """GET from the operations listener."""
+        return requests.get(self.operations + path, timeout=30, **kwargs)
+
+
+def start(**settings: Any) -> Running:
+    """Start a service on free ports and wait until it is ready."""
+    from service.app import Service
+    from service.lifecycle import State
+    from service.settings import Settings
+
+    service = Service(
+        Settings(**{"model": str(TINY), "port": 0, "metrics_port": 0, "cpu_threads": 1, **settings})
+    )
+    service.start()
+    state = service.lifecycle.wait_while(State.STARTING, timeout=60)
+    assert state is State.READY, service.lifecycle.error
+    return Running(
+        f"http://{service.predictions.address}", f"http://{service.operations.address}", service
+    )
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    """One service with default limits, shared by the tests that only ask it things."""
+    service = start()
+    yield service
+    service.service.stop()
+
+
+def eventually(check: Any, seconds: float = 5.0) -> Any:
+    """The first true result of `check`, tried for at most `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := check()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert result, f"not true within {seconds} s"
+    return result

@@ -1,0 +1,70 @@
+"""The documentation says what the code does, and nothing that it does not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service import settings
+from service.http import problems
+from telemetry import instruments
+from tools import reference
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", reference.BLOCKS)
+def test_generated_blocks_are_as_the_code_writes_them(name: str) -> None:
+    file, write = reference.BLOCKS[name]
+    text = (ROOT / file).read_text("utf-8")
+    assert reference.rendered(text, name, write()) == text, "run `make docs`"
+
+
+def test_every_setting_named_in_a_document_exists() -> None:
+    known = {row.variable for row in settings.rows()}
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CHANGELOG.md"]:
+        named = set(re.findall(r"\bMGEO_[A-Z_]+\b", path.read_text("utf-8")))
+        assert named <= known, f"{path.name} names settings that do not exist"
+
+
+def test_every_metric_named_in_a_document_exists() -> None:
+    known = {instruments.prometheus_name(metric) for metric in instruments.METRICS}
+    suffix = r"(_bucket|_sum|_count)?"
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"\b(?:mgeo|nvidia_gpu)_[a-z0-9_]+", path.read_text("utf-8")):
+            if name.startswith("mgeo_geographic"):  # names of models
+                continue
+            assert name in known or re.sub(suffix + "$", "", name) in known, (path.name, name)
+
+
+def test_every_route_is_in_the_readme(running: object) -> None:
+    from tests.conftest import Running
+
+    assert isinstance(running, Running)
+    service = running.service
+    rules = {
+        rule.rule
+        for listener in (service.predictions, service.operations)
+        for rule in listener.app.url_map.iter_rules()
+        if rule.endpoint != "static"
+    }
+    assert rules == set(re.findall(r"`(?:GET|POST) (/[a-z/]+)`", README))
+
+
+def test_files_named_in_the_architecture_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    tree = text.split("```")[1]
+    folder: list[str] = []
+    for line in tree.strip().splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folder = [*folder[:depth], name]
+        path = ROOT / "/".join(part.rstrip("/") for part in folder)
+        assert path.exists(), f"docs/architecture.md names {path.relative_to(ROOT)}"
+
+
+def test_media_type_of_errors_is_documented() -> None:
+    assert problems.MEDIA_TYPE in README

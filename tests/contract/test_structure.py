@@ -1,0 +1,52 @@
+"""Arrows between packages point one way."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+FORBIDDEN = {
+    "telemetry": ("service", "training", "tools", "tests"),
+    "service/scoring": ("service.http", "service.app", "service.server", "flask", "waitress"),
+    "service/http": ("torch", "transformers", "tokenizers", "numpy", "service.app"),
+    "service": ("training", "tools", "tests"),
+}
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        for name in _imports(path):
+            for forbidden in FORBIDDEN[package]:
+                assert not f"{name}.".startswith(f"{forbidden}."), (
+                    f"{path.relative_to(ROOT)} imports {name}"
+                )
+
+
+def test_only_the_torch_backend_and_the_reader_of_its_files_import_torch() -> None:
+    """Whatever else imports it makes every start pay for it."""
+    importing = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "service").rglob("*.py")
+        if any(name.split(".")[0] in ("torch", "transformers") for name in _imports(path))
+    }
+    assert importing == {
+        "service/scoring/weights.py",
+        "service/scoring/backends/torch_backend.py",
+    }

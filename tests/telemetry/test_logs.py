@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+
+from telemetry import logs
+from telemetry.logs import JsonFormatter, for_export
+
+CANARY = "杭州市西湖区文三路138号"
+OURS = logging.getLogger("service.test")
+FOREIGN = logging.getLogger("waitress")
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def line_of(record: logging.LogRecord) -> dict[str, Any]:
+    text = JsonFormatter().format(record)
+    assert "\n" not in text
+    parsed = json.loads(text, parse_constant=refuse_constant)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def record_of(logger: logging.Logger, message: object, *args: object, **extra: object) -> Any:
+    return logger.makeRecord(logger.name, 30, __file__, 1, message, args, None, "here", extra)
+
+
+def raised(message: str) -> Any:
+    try:
+        try:
+            raise KeyError(message)
+        except KeyError as cause:
+            raise ValueError(message) from cause
+    except ValueError as error:
+        return type(error), error, error.__traceback__
+
+
+def test_a_line_has_time_level_logger_message_and_extras() -> None:
+    record = record_of(OURS, "took %d ms", 3, endpoint="/predict", reason="磁盘")
+
+    line = line_of(record)
+
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "level": "warning",
+        "logger": "service.test",
+        "message": "took 3 ms",
+        "endpoint": "/predict",
+        "reason": "磁盘",
+    }
+
+
+@settings(deadline=None)
+@given(
+    message=st.text(),
+    values=st.lists(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+    ),
+)
+def test_any_record_is_one_line_of_valid_json(message: str, values: list[object]) -> None:
+    extra = {f"field_{index}": value for index, value in enumerate(values)}
+    line = line_of(record_of(OURS, message, **extra))
+
+    assert line["message"] == message
+    assert line.keys() >= extra.keys()
+
+
+def test_the_line_names_its_span() -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("mgeo")
+    with tracer.start_as_current_span("work") as span:
+        line = line_of(record_of(OURS, "inside"))
+    context = span.get_span_context()
+
+    assert line["trace_id"] == format(context.trace_id, "032x")
+    assert line["span_id"] == format(context.span_id, "016x")
+    assert "trace_id" not in line_of(record_of(OURS, "outside"))
+
+
+@pytest.mark.parametrize("logger", [OURS, FOREIGN], ids=lambda logger: logger.name)
+def test_an_exception_is_its_type_and_stack_without_its_message(logger: logging.Logger) -> None:
+    record = record_of(logger, "failed")
+    record.exc_info = raised(CANARY)
+    record.exc_text = CANARY
+
+    line = line_of(record)
+    exported = for_export(record)
+
+    assert line["exception"] == "ValueError"
+    assert "in raised" in line["stack"][0]
+    assert CANARY not in json.dumps(line, ensure_ascii=False)
+    assert exported.exc_info is None
+    assert vars(exported)["exception.type"] == "ValueError"
+    assert "in raised" in vars(exported)["code.stacktrace"]
+    assert CANARY not in str(vars(exported))
+    assert record.exc_info  # other handlers see the record as it was
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "args", "kept"),
+    [
+        ("service.app", "at %s", (CANARY,), f"at {CANARY}"),
+        ("telemetry", f"at {CANARY}", (), f"at {CANARY}"),
+        ("mgeo.request", "request", (), "request"),
+        ("opentelemetry.exporter.otlp", "to %s", ("collector",), "to collector"),
+        ("waitress", f"Exception while serving /{CANARY}", (), "test_logs.here:1"),
+        ("waitress.queue", "Task queue depth is %d", (5,), "Task queue depth is %d"),
+        ("mgeo", f"Exception on /{CANARY} [GET]", (), "test_logs.here:1"),
+        ("servicemesh", "got %s", (CANARY,), "got %s"),
+        ("opentelemetry.trace.span", "Duplicate key: %s", (CANARY,), "Duplicate key: %s"),
+        ("root", f"{CANARY}", (), "test_logs.here:1"),
+    ],
+)
+def test_a_library_that_may_quote_a_request_keeps_its_fixed_part(
+    name: str, message: str, args: tuple[object, ...], kept: str
+) -> None:
+    record = record_of(logging.getLogger(name), message, *args)
+
+    assert line_of(record)["message"] == kept
+    assert for_export(record).getMessage() == kept
+
+
+def test_a_library_that_may_quote_a_request_keeps_no_extra() -> None:
+    record = record_of(FOREIGN, "seen", path=CANARY)
+
+    assert CANARY not in JsonFormatter().format(record)
+    assert CANARY not in str(vars(for_export(record)))
+
+
+def test_a_record_of_ours_is_exported_as_it_is() -> None:
+    record = record_of(OURS, "done", status=200)
+
+    assert for_export(record) is record
+
+
+def test_configure_writes_lines_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("warning")
+    OURS.info("too quiet")
+    OURS.warning("two\nlines", extra={"field": 1})
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    [line] = err.splitlines()
+    assert json.loads(line)["message"] == "two\nlines"

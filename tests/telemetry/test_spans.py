@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import set_span_in_context
+
+from telemetry.spans import STAGES, Timeline
+
+# Readings from a second before the request to a second after it, in no order.
+MARKS = st.lists(
+    st.tuples(
+        st.sampled_from(STAGES), st.none() | st.integers(min_value=-(10**9), max_value=10**9)
+    ),
+    max_size=12,
+)
+
+
+def played(marks: list[tuple[str, int | None]]) -> Timeline:
+    timeline = Timeline()
+    now = time.perf_counter_ns()
+    for stage, offset in marks:
+        timeline.enter(stage, None if offset is None else now + offset)
+    timeline.finish()
+    return timeline
+
+
+@settings(deadline=None)
+@given(MARKS)
+def test_any_marks_add_up_without_gap_or_overlap(marks: list[tuple[str, int | None]]) -> None:
+    timeline = played(marks)
+    stages = list(timeline.stages())
+
+    assert [stage for stage, _, _ in stages] == ["admit", *(stage for stage, _ in marks)]
+    assert all(start <= end for _, start, end in stages)
+    assert [end for _, _, end in stages[:-1]] == [start for _, start, _ in stages[1:]]
+    assert stages[-1][2] == timeline.finished
+    total = sum(end - start for _, start, end in stages)
+    assert total == timeline.finished - stages[0][1]
+    assert timeline.seconds == total / 1e9
+
+
+@settings(deadline=None)
+@given(MARKS)
+def test_any_marks_become_spans_that_tile_the_request(marks: list[tuple[str, int | None]]) -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("mgeo")
+    timeline = played(marks)
+    timeline.attributes["compute"] = {"mgeo.batch.size": 3}
+    before = time.time_ns()
+    server = tracer.start_span("request")
+    timeline.emit(tracer, set_span_in_context(server))
+
+    spans = kept.get_finished_spans()
+    assert [span.name for span in spans] == [stage for stage, _, _ in timeline.stages()]
+    assert [span.end_time for span in spans[:-1]] == [span.start_time for span in spans[1:]]
+    assert spans[-1].end_time - spans[0].start_time == round(timeline.seconds * 1e9)
+    assert abs(spans[0].start_time - before) < 10e9
+    assert {span.parent.span_id for span in spans} == {server.get_span_context().span_id}
+    for span in spans:
+        assert dict(span.attributes) == ({"mgeo.batch.size": 3} if span.name == "compute" else {})
+
+
+def test_a_request_that_is_not_sampled_makes_no_stage_span() -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("mgeo")
+    timeline = played([("respond", None)])
+    timeline.emit(tracer, set_span_in_context(tracer.start_span("request")))
+
+    assert kept.get_finished_spans() == ()
+
+
+def test_a_step_of_the_wall_clock_bends_no_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeline = Timeline()
+    monkeypatch.setattr("telemetry.spans.time.time_ns", lambda: 0)
+    timeline.enter("respond")
+    timeline.finish()
+
+    assert 0 <= timeline.seconds < 1

@@ -1,0 +1,120 @@
+"""The backends: one architecture, one answer, and the choice between them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+from transformers import BertConfig, BertForSequenceClassification
+
+from service.errors import SettingsError
+from service.scoring import checkpoint as checkpoints
+from service.scoring.architecture import tensor_shapes
+from service.scoring.backends import choose
+from service.scoring.backends.padding import padded
+from service.scoring.tokens import TokenizedPair
+from service.settings import Settings
+from tests.conftest import TINY
+from tests.unit.conftest import edit
+
+SIZES = {
+    "vocab_size": 30,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "max_position_embeddings": 50,
+    "type_vocab_size": 2,
+}
+
+
+def test_the_tensors_are_those_of_transformers() -> None:
+    with torch.device("meta"):
+        model = BertForSequenceClassification(BertConfig(**SIZES, num_labels=3))
+    theirs = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert tensor_shapes(SIZES, labels=3) == theirs
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
+def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str) -> None:
+    random = np.random.default_rng(7)
+    for name in ("config.json", "configuration.json", "vocab.txt"):
+        (tmp_path / name).write_bytes((TINY / name).read_bytes())
+
+    def change(config: dict[str, Any]) -> None:
+        config.update(hidden_act=activation, num_hidden_layers=3, fusion_layer=3, hidden_size=48)
+        config.update(layer_norm_eps=1e-5)
+
+    edit(tmp_path / "config.json", change)
+    bert = json.loads((tmp_path / "config.json").read_text())
+    tensors = {
+        name.replace("bert.", "bert.text_encoder.", 1): random.normal(0, 0.3, shape).astype("f4")
+        for name, shape in tensor_shapes(bert, labels=3).items()
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    checkpoint = checkpoints.read(tmp_path)
+    pairs = [
+        TokenizedPair([2, *random.integers(5, 400, size).tolist(), 3], size // 2, False)
+        for size in (3, 9, 30, 62)
+    ]
+    theirs, ours = (
+        choose.build(
+            checkpoint,
+            Settings(backend=name, device="cpu", cpu_threads=1),
+            lambda stage, done: None,
+        ).predict(pairs)
+        for name in ("torch", "openvino-f32")
+    )
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert len({round(float(row[0]), 3) for row in theirs}) > 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=9))
+def test_padding_keeps_each_pair_and_marks_the_rest(sizes: list[tuple[int, int]]) -> None:
+    pairs = [TokenizedPair(list(range(1, a + b + 1)), a, False) for a, b in sizes]
+    ids, types, mask = padded(pairs, pad=99)
+    assert ids.shape == types.shape == mask.shape == (len(pairs), max(a + b for a, b in sizes))
+    for row, (pair, (a, b)) in enumerate(zip(pairs, sizes, strict=True)):
+        assert ids[row, : a + b].tolist() == pair.ids
+        assert set(ids[row, a + b :].tolist()) <= {99}
+        assert types[row].sum() == b
+        assert mask[row].tolist() == [1] * (a + b) + [0] * (ids.shape[1] - a - b)
+
+
+def test_without_a_gpu_openvino_is_chosen_and_the_reason_said() -> None:
+    name, reason = choose.choose(Settings(device="cpu"))
+    assert name == "openvino-f32"
+    assert reason
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino-f32", "openvino-bf16"])
+def test_a_named_backend_is_taken(backend: str) -> None:
+    assert choose.choose(Settings(device="cpu", backend=backend))[0] == backend
+
+
+def test_a_gpu_is_for_torch() -> None:
+    assert choose.choose(Settings(device="cuda"))[0] == "torch"
+    with pytest.raises(SettingsError, match="MGEO_BACKEND=openvino-f32 runs on a CPU only"):
+        choose.choose(Settings(device="cuda", backend="openvino-f32"))
+
+
+def test_a_gpu_without_torch_is_said_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choose, "_gpus", lambda: 1)
+    assert choose.choose(Settings())[0] == "torch"
+    monkeypatch.setattr(choose, "_torch_is_installed", lambda: False)
+    assert choose.choose(Settings())[0] == "openvino-f32"
+    assert "torch is not installed, see requirements-gpu.lock" in caplog.text
+    with pytest.raises(SettingsError, match=r"needs torch.*make run GPU=1"):
+        choose.build(
+            checkpoints.read(TINY), Settings(backend="torch"), lambda stage, progress: None
+        )

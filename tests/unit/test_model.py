@@ -1,0 +1,30 @@
+"""A model as a whole, from the settings that name it."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.errors import SettingsError
+from service.scoring import model
+from service.settings import Settings
+from tests.conftest import TINY
+
+
+@pytest.mark.parametrize("max_tokens", [1, 4, 513])
+def test_a_limit_that_the_model_cannot_keep_is_refused(max_tokens: int) -> None:
+    settings = Settings(model=str(TINY), max_tokens=max_tokens)
+    with pytest.raises(SettingsError, match=r"tiny reads from 5 to 512 tokens"):
+        model.load(settings, lambda stage, progress: None)
+
+
+def test_loading_tells_its_stages_in_order_and_ends_warm() -> None:
+    told: list[tuple[str, float]] = []
+    loaded = model.load(
+        Settings(model=str(TINY), max_tokens=8, device="cpu", cpu_threads=1),
+        lambda stage, progress: told.append((stage, progress)),
+    )
+    assert [progress for _, progress in told] == sorted(progress for _, progress in told)
+    assert told[-1][0] == "warming up"
+    [pair] = loaded.tokenizer.encode([("紫萱路363号", "紫萱路363号市人社局")])
+    assert len(pair.ids) == 8
+    assert pair.truncated

@@ -1,0 +1,62 @@
+"""One table of settings: environment, flags and their errors."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from service import settings
+from service.errors import SettingsError
+from service.settings import Settings
+
+
+def _load(environment: dict[str, str], *flags: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    settings.add_flags(parser)
+    return settings.load(parser.parse_args(flags), environment)
+
+
+def test_defaults_are_within_their_own_ranges() -> None:
+    for row in settings.rows():
+        assert _load({row.variable: str(row.default)}) == Settings(), row.name
+
+
+def test_a_flag_wins_over_the_environment_and_both_over_the_default() -> None:
+    assert _load({}).port == 5000
+    assert _load({"MGEO_PORT": "5001"}).port == 5001
+    assert _load({"MGEO_PORT": "5001"}, "--port", "5002").port == 5002
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    assert _load({"OTEL_SERVICE_NAME": "x", "PATH": "y"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"MGEO_PROT": "1"}, "MGEO_PROT is not a setting; did you mean MGEO_PORT?"),
+        ({"MGEO_XYZZY": "1"}, "MGEO_XYZZY is not a setting (README.md lists all settings)"),
+        ({"MGEO_PORT": "65536"}, "MGEO_PORT='65536': must be from 0 to 65535"),
+        ({"MGEO_PORT": "-1"}, "must be from 0 to 65535"),
+        ({"MGEO_PORT": "5000.5"}, "a whole number is expected"),
+        ({"MGEO_PORT": ""}, "a whole number is expected"),
+        ({"MGEO_REQUEST_TIMEOUT": "nan"}, "must be from 0.01 to 3600"),
+        ({"MGEO_REQUEST_TIMEOUT": "inf"}, "must be from"),
+        ({"MGEO_REQUEST_TIMEOUT": "soon"}, "a number is expected"),
+        ({"MGEO_DEVICE": "tpu"}, "MGEO_DEVICE='tpu': use one of auto, cpu, cuda"),
+        ({"MGEO_MODEL": " "}, "MGEO_MODEL is empty"),
+    ],
+)
+def test_what_is_unknown_or_out_of_range_is_one_line(
+    environment: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        _load(environment)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_flag_is_named_as_a_flag() -> None:
+    with pytest.raises(SettingsError, match=r"^--max-tokens='-4': must be from 0 to 4096$"):
+        _load({}, "--max-tokens=-4")

@@ -1,0 +1,82 @@
+"""Writes the generated parts of the documentation from the code's own tables.
+
+`python -m tools.reference` rewrites them; a contract test fails when they differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from service import settings
+from telemetry import instruments
+from telemetry.setup import DEFAULTS
+
+ROOT = Path(__file__).parent.parent
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table."""
+    lines = ["| variable | flag | default | what |", "|---|---|---|---|"]
+    for row in settings.rows():
+        bounds = "" if row.low is None else f" ({row.low:g} to {row.high:g})"
+        choices = f" ({', '.join(row.choices)})" if row.choices else ""
+        lines.append(
+            f"| `{row.variable}` | `{row.flag}` | `{row.default}` | {row.help}{bounds}{choices} |"
+        )
+    return "\n".join(lines)
+
+
+def otel_table() -> str:
+    """Our defaults of standard OpenTelemetry variables."""
+    lines = ["| variable | default here |", "|---|---|"]
+    lines += [f"| `{name}` | `{value}` |" for name, value in DEFAULTS.items()]
+    return "\n".join(lines)
+
+
+def metrics_table() -> str:
+    """Every metric as a Markdown table."""
+    lines = [
+        "| Prometheus | OpenTelemetry | kind | unit | labels | what |",
+        "|---|---|---|---|---|---|",
+    ]
+    for metric in instruments.METRICS:
+        labels = ", ".join(f"`{key.replace('.', '_')}`" for key in metric.attributes)
+        lines.append(
+            f"| `{instruments.prometheus_name(metric)}` | `{metric.name}` | {metric.kind} "
+            f"| `{metric.unit}` | {labels} | {metric.description} |"
+        )
+    return "\n".join(lines)
+
+
+BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
+    "settings": ("README.md", settings_table),
+    "otel": ("docs/metrics.md", otel_table),
+    "metrics": ("docs/metrics.md", metrics_table),
+}
+"""Each generated block: the file that holds it between its markers, and what writes it."""
+
+
+def rendered(text: str, name: str, content: str) -> str:
+    """`text` with the block `name` replaced by `content`.
+
+    Raises:
+        ValueError: The markers of the block are not in the text.
+    """
+    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"no markers for the generated block {name!r}")
+    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
+
+
+def main() -> None:
+    """Rewrite every generated block in place."""
+    for name, (file, write) in BLOCKS.items():
+        path = ROOT / file
+        path.write_text(rendered(path.read_text("utf-8"), name, write()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
