@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from training.network import LAYER_NORM_EPS, Network, Shape, export
@@ -13,7 +15,7 @@ from training.relations import LABELS
 from training.vocabulary import read_vocabulary, tokenizer, write_vocabulary
 
 WEIGHTS, CONFIG, CONFIGURATION, VOCABULARY = (
-    "pytorch_model.bin",
+    "model.safetensors",
     "config.json",
     "configuration.json",
     "vocab.txt",
@@ -56,20 +58,28 @@ def configuration() -> dict[str, object]:
     return {
         "framework": "pytorch",
         "task": "sentence-similarity",
-        "model": {"type": "mgeo"},
+        "model": {
+            "type": "mgeo",
+            "name": "mgeo-small-generated",
+            "description": "A small model trained on generated address pairs; "
+            "not the published MGeo.",
+        },
         "preprocessor": {"type": "sen-sim-tokenizer"},
         "pipeline": {"type": "sentence-similarity"},
     }
 
 
 def save(network: Network, vocabulary: list[str], folder: Path, temperature: float = 1.0) -> None:
-    """Write the four files; `temperature` divides the logits, through the classifier's weights."""
+    """Write the four files; `temperature` divides the logits, through the classifier's weights.
+
+    The weights are stored as fp16 safetensors: plain data, read without torch.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = export(network)
     for part in ("weight", "bias"):
         weights[f"classifier.{part}"] /= temperature
     halves = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
-    torch.save(halves, folder / WEIGHTS)
+    save_file(halves, folder / WEIGHTS)
     write_vocabulary(vocabulary, folder / VOCABULARY)
     for name, content in (
         (CONFIG, config(network.shape)),
@@ -95,11 +105,11 @@ def load(folder: Path) -> tuple[Network, Tokenizer, list[str]]:
             positions=keys["max_position_embeddings"],
         )
         labels = [keys["id2label"][str(index)] for index in range(shape.labels)]
-        weights = torch.load(folder / WEIGHTS, weights_only=True)
+        weights = load_file(folder / WEIGHTS)
         network = Network(shape)
         names = {to: own for own, to in _names(shape).items()}
         network.load_state_dict(_import(weights, names, shape))
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not a model made by `build`: {error}") from error
     if tuple(labels) != LABELS:
         raise CheckpointError(f"{folder}: labels are {labels}, expected {list(LABELS)}")

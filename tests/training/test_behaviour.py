@@ -183,7 +183,7 @@ def test_case_list(judge: Judge, name: str) -> None:
             said = LABELS[int(chances.argmax())]
             missed.append(f"{case.a!r} / {case.b!r}: {said} {chances.max():.2f}")
     rate = 1 - len(missed) / len(cases)
-    print(f"{name}: {rate:.0%} of {len(cases)}", *missed, sep="\n  ")  # noqa: T201
+    print(f"{name}: {rate:.0%} of {len(cases)}", *missed, sep="\n  ")
     assert rate >= floor, missed
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from training import __main__ as command
 from training import ablation, batches, operating_point
@@ -65,7 +66,7 @@ def test_a_build_writes_the_whole_folder(built: Path) -> None:
         "config.json",
         "configuration.json",
         "vocab.txt",
-        "pytorch_model.bin",
+        "model.safetensors",
         "README.md",
         "NOTICE",
     }
@@ -83,7 +84,7 @@ def test_the_config_has_the_keys_mgeo_needs(built: Path) -> None:
     assert config["fusion_layer"] == config["num_hidden_layers"]
     assert config["encoder_width"] == config["hidden_size"]
     assert config["id2label"] == {"0": "exact_match", "1": "partial_match", "2": "not_match"}
-    weights = torch.load(built / "pytorch_model.bin", weights_only=True)
+    weights = load_file(built / "model.safetensors")
     assert all(name.startswith(("bert.text_encoder.", "classifier.")) for name in weights)
 
 
@@ -95,8 +96,8 @@ def test_one_seed_one_model(
 ) -> None:
     build(gazetteer_folder, tmp_path / "a", PLAN, SIZES, None, sources)
     build(gazetteer_folder, tmp_path / "b", PLAN, SIZES, None, sources)
-    first = torch.load(tmp_path / "a" / "pytorch_model.bin", weights_only=True)
-    second = torch.load(tmp_path / "b" / "pytorch_model.bin", weights_only=True)
+    first = load_file(tmp_path / "a" / "model.safetensors")
+    second = load_file(tmp_path / "b" / "model.safetensors")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

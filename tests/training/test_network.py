@@ -78,7 +78,7 @@ def test_temperature_is_folded_into_the_classifier(network: Network, tmp_path: P
 
 
 def test_loading_a_folder_without_weights_says_which_file_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: no such file"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: no such file"):
         load(tmp_path)
 
 
