@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from training import card, checkpoint, gazetteer, operating_point
+from training import card, checkpoint, full_width, gazetteer, operating_point
 from training.batches import Encoder
 from training.evaluation import LabelledPairs, evaluate, score
 from training.metrics import fit_temperature
@@ -86,6 +86,7 @@ def finish(
     The offsets come from generated pairs; the temperature is the one figure fitted on real pairs
     (1 when there are none).
     """
+    vocabulary = full_width.tie(network, vocabulary)
     tokens = tokenizer(vocabulary)
     offsets = operating_point.choose(network, tokens, world, plan.seed)
     with torch.no_grad():

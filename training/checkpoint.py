@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 from tokenizers import Tokenizer
 
 from training.network import LAYER_NORM_EPS, Network, Shape, export
@@ -79,7 +80,8 @@ def save(network: Network, vocabulary: list[str], folder: Path, temperature: flo
     for part in ("weight", "bias"):
         weights[f"classifier.{part}"] /= temperature
     halves = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
-    save_file(halves, folder / WEIGHTS)
+    # Not save_file: that one makes a file which only its owner may read.
+    (folder / WEIGHTS).write_bytes(serialize(halves))
     write_vocabulary(vocabulary, folder / VOCABULARY)
     for name, content in (
         (CONFIG, config(network.shape)),

@@ -16,6 +16,7 @@ import pytest
 from training.checkpoint import load
 from training.evaluation import score
 from training.metrics import softmax
+from training.numerals import full_width
 from training.relations import LABELS
 
 MODEL = Path(__file__).parents[2] / "service" / "models" / "default"
@@ -109,24 +110,35 @@ LISTS: dict[str, tuple[float, tuple[Case, ...]]] = {
             ("金桂小区二期6栋", "金桂小区2期6栋"),
             ("阳光小区八号楼", "阳光小区8栋"),
             ("丽景苑12#楼", "丽景苑12号楼"),
+            ("春江花园十二号楼", "春江花园12号楼"),
+            ("明珠大厦二十层", "明珠大厦20层"),
+            ("永安公寓2幢", "永安公寓二栋"),
         ),
     ),
     "full-width forms": (
-        0.7,
+        1.0,
         _cases(
             (EXACT,),
             ("文三路３９１号", "文三路391号"),
             ("万达广场（东门）", "万达广场(东门)"),
             ("翠湖花园Ｂ座", "翠湖花园B座"),
+            ("锦绣家园５号楼", "锦绣家园5号楼"),
+            ("金桂小区１２栋", "金桂小区12栋"),
+            ("解放路８８号", "解放路88号"),
+            ("西湖区文三路（391号）", "西湖区文三路(391号)"),
+            ("阳光大厦Ａ座１２层", "阳光大厦A座12层"),
         ),
     ),
     "a branch in brackets": (
-        0.7,
+        0.6,
         _cases(
             (PARTIAL, NOT),
             ("麦当劳(人民路店)", "麦当劳(解放路店)"),
             ("中国银行(城南支行)", "中国银行(城北支行)"),
             ("如家酒店(火车站店)", "如家酒店(大学城店)"),
+            ("永辉超市(万达广场店)", "永辉超市(新城花园店)"),
+            ("老百姓大药房(中山路店)", "老百姓大药房(建设路店)"),
+            ("中通快递(城东营业部)", "中通快递(城西营业部)"),
         ),
     ),
     "nothing in common": (
@@ -213,6 +225,12 @@ def test_strange_text_gets_a_distribution(judge: Judge, text: str) -> None:
         chances = judge(*pair)
         assert np.isfinite(chances).all()
         assert chances.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("text", ["文三路391号(东门)", "翠湖花园B座12层1205室", "7天酒店,KTV"])
+def test_full_width_text_gets_the_same_answer(judge: Judge, text: str) -> None:
+    other = "西湖区翠湖花园B座(文三路391号)"
+    assert judge(full_width(text), other) == pytest.approx(judge(text, other), abs=1e-6)
 
 
 @pytest.mark.parametrize("sign", ["🎉", "\u200b", "  "])

@@ -212,5 +212,14 @@ def test_offsets_are_found_that_undo_a_shift() -> None:
     logits = rng.normal(size=(6000, 3)) * 3
     truth = logits.argmax(1)
     shifted = logits - np.array((0.7, 0.0, -0.5))
-    found = operating_point.best_offsets(shifted, truth, np.ones(len(truth)))
+    same = np.tile((9.0, 0.0, 0.0), (10, 1))
+    found = operating_point.best_offsets(shifted, truth, np.ones(len(truth)), same)
     assert found == pytest.approx((0.7, 0.0, -0.5), abs=0.11)
+
+
+def test_offsets_keep_an_address_equal_to_itself() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(6000, 3)) * 3
+    same = np.tile((0.0, 0.85, 0.0), (10, 1))  # exact only from an offset of .9 on
+    found = operating_point.best_offsets(logits, logits.argmax(1), np.ones(6000), same)
+    assert found[0] == pytest.approx(0.9)

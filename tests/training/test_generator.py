@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training import candidates, candidates_named
-from training.generator import pairs
+from training.generator import Pair, pairs
 from training.numerals import chinese, full_width
 from training.query import write_query
 from training.relations import IDS, LABELS, NAMES, TARGETS
@@ -21,7 +21,7 @@ from training.world import World, short_area
 SEEDS = st.integers(0, 2**32)
 
 
-def _take(world: World, seed: int, count: int):
+def _take(world: World, seed: int, count: int) -> list[Pair]:
     return list(itertools.islice(pairs(world, seed), count))
 
 

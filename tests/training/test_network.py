@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from training.checkpoint import CheckpointError, load, save
+from training.full_width import tie
 from training.network import Network, Shape, export
 from training.start import start
 from training.trainer import swapped
@@ -114,3 +115,30 @@ def test_the_first_layer_attends_to_the_twin_in_the_other_address(network: Netwo
         scores = (q @ k.transpose(1, 2))[0]
     assert scores[2].argmax().item() == 6
     assert scores[6].argmax().item() == 2
+
+
+def test_full_width_entries_get_their_twins_vectors() -> None:
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "7",
+        "12",
+        "a",
+        "##7",
+        "７",
+        "ａ",
+        "##７",
+        "路",
+    ]
+    network = Network(Shape(len(words), hidden=12, layers=1, heads=2, intermediate=8, positions=9))
+    before = network.words.weight.detach().clone()
+    longer = tie(network, words)
+    ids = {word: index for index, word in enumerate(longer)}
+    assert longer == [*words, "１２"]
+    assert network.shape.vocabulary == len(longer)
+    for wide, twin in (("７", "7"), ("１２", "12"), ("ａ", "a"), ("##７", "##7")):
+        assert torch.equal(network.words.weight[ids[wide]], before[ids[twin]])
+    assert torch.equal(network.words.weight[ids["路"]], before[ids["路"]])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.batches import Encoder
+from training.full_width import wide_numbers
 from training.gazetteer import Gazetteer
 from training.vocabulary import (
     build_vocabulary,
@@ -34,7 +35,8 @@ SAMPLES = (
 @pytest.fixture(scope="module")
 def pair_of_tokenizers(tiny_gazetteer: Gazetteer, tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
-    write_vocabulary(build_vocabulary(tiny_gazetteer), path)
+    entries = build_vocabulary(tiny_gazetteer)
+    write_vocabulary(entries + wide_numbers(entries), path)
     theirs = transformers.BertTokenizer(str(path), do_lower_case=True)
     return Encoder(tokenizer(read_vocabulary(path))), theirs
 
