@@ -116,8 +116,8 @@ def _figures(report: Report | None) -> str:
         f"| {sure:.2f} | {right:.2f} | {n:,} |" for sure, right, n in report.reliability
     )
     return f"""Measured on half B (by query) of a real labelled set (CCKS 2021 track 3). Errors were
-read and choices made on half A, where the one temperature was fitted too. No pair was ever trained
-on.
+read and choices made on half A, where the one temperature was fitted too; docs/default-model.md
+says what else was known. No pair was ever trained on.
 
 | figure | value |
 |---|---|
