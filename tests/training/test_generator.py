@@ -1,0 +1,165 @@
+"""Laws of the pair generator."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training import candidates, candidates_named
+from training.generator import Pair, pairs
+from training.numerals import chinese, full_width
+from training.query import write_query
+from training.relations import IDS, LABELS, NAMES, TARGETS
+from training.scene import draw_scene, other_building, other_number, write_building
+from training.world import World, short_area
+
+SEEDS = st.integers(0, 2**32)
+
+
+def _take(world: World, seed: int, count: int) -> list[Pair]:
+    return list(itertools.islice(pairs(world, seed), count))
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS)
+def test_the_same_seed_gives_the_same_pairs(world: World, seed: int) -> None:
+    assert _take(world, seed, 60) == _take(world, seed, 60)
+
+
+def test_other_seeds_give_other_pairs(world: World) -> None:
+    assert _take(world, 1, 60) != _take(world, 2, 60)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_pairs_are_well_formed(world: World, seed: int) -> None:
+    for pair in _take(world, seed, 80):
+        assert pair.address1
+        assert pair.address2
+        assert "\n" not in pair.address1 + pair.address2
+        assert 0 <= pair.relation < len(NAMES)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_identical_means_the_same_text(world: World, seed: int) -> None:
+    for pair in _take(world, seed, 120):
+        if pair.relation == IDS["identical"]:
+            assert pair.address1 == pair.address2
+
+
+def test_every_relation_occurs(world: World) -> None:
+    seen = {pair.relation for pair in _take(world, 5, 60_000)}
+    assert {NAMES[index] for index in range(len(NAMES)) if index not in seen} == set()
+
+
+def test_every_target_is_a_distribution() -> None:
+    for name, chances in TARGETS.items():
+        assert len(chances) == len(LABELS), name
+        assert sum(chances) == pytest.approx(1.0), name
+        assert min(chances) >= 0, name
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEEDS)
+def test_another_number_is_another_number(seed: int) -> None:
+    rng = random.Random(seed)
+    number = rng.randrange(1, 5000)
+    other = other_number(rng, number)
+    assert other > 0
+    assert other != number
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEEDS, st.sampled_from(["1", "9", "12", "60", "A", "B3"]))
+def test_another_building_is_another_building(seed: int, building: str) -> None:
+    assert other_building(random.Random(seed), building) != building
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_a_lookalike_is_never_the_name_itself(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    name, road = world.compound(rng), world.road(rng)
+    assert world.lookalike(rng, name) != name
+    assert world.lookalike_road(rng, road) != road
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_an_office_elsewhere_is_in_another_area(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    scene = draw_scene(rng, world)
+    query = write_query(rng, scene)
+    text, relation = candidates_named.village_elsewhere(rng, world, scene, query)
+    assert relation == "village.elsewhere"
+    assert scene.village in text
+    other = world.far_town(rng, scene.town)
+    assert (other.province, other.city) != (scene.town.province, scene.town.city) or not other.city
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_a_neighbouring_number_keeps_the_road(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    scene = draw_scene(rng, world)
+    query = write_query(rng, scene)
+    text, relation = candidates.number_neighbour(rng, world, scene, query)
+    assert scene.road in text
+    assert relation in ("number.neighbour", "number.neighbour_named")
+
+
+@given(st.integers(0, 9999))
+def test_chinese_numerals_are_unambiguous(number: int) -> None:
+    digits = "零一二三四五六七八九"
+    units = {"十": 10, "百": 100, "千": 1000}
+    total, digit = 0, 0
+    for letter in chinese(number):
+        if letter in units:
+            total += (digit or 1) * units[letter]
+            digit = 0
+        else:
+            digit = digits.index(letter)
+    assert total + digit == number
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "零"), (10, "十"), (12, "十二"), (105, "一百零五"), (1010, "一千零一十")],
+)
+def test_chinese_numerals(number: int, text: str) -> None:
+    assert chinese(number) == text
+
+
+@pytest.mark.parametrize("number", [-1, 10_000])
+def test_chinese_numerals_refuse_what_they_cannot_write(number: int) -> None:
+    with pytest.raises(ValueError, match=r"0\.\.9999"):
+        chinese(number)
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + "()#-", max_size=20))
+def test_full_width_is_undone_by_nfkc(text: str) -> None:
+    import unicodedata
+
+    assert unicodedata.normalize("NFKC", full_width(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("青州市", "青州"), ("东城区", "东城"), ("云县", "云县"), ("新桥镇", "新桥")],
+)
+def test_short_names_keep_two_characters(name: str, short: str) -> None:
+    assert short_area(name) == short
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_buildings_keep_their_number(seed: int) -> None:
+    rng = random.Random(seed)
+    text = write_building(rng, "7")
+    assert "7" in text or "七" in text
