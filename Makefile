@@ -13,7 +13,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run test check lint types lock docs clean help
+.PHONY: run test check lint types lock docs clean help stack stack-build stack-collector-source dashboards
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,10 +21,10 @@ help: ## List the targets
 run: $(VENV)/.runtime ## Serve the bundled model: predictions on 127.0.0.1:5000, operations on 127.0.0.1:8000
 	$(BIN)/python -m service serve
 
-test: $(VENV)/.development ## Run all tests
+test: $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them
 	$(BIN)/python -m pytest
 
-check: lint types $(VENV)/.development ## The quick part: lint, types and the tests that start no process
+check: lint types stack-build ## The quick part: lint, types and the tests that start no service
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.development
@@ -42,6 +42,20 @@ lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 
 docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
 	$(BIN)/python -m tools.reference
+
+stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without containers, until Ctrl-C
+	$(BIN)/python -m tools.stack
+
+stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, about 25 minutes)
+	$(BIN)/python -m tools.packages
+	$(BIN)/python -m tools.build
+
+stack-collector-source: ## Write tools/go/otelcol anew from otel-collector/builder.yaml
+	cd tools/go/ocb && go build -o "$(CURDIR)/build/ocb" go.opentelemetry.io/collector/cmd/builder
+	cd otel-collector && GOFLAGS=-mod=mod "$(CURDIR)/build/ocb" --config builder.yaml --skip-compilation
+
+dashboards: $(VENV)/.development ## Write grafana/dashboards/*.json anew
+	$(BIN)/python -m grafana.generator
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

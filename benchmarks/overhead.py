@@ -43,7 +43,7 @@ def service(model: str) -> Iterator[tuple[str, str, int]]:
     for line in process.stderr:
         entry = json.loads(line)
         if "listener" in entry:
-            addresses[entry["listener"]] = entry["address"]
+            addresses[entry["listener"]] = entry["bound"]
         if len(addresses) == 2:
             break
     else:

@@ -101,7 +101,7 @@ class Listener:
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
-        log.info("listening", extra={"listener": self.name, "address": self.address})
+        log.info("listening", extra={"listener": self.name, "bound": self.address})
 
     def drain(self, timeout: float) -> int:
         """Accept no more connections, answer what comes on those that are open, and close them.

@@ -49,6 +49,10 @@ DEFAULTS = {
     # Seconds, in this SDK (the specification says milliseconds; read in its gRPC exporter): what a
     # dead Collector may cost at shutdown (the SDK's default is 10 s).
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+    # How long spans and log lines wait, in the background, for a Collector that is away. With 3 s
+    # a restart of the Collector in 10 s lost 147 of 1,000 traces, with 60 s none.
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "60",
+    "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "60",
     # Spans that wait for export; the SDK's 2,048 are one second of a busy service. Beyond it spans
     # are dropped, and exemplars would name traces that nobody has.
     "OTEL_BSP_MAX_QUEUE_SIZE": "16384",
@@ -127,8 +131,11 @@ def apply_defaults() -> None:
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         if not os.environ[name].strip():
             del os.environ[name]
+    # One timeout given for all signals is meant for all: ours for single ones must not undo it.
+    for_all = os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
     for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+        of_a_signal = name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("_TIMEOUT")
+        os.environ.setdefault(name, for_all if for_all and of_a_signal else value)
 
 
 def start(*, service_version: str, instance_id: str) -> Telemetry:

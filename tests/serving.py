@@ -84,7 +84,7 @@ class Process:
         """Host and port of a listener, once it is bound."""
 
         def found() -> list[str]:
-            return [line["address"] for line in self.log() if line.get("listener") == listener]
+            return [line["bound"] for line in self.log() if line.get("listener") == listener]
 
         self.wait_until(found, f"{listener} listener")
         host, port = found()[0].rsplit(":", 1)

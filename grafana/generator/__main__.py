@@ -37,7 +37,7 @@ def main(folder: Path = DASHBOARDS) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in render().items():
         (folder / name).write_text(text, encoding="utf-8")
-        print(f"wrote {folder / name}")  # noqa: T201
+        print(f"wrote {folder / name}")
 
 
 if __name__ == "__main__":

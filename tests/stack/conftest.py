@@ -1,7 +1,6 @@
 """The whole stack on free ports, started once for all tests of this folder."""
 
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,27 +9,25 @@ from pathlib import Path
 import pytest
 
 from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
+from tests.telemetry.nvml import stub
 from tools import native
 from tools.build import BuildError
 from tools.compose import COMPOSE_FILE, REPOSITORY, load_services
 from tools.load import Result, run
 from tools.stack import Stack
 
-STUB = Path(__file__).with_name("nvml_stub.c")
 MODEL = REPOSITORY / "tests" / "data" / "tiny"
 
 
 @pytest.fixture(scope="session")
-def nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a stub of NVIDIA's management library: one GPU with fixed readings."""
-    folder = tmp_path_factory.mktemp("nvml")
-    compiler = shutil.which("cc")
-    if compiler is None:
+def nvml(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables that give a process a stub of NVIDIA's management library, with one GPU."""
+    if shutil.which("cc") is None:
         pytest.fail("cc is not installed: the NVML stub needs a C compiler (apt-get install gcc)")
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", STUB], check=True
-    )
-    return folder
+    folder = stub.build(tmp_path_factory.mktemp("nvml"))
+    state = folder / "state"
+    stub.write_state(state, stub.ONE_GPU | {"0.used": 6 << 30, "0.total": 16 << 30})
+    return {"LD_LIBRARY_PATH": str(folder), "NVML_STUB_STATE": str(state)}
 
 
 def prepare(
@@ -64,10 +61,9 @@ def prepare(
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, nvml: Path) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, nvml: dict[str, str]) -> Iterator[Stack]:
     """The whole stack, with the tests' small model and a stub GPU."""
-    environment = {"LD_LIBRARY_PATH": str(nvml)}
-    with prepare(tmp_path_factory.mktemp("stack"), environment) as running:
+    with prepare(tmp_path_factory.mktemp("stack"), nvml) as running:
         running.start()
         yield running
 

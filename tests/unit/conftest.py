@@ -8,14 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 
 from tests.conftest import TINY
-
-# The same examples on every machine, and no time limit that a busy one would fail.
-hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
-hypothesis.settings.load_profile("repeatable")
 
 MODEL_FILES = ("config.json", "configuration.json", "vocab.txt", "pytorch_model.bin")
 SIZES = (
