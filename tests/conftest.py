@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ TINY = Path(__file__).parent / "data" / "tiny"
 # The machine's own settings must not reach the tests.
 for name in [n for n in os.environ if n.startswith(("MGEO_", "OTEL_"))]:
     del os.environ[name]
+
+# A run in a shell's background has SIGINT ignored, and its children would inherit that: the
+# tests that interrupt a command would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
