@@ -31,6 +31,10 @@ TINY = Path(__file__).parent / "data" / "tiny"
 for name in [n for n in os.environ if n.startswith(("MGEO_", "OTEL_"))]:
     del os.environ[name]
 
+# Read when tqdm is imported, which here may be long before the hub's client asks for it: its bars
+# would break into the lines that tests read.
+os.environ["TQDM_DISABLE"] = "1"
+
 # A run in a shell's background has SIGINT ignored, and its children would inherit that: the
 # tests that interrupt a command would wait for ever.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
