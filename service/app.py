@@ -14,6 +14,7 @@ from service.http import operations, predict
 from service.http.measure import UNMATCHED
 from service.lifecycle import Lifecycle, State
 from service.scoring import model
+from service.scoring.cache import ResultCache
 from service.scoring.engine import Engine
 from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
@@ -46,7 +47,8 @@ class Service:
             service_version=__version__,
             instance_id=f"{platform.node()}:{settings.port}",
         )
-        self._queue = PairQueue(max_pairs=settings.max_queue_pairs)
+        cache = ResultCache(settings.cache_pairs) if settings.cache_pairs else None
+        self._queue = PairQueue(max_pairs=settings.max_queue_pairs, cache=cache)
         self._engine = Engine(
             lambda progress: model.load(settings, progress),
             self._queue,
@@ -58,10 +60,11 @@ class Service:
             self._queue,
             self.lifecycle,
             self.telemetry.instruments,
+            cache=cache,
             timeout=settings.request_timeout,
         )
         self._watchdog = Watchdog(self._engine.progress_age, settings.stuck_after)
-        self._observe()
+        self._observe(cache)
         self.operations = Listener(
             operations.create_app(self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck),
             name="operations",
@@ -133,8 +136,10 @@ class Service:
             log.warning("requests cut off by the end of the grace", extra={"requests": left})
         self._engine.stop(max(0.0, deadline - time.monotonic()))
 
-    def _observe(self) -> None:
+    def _observe(self, cache: ResultCache | None) -> None:
         observe = self.telemetry.instruments.observe_value
+        if cache is not None:
+            observe(metrics.CACHE_SIZE, lambda: len(cache))
         observe(metrics.QUEUE_DEPTH, self._queue.depth)
         observe(metrics.QUEUE_LIMIT, lambda: self._queue.max_pairs)
         observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)

@@ -89,6 +89,13 @@ class Settings:
     max_queue_pairs: int = _setting(
         4096, "Pairs that may wait for the model; further requests get 429.", low=1, high=10_000_000
     )
+    cache_pairs: int = _setting(
+        32_768,
+        "Pairs whose results are kept, about 400 bytes each, so that a repeated one is answered "
+        "without the model. 0 turns this off, and computes equal pairs under way each.",
+        low=0,
+        high=100_000_000,
+    )
     batch_tokens: int = _setting(
         0,
         "Tokens in one forward pass, padding counted; 0 takes 512 on a CPU and 8192 on a GPU. More "

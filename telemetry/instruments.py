@@ -79,6 +79,16 @@ INPUT_TRUNCATED = Metric(
     "mgeo.input.truncated", "counter", "{pair}",
     "Pairs longer than the model's input, scored on what fits.",
 )  # fmt: skip
+CACHE_LOOKUP = Metric(
+    "mgeo.cache.lookup", "counter", "{pair}",
+    "Pairs asked for: answered from the cache (hit), by another request's computation that was "
+    "under way (coalesced), or computed (miss).",
+    ("result",),
+)  # fmt: skip
+CACHE_SIZE = Metric(
+    "mgeo.cache.size", "gauge", "{pair}",
+    "Results in the cache.",
+)  # fmt: skip
 BATCH_SIZE = Metric(
     "mgeo.batch.size", "histogram", "{pair}",
     "Pairs in one forward pass of the model.",
@@ -190,6 +200,7 @@ class Instruments:
         self.stage_duration = self._histogram(STAGE_DURATION)
         self.prediction = self._counter(PREDICTION)
         self.input_truncated = self._counter(INPUT_TRUNCATED)
+        self.cache_lookup = self._counter(CACHE_LOOKUP)
         self.batch_size = self._histogram(BATCH_SIZE)
         self.batch_tokens = self._counter(BATCH_TOKENS)
         self.batch_duration = self._histogram(BATCH_DURATION)

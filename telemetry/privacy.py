@@ -33,6 +33,8 @@ ALLOWED_ATTRIBUTES = frozenset(
         "mgeo.model",
         "mgeo.model_version",
         "mgeo.pairs",
+        "mgeo.pairs.cached",
+        "mgeo.pairs.coalesced",
         "mgeo.problem",
         "mgeo.truncated",
         "mgeo.tokens",

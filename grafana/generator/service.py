@@ -290,6 +290,25 @@ def _model(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
+            "Pairs by way of their result",
+            "Hit: from the cache. Coalesced: the same pair was being computed for another request. "
+            "Miss: computed. Nothing while MGEO_CACHE_PAIRS is 0.",
+            "short",
+            Query(f"sum by (result) (rate(mgeo_cache_lookup_total{_RATE}))", "{{result}}"),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Cached results",
+            "Pairs whose result is kept.",
+            "short",
+            Query(f"sum by (instance) (mgeo_cache_size{{{SELECTOR}}})", "{{instance}}"),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
             "Answers by label",
             "Share of each answer. A shift without a release is a change in what is asked, or a "
             "broken caller.",

@@ -31,10 +31,9 @@ def create_app(settings: Settings, scorer: Scorer, telemetry: Telemetry) -> Flas
         timeline: Timeline = g.timeline
         model = scorer.model()
         pair = schemas.parse_pair(_json_body(), limits)
-        [tokens] = scorer.tokenize(model, [pair], timeline)
-        if isinstance(tokens, RequestError):
-            raise tokens
-        [score] = scorer.score(model, [tokens], timeline)
+        [score] = scorer.score(model, [pair], timeline)
+        if isinstance(score, RequestError):
+            raise score
         return jsonify(schemas.prediction(score) | {"model": schemas.identity(model.checkpoint)})
 
     @app.post("/predict/batch")
@@ -43,15 +42,10 @@ def create_app(settings: Settings, scorer: Scorer, telemetry: Telemetry) -> Flas
         model = scorer.model()
         parsed = schemas.parse_batch(_json_body(), limits)
         good = [pair for pair in parsed if not isinstance(pair, RequestError)]
-        tokenized = iter(scorer.tokenize(model, good, timeline))
-        slots = [slot if isinstance(slot, RequestError) else next(tokenized) for slot in parsed]
-        readable = [slot for slot in slots if not isinstance(slot, RequestError)]
-        scores = iter(scorer.score(model, readable, timeline))
+        scores = iter(scorer.score(model, good, timeline))
         results = [
-            schemas.problem(slot)
-            if isinstance(slot, RequestError)
-            else schemas.prediction(next(scores))
-            for slot in slots
+            schemas.result(slot if isinstance(slot, RequestError) else next(scores))
+            for slot in parsed
         ]
         return jsonify({"results": results, "model": schemas.identity(model.checkpoint)})
 

@@ -89,6 +89,11 @@ def prediction(score: Score) -> dict[str, Any]:
     }
 
 
+def result(outcome: Score | RequestError) -> dict[str, Any]:
+    """What stands in one pair's place in the answer to a batch."""
+    return problem(outcome) if isinstance(outcome, RequestError) else prediction(outcome)
+
+
 def identity(checkpoint: Checkpoint) -> dict[str, Any]:
     """Which model answered, and what kind of model that is if it says so itself."""
     named = {"name": checkpoint.name, "version": checkpoint.version}

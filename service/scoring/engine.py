@@ -19,7 +19,7 @@ from service.errors import EngineFailed
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import Progress
 from service.scoring.model import Model
-from service.scoring.queue import Item, Job, PairQueue
+from service.scoring.queue import Batch, Item, Job, PairQueue
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
@@ -125,13 +125,9 @@ class Engine:
         tokens = sum(len(pair.ids) for pair in pairs)
         padded = len(pairs) * max(len(pair.ids) for pair in pairs)
         shape = {"size": len(pairs), "tokens": tokens, "padded_tokens": padded}
-        jobs = list({id(item.job): item.job for item in batch}.values())
+        jobs = list({id(job): job for item in batch for job, _ in item.takers}.values())
         span = self._start_span(jobs, shape)
-        for job in jobs:
-            job.started_ns = job.started_ns or started
-            job.batch = shape
-            if span:
-                job.batch_spans.append(span.get_span_context())
+        self._queue.begin(batch, Batch(shape, started, span))
         try:
             probabilities = model.backend.predict(pairs)
             if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
@@ -142,15 +138,12 @@ class Engine:
             log.exception("batch failed", extra={"pairs": len(pairs), "padded_tokens": padded})
             self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
             failure = EngineFailed("the model failed on the batch that held this request")
-            for job in jobs:
-                job.fail(failure)
+            self._queue.fail(batch, failure)
             if span:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)
         else:
-            finished = time.perf_counter_ns()
-            for item, row in zip(batch, probabilities, strict=True):
-                item.job.put(item.index, row, finished)
+            self._queue.finish(batch, probabilities.tolist(), time.perf_counter_ns())
         finally:
             self._last_progress, self._busy = time.monotonic(), False
         # After the waiting threads were woken: they answer while this is counted.

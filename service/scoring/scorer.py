@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.errors import EngineFailed, MissingFields, NotReady, RequestError, TimedOut
 from service.lifecycle import Lifecycle, State
+from service.scoring.cache import Result, ResultCache
 from service.scoring.checkpoint import LABELS, Label
 from service.scoring.engine import Engine
 from service.scoring.model import Model
@@ -47,12 +48,14 @@ class Scorer:
         lifecycle: Lifecycle,
         instruments: Instruments,
         *,
+        cache: ResultCache | None,
         timeout: float,
     ) -> None:
         self._engine = engine
         self._queue = queue
         self._lifecycle = lifecycle
         self._instruments = instruments
+        self._cache = cache
         self._timeout = timeout
 
     def model(self) -> Model:
@@ -68,39 +71,83 @@ class Scorer:
             raise NotReady(f"the service is {state}; see /readyz", retry_after=1)
         return model
 
-    def tokenize(
-        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
-    ) -> list[TokenizedPair | RequestError]:
-        """Tokenise pairs; one in which an address has nothing readable becomes its error."""
-        timeline.enter("tokenize")
-        tokenized = model.tokenizer.encode(pairs)
-        timeline.attributes["tokenize"] = {
-            "mgeo.pairs": len(tokenized),
-            "mgeo.tokens": sum(len(pair.ids) for pair in tokenized),
-        }
-        return [pair if pair.is_readable else MissingFields(_UNREADABLE) for pair in tokenized]
-
     def score(
-        self, model: Model, pairs: Sequence[TokenizedPair], timeline: Timeline
-    ) -> list[Score]:
-        """Score tokenised pairs, in their order.
+        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
+    ) -> list[Score | RequestError]:
+        """Score pairs, in their order; one in which an address has nothing readable is its error.
 
         Raises:
             QueueFull: Too many pairs wait already.
             TimedOut: No result within the request timeout.
             EngineFailed: The model raised.
         """
+        results: list[Result | None] = [None] * len(pairs)
+        keys: list[bytes] = []
+        if self._cache is not None:
+            keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
+            results = [self._cache.get(key) for key in keys]
+        missing = [index for index, result in enumerate(results) if result is None]
+        timeline.attributes["admit"] = {"mgeo.pairs.cached": len(pairs) - len(missing)}
+        if missing:
+            tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
+            readable = {
+                index: tokens
+                for index, tokens in zip(missing, tokenized, strict=True)
+                if tokens.is_readable
+            }
+            computed = self._compute(
+                model,
+                list(readable.values()),
+                [keys[index] for index in readable] if keys else [],
+                timeline,
+            )
+            for index, result in zip(readable, computed, strict=True):
+                results[index] = result
+        else:
+            timeline.enter("respond")
+        if self._cache is not None:
+            self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
+        scores: list[Score | RequestError] = [
+            MissingFields(_UNREADABLE)
+            if result is None
+            else _score(result, model.checkpoint.labels)
+            for result in results
+        ]
+        self._count([score for score in scores if isinstance(score, Score)], model)
+        return scores
+
+    def _tokenize(
+        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
+    ) -> list[TokenizedPair]:
+        timeline.enter("tokenize")
+        tokenized = model.tokenizer.encode(pairs)
+        timeline.attributes["tokenize"] = {
+            "mgeo.pairs": len(tokenized),
+            "mgeo.tokens": sum(len(pair.ids) for pair in tokenized),
+        }
+        return tokenized
+
+    def _compute(
+        self, model: Model, pairs: list[TokenizedPair], keys: list[bytes], timeline: Timeline
+    ) -> list[Result]:
         if not pairs:
+            timeline.enter("respond")
             return []
         timeline.enter("queue")
-        job = Job(pairs, labels=len(model.checkpoint.labels))
-        self._queue.put(job)
+        job = Job(pairs, labels=len(model.checkpoint.labels), keys=keys)
+        joined = self._queue.put(job)
+        if keys:
+            self._instruments.cache_lookup.add(joined, {"result": "coalesced"})
+            self._instruments.cache_lookup.add(len(pairs) - joined, {"result": "miss"})
         in_time = job.wait(self._timeout)
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
-            timeline.links["compute"] = job.batch_spans
+            timeline.links["compute"] = [
+                batch.span.get_span_context() for batch in job.batches if batch.span
+            ]
             timeline.attributes["compute"] = {
-                **{f"mgeo.batch.{key}": value for key, value in job.batch.items()},
+                **{f"mgeo.batch.{key}": value for key, value in job.batches[-1].shape.items()},
+                "mgeo.pairs.coalesced": joined,
                 "mgeo.model_version": model.checkpoint.version,
                 "mgeo.device": model.backend.device,
             }
@@ -110,14 +157,13 @@ class Scorer:
         timeline.enter("respond", job.finished_ns)
         if job.error is not None:
             raise EngineFailed(str(job.error))
-        scores = [
-            _score(row, model.checkpoint.labels, pair.truncated)
+        return [
+            Result(tuple(row), pair.truncated)
             for row, pair in zip(job.probabilities.tolist(), pairs, strict=True)
         ]
-        self._count(scores, model.checkpoint.version)
-        return scores
 
-    def _count(self, scores: list[Score], version: str) -> None:
+    def _count(self, scores: list[Score], model: Model) -> None:
+        version = model.checkpoint.version
         for label, count in Counter(score.label for score in scores).items():
             self._instruments.prediction.add(count, {"label": label, "model_version": version})
         if truncated := sum(score.truncated for score in scores):
@@ -134,15 +180,15 @@ def score_now(model: Model, pair: tuple[str, str]) -> Score:
     if not tokens.is_readable:
         raise MissingFields(_UNREADABLE)
     [row] = model.backend.predict([tokens]).tolist()
-    return _score(row, model.checkpoint.labels, tokens.truncated)
+    return _score(Result(tuple(row), tokens.truncated), model.checkpoint.labels)
 
 
-def _score(row: list[float], order: Sequence[Label], truncated: bool) -> Score:
-    by_label = dict(zip(order, row, strict=True))
+def _score(result: Result, order: Sequence[Label]) -> Score:
+    by_label = dict(zip(order, result.probabilities, strict=True))
     probabilities = {label: by_label[label] for label in LABELS}
     return Score(
         similarity=by_label["exact_match"] + 0.5 * by_label["partial_match"],
         label=max(probabilities, key=probabilities.__getitem__),
         probabilities=probabilities,
-        truncated=truncated,
+        truncated=result.truncated,
     )

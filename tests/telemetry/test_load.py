@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from itertools import pairwise
@@ -19,19 +20,27 @@ from tests.telemetry.exposition import Exposition
 
 REQUESTS, CLIENTS = 2000, 16
 
-PAIR = {"address1": "浙江省杭州市西湖区文三路138号", "address2": "杭州文三路138号"}
-GOOD = json.dumps(PAIR).encode()
-MISSING = json.dumps({"address1": PAIR["address1"]}).encode()
-BATCH = json.dumps({"pairs": [PAIR, {}, PAIR]}).encode()
+DISTINCT = 170
+"""So few that pairs come again, and again while the first is still being computed."""
 
-# method, path, body, endpoint label, expected status
-MIX = [
-    *[("POST", "/predict", GOOD, "/predict", 200)] * 5,
-    ("POST", "/predict", MISSING, "/predict", 400),
-    ("POST", "/predict", b"not json", "/predict", 400),
-    *[("POST", "/predict/batch", BATCH, "/predict/batch", 200)] * 2,
+Body = Callable[[dict[str, str]], object]
+
+# method, path, JSON body, endpoint label, expected status
+MIX: list[tuple[str, str, Body | None, str, int]] = [
+    *[("POST", "/predict", lambda pair: pair, "/predict", 200)] * 5,
+    ("POST", "/predict", lambda pair: {"address1": pair["address1"]}, "/predict", 400),
+    ("POST", "/predict", lambda pair: float("nan"), "/predict", 400),
+    *[
+        ("POST", "/predict/batch", lambda pair: {"pairs": [pair, {}, pair]}, "/predict/batch", 200)
+    ] * 2,
     ("GET", "/nowhere", None, "unmatched", 404),
-]
+]  # fmt: skip
+
+
+def pair(number: int) -> dict[str, str]:
+    house = 1 + number % DISTINCT
+    return {"address1": f"浙江省杭州市西湖区文三路{house}号", "address2": f"杭州文三路{house}号"}
+
 
 Key = tuple[str, str, str]
 
@@ -44,7 +53,8 @@ def client(address: Address, requests: range) -> tuple[Counter[Key], float]:
     waited = 0.0
     connection = HTTPConnection(*address, timeout=60)
     for number in requests:
-        method, path, body, endpoint, expected = MIX[number % len(MIX)]
+        method, path, make, endpoint, expected = MIX[number % len(MIX)]
+        body = json.dumps(make(pair(number // len(MIX)))).encode() if make else None
         headers = {"Content-Type": "application/json"} if body else {}
         began = time.perf_counter()
         connection.request(method, path, body, headers)
@@ -132,7 +142,15 @@ def check_scraped_counts(scraped: Exposition, sent: Counter[Key]) -> None:
         assert count == of_endpoint
     good = sent["POST", "/predict", "200"] + 2 * sent["POST", "/predict/batch", "200"]
     assert scraped.total("mgeo_prediction_total") == good
-    assert scraped.value("mgeo_batch_size_sum") == good
+    asked = {
+        result: scraped.value("mgeo_cache_lookup_total", result=result)
+        for result in ("hit", "coalesced", "miss")
+    }
+    assert sum(asked.values()) == good
+    # Each pair once, however often and however close together it was asked for.
+    assert asked["miss"] == scraped.value("mgeo_batch_size_sum") == DISTINCT
+    assert scraped.value("mgeo_cache_size") == DISTINCT
+    assert asked["coalesced"] > 0
 
 
 def check_pushed_counts(collector: Collector, sent: Counter[Key]) -> None:

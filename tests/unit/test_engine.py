@@ -77,7 +77,8 @@ def test_results_reach_the_job_with_the_times_of_its_stages(bench: Bench) -> Non
     job = bench.score(pairs=3)
     assert job.probabilities == pytest.approx(np.array([ROW] * 3))
     assert job.submitted_ns <= job.started_ns <= job.finished_ns
-    assert job.batch == {"size": 3, "tokens": 15, "padded_tokens": 15}
+    [batch] = job.batches
+    assert batch.shape == {"size": 3, "tokens": 15, "padded_tokens": 15}
     assert bench.lifecycle.state is State.READY
     assert bench.engine.load_seconds >= 0
 

@@ -1,4 +1,4 @@
-"""The queue's laws: nothing lost, nothing twice, bounds kept."""
+"""The queue's laws: nothing lost, nothing twice, bounds kept, equal pairs under way joined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import QueueFull
-from service.scoring.queue import INTERACTIVE_PAIRS, Job, PairQueue
+from service.scoring.cache import ResultCache
+from service.scoring.queue import INTERACTIVE_PAIRS, Batch, Item, Job, PairQueue
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
@@ -34,7 +35,7 @@ def test_every_pair_comes_out_once_in_batches_within_the_budget(
     while batch := queue.take(budget):
         longest = max(len(item.pair.ids) for item in batch)
         assert len(batch) == 1 or longest * len(batch) <= budget
-        taken += [(id(item.job), item.index) for item in batch]
+        taken += [(id(job), index) for item in batch for job, index in item.takers]
     wanted = [(id(job), index) for job in given_jobs for index in range(len(job.pairs))]
     assert sorted(taken) == sorted(wanted)
     # First come, first served between the jobs of a lane.
@@ -53,7 +54,7 @@ def test_a_single_pair_waits_for_no_bulk_batch_but_the_one_under_way() -> None:
     single = _job([10])
     queue.put(single)
     [item] = queue.take(BUDGET)
-    assert item.job is single
+    assert item.takers == [(single, 0)]
 
 
 def test_bulk_gets_its_turn_while_single_pairs_keep_coming() -> None:
@@ -64,7 +65,7 @@ def test_bulk_gets_its_turn_while_single_pairs_keep_coming() -> None:
     for _ in range(12):
         for _ in range(20):
             queue.put(_job([10]))
-        from_bulk.append(queue.take(BUDGET)[0].job is bulk)
+        from_bulk.append(queue.take(BUDGET)[0].takers[0][0] is bulk)
     assert from_bulk == [False, False, False, True] * 3
 
 
@@ -105,7 +106,7 @@ def test_an_abandoned_job_is_never_computed() -> None:
     queue.put(wanted)
     assert left.wait(0) is False
     [item] = queue.take(BUDGET)
-    assert item.job is wanted
+    assert item.takers == [(wanted, 0)]
 
 
 def test_the_oldest_age_is_that_of_the_first_waiting_pair() -> None:
@@ -142,3 +143,129 @@ def test_a_job_is_done_when_its_last_pair_is() -> None:
     job.put(0, row, 9)
     assert job.wait(0)
     assert job.finished_ns == 9
+
+
+# Equal pairs
+
+
+def _keyed(keys: str) -> Job:
+    """A job of one pair for each letter: equal letters are equal pairs."""
+    pairs = [TokenizedPair([ord(key)] * 5, 1, False) for key in keys]
+    return Job(pairs, labels=1, keys=[key.encode() for key in keys])
+
+
+def _compute(queue: PairQueue, batch: list[Item]) -> None:
+    """Answers each pair with its own token."""
+    queue.finish(batch, [[float(item.pair.ids[0])] for item in batch], now_ns=1)
+
+
+def _begin(queue: PairQueue, batch: list[Item]) -> Batch:
+    made = Batch({"size": len(batch)}, started_ns=1, span=None)
+    queue.begin(batch, made)
+    return made
+
+
+@given(
+    st.lists(st.one_of(st.text("abcdef", min_size=1, max_size=12), st.sampled_from("tbc"))),
+    st.sampled_from([0, 2, 100]),
+)
+def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
+    steps: list[str], kept: int
+) -> None:
+    """Jobs come (letters), and batches are taken (t), begun (b) and computed (c), in any order."""
+    queue = PairQueue(max_pairs=1000, cache=ResultCache(kept) if kept else None)
+    jobs, under_way = [], []
+    for step in steps:
+        if step == "t" and queue.depth():
+            queue.close()  # so that taking what nobody wants any more does not wait
+            under_way.append(queue.take(BUDGET))
+        elif step == "b" and under_way:
+            _begin(queue, under_way[-1])
+        elif step == "c" and under_way:
+            _compute(queue, under_way.pop(0))
+        elif step not in ("t", "b", "c"):
+            jobs.append(_keyed(step))
+            queue.put(jobs[-1])
+        busy = [item.key for batch in under_way for item in batch]
+        assert len(busy) == len(set(busy))
+    queue.close()
+    while batch := queue.take(BUDGET):
+        under_way.append(batch)
+    for batch in under_way:
+        _compute(queue, batch)
+    for job in jobs:
+        assert job.wait(0)
+        assert job.probabilities[:, 0].tolist() == [float(pair.ids[0]) for pair in job.pairs]
+    assert not queue._under_way
+
+
+def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
+    queue = PairQueue(max_pairs=1)
+    first, waiting, computing = _keyed("a"), _keyed("a"), _keyed("aa")
+    assert queue.put(first) == 0
+    assert queue.put(waiting) == 1
+    batch = queue.take(BUDGET)
+    begun = _begin(queue, batch)
+    assert queue.put(computing) == 2
+    assert queue.depth() == 0
+    _compute(queue, batch)
+    for job in (first, waiting, computing):
+        assert job.wait(0)
+        assert job.batches == [begun]
+        assert job.started_ns >= begun.started_ns
+    # It began when it came: it did not wait.
+    assert computing.started_ns == computing.submitted_ns
+    assert queue.put(_keyed("a")) == 0, "computed, and not kept: there is no cache"
+
+
+def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
+    queue = PairQueue(max_pairs=10, cache=ResultCache(10))
+    queue.put(_keyed("a"))
+    _compute(queue, queue.take(BUDGET))
+    late = _keyed("a")
+    assert queue.put(late) == 1
+    assert late.wait(0)
+    assert queue.depth() == 0
+
+
+def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
+    queue = PairQueue(max_pairs=100)
+    bulk, single = _keyed("abcdefghij"), _keyed("j")
+    queue.put(bulk)
+    assert queue.put(single) == 0, "it takes a place in the other lane"
+    [item] = queue.take(BUDGET)
+    assert item.takers == [(single, 0), (bulk, 9)]
+    _compute(queue, [item])
+    assert single.wait(0)
+    assert len(queue.take(BUDGET)) == 9, "not computed again"
+
+
+def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
+    queue = PairQueue(max_pairs=10)
+    left, stays = _keyed("a"), _keyed("a")
+    queue.put(left)
+    queue.put(stays)
+    assert left.wait(0) is False
+    _compute(queue, queue.take(BUDGET))
+    assert stays.wait(0)
+
+
+def test_an_abandoned_pair_is_not_joined_once_it_was_dropped() -> None:
+    queue = PairQueue(max_pairs=10)
+    left = _keyed("a")
+    queue.put(left)
+    assert left.wait(0) is False
+    queue.close()
+    assert queue.take(BUDGET) == []
+    assert queue.put(_keyed("a")) == 0
+
+
+def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
+    queue = PairQueue(max_pairs=10)
+    jobs = [_keyed("a"), _keyed("a")]
+    for job in jobs:
+        queue.put(job)
+    failure = RuntimeError("no")
+    queue.fail(queue.take(BUDGET), failure)
+    assert [job.error for job in jobs] == [failure, failure]
+    assert queue.put(_keyed("a")) == 0, "the next one is computed"
