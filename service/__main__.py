@@ -103,7 +103,7 @@ def _predict(flags: argparse.Namespace) -> int:
 def _model_info(flags: argparse.Namespace) -> int:
     from service.scoring import inspect
 
-    print(json.dumps(inspect.describe(flags.model), ensure_ascii=False, indent=2))
+    print(json.dumps(inspect.describe(settings.load(flags)), ensure_ascii=False, indent=2))
     return 0
 
 

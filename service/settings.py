@@ -47,9 +47,17 @@ class Settings:
     )
     backend: str = _setting(
         "auto",
-        "What runs the model: `auto` takes torch on a GPU and OpenVINO in fp32 on a CPU. "
-        "bf16 is faster on processors with AMX, and less exact.",
-        choices=("auto", "torch", "openvino-f32", "openvino-bf16"),
+        "What runs the model: `auto` measures torch's precisions on a GPU or OpenVINO's on a CPU "
+        "once, and takes the fastest whose answers are fp32's within limits; `model info` says "
+        "which and why.",
+        choices=(
+            "auto",
+            "torch",
+            "torch-bf16",
+            "openvino-f32",
+            "openvino-bf16",
+            "openvino-int8",
+        ),
     )
     cpu_threads: int = _setting(
         0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ TINY = Path(__file__).parent / "data" / "tiny"
 # The machine's own settings must not reach the tests.
 for name in [n for n in os.environ if n.startswith(("MGEO_", "OTEL_"))]:
     del os.environ[name]
+
+# What a start keeps on this machine (models, the choice of a backend) is not for tests to find.
+_CACHE = tempfile.TemporaryDirectory(prefix="mgeo-tests-")
+os.environ["MODELSCOPE_CACHE"] = _CACHE.name
 
 # Read when tqdm is imported, which here may be long before the hub's client asks for it: its bars
 # would break into the lines that tests read.
@@ -72,7 +77,16 @@ def start(**settings: Any) -> Running:
     from service.settings import Settings
 
     service = Service(
-        Settings(**{"model": str(TINY), "port": 0, "metrics_port": 0, "cpu_threads": 1, **settings})
+        Settings(
+            **{
+                "model": str(TINY),
+                "backend": "openvino-f32",
+                "port": 0,
+                "metrics_port": 0,
+                "cpu_threads": 1,
+                **settings,
+            }
+        )
     )
     service.start()
     state = service.lifecycle.wait_while(State.STARTING, timeout=60)

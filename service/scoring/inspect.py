@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from service.scoring import checkpoint as checkpoints
-from service.scoring import source, weights
+from service.scoring import model, weights
+from service.settings import Settings
 
 
-def describe(model: str) -> dict[str, Any]:
-    """Facts of a model, ready to print.
+def describe(settings: Settings) -> dict[str, Any]:
+    """Facts of the model that the settings name, and of what runs it here; ready to print.
 
     Raises:
         OperatorError: The service would refuse it; the message says why.
     """
-    directory = source.resolve(model, lambda stage, progress: None)
-    checkpoint = checkpoints.read(directory)
+    loaded = model.load(settings, lambda stage, progress: None)
+    checkpoint = loaded.checkpoint
     found = weights.load(checkpoint)
     return {
         "name": checkpoint.name,
@@ -34,4 +35,6 @@ def describe(model: str) -> dict[str, Any]:
         "max_tokens": checkpoint.max_tokens,
         "lower_case": checkpoint.lower_case,
         "unused_tensors": list(found.unused),
+        "device": loaded.backend.device,
+        **asdict(loaded.choice),
     }

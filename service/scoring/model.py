@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
-from service.scoring.backends import Backend, Progress, choose
+from service.scoring.backends import Backend, Progress, calibration, choose
+from service.scoring.backends.kept import Choice
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PairTokenizer
 from service.settings import Settings
@@ -24,12 +25,14 @@ class Model:
         checkpoint: What the model's directory says of itself.
         tokenizer: Turns its input into token ids.
         backend: Runs it.
-        batch_tokens: Most tokens in one forward pass, padding counted.
+        choice: Why that one.
+        batch_tokens: Most tokens in one forward pass, padding counted if the backend pads.
     """
 
     checkpoint: Checkpoint
     tokenizer: PairTokenizer
     backend: Backend
+    choice: Choice
     batch_tokens: int
 
 
@@ -44,12 +47,15 @@ def load(settings: Settings, progress: Progress) -> Model:
     progress("reading the checkpoint", 0.1)
     checkpoint = checkpoints.read(directory)
     tokenizer = _tokenizer(checkpoint, settings.max_tokens)
-    backend = choose.build(checkpoint, settings, progress)
+    backend, choice = choose.build(
+        checkpoint, settings, tokenizer.encode(calibration.pairs()), progress
+    )
     progress("warming up", 0.9)
     for pairs, characters in _WARM_UP:
         half = "1" * (characters // 2)
         backend.predict(tokenizer.encode([(" ".join(half), " ".join(half))] * pairs))
-    return Model(checkpoint, tokenizer, backend, settings.batch_tokens or backend.batch_tokens)
+    batch_tokens = settings.batch_tokens or backend.batch_tokens
+    return Model(checkpoint, tokenizer, backend, choice, batch_tokens)
 
 
 def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:

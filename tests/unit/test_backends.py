@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from transformers import BertConfig, BertForSequenceClassification
@@ -18,7 +18,7 @@ from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
 from service.scoring.backends import choose
-from service.scoring.backends.padding import padded
+from service.scoring.backends.layout import MASKED, packed, padded, rounded
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 from tests.conftest import TINY
@@ -68,15 +68,15 @@ def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str) -> N
         choose.build(
             checkpoint,
             Settings(backend=name, device="cpu", cpu_threads=1),
+            [],
             lambda stage, done: None,
-        ).predict(pairs)
+        )[0].predict(pairs)
         for name in ("torch", "openvino-f32")
     )
     assert ours == pytest.approx(theirs, abs=1e-5)
     assert len({round(float(row[0]), 3) for row in theirs}) > 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=9))
 def test_padding_keeps_each_pair_and_marks_the_rest(sizes: list[tuple[int, int]]) -> None:
     pairs = [TokenizedPair(list(range(1, a + b + 1)), a, False) for a, b in sizes]
@@ -89,32 +89,56 @@ def test_padding_keeps_each_pair_and_marks_the_rest(sizes: list[tuple[int, int]]
         assert mask[row].tolist() == [1] * (a + b) + [0] * (ids.shape[1] - a - b)
 
 
-def test_without_a_gpu_openvino_is_chosen_and_the_reason_said() -> None:
-    name, reason = choose.choose(Settings(device="cpu"))
-    assert name == "openvino-f32"
-    assert reason
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=9))
+def test_packing_puts_each_token_where_attention_finds_it(sizes: list[tuple[int, int]]) -> None:
+    pairs = [
+        TokenizedPair(list(range(100 * n, 100 * n + a + b)), a, False)
+        for n, (a, b) in enumerate(sizes, 1)
+    ]
+    batch = packed(pairs, pad=7)
+    tokens = sum(len(pair.ids) for pair in pairs)
+    longest = max(len(pair.ids) for pair in pairs)
+    assert batch.ids.shape == (rounded(tokens),)
+    assert batch.slots.shape == (len(pairs), rounded(longest))
+    assert set(batch.ids[tokens:].tolist()) <= {7}
+    for row, pair in enumerate(pairs):
+        size = len(pair.ids)
+        slots = batch.slots[row, :size]
+        assert batch.ids[slots].tolist() == pair.ids
+        assert batch.types[slots].tolist() == [0] * pair.first + [1] * (size - pair.first)
+        assert batch.positions[slots].tolist() == list(range(size))
+        # There and back again.
+        assert batch.back[slots].tolist() == [row * rounded(longest) + n for n in range(size)]
+        assert set(batch.bias[row, 0, 0, :size].tolist()) == {0.0}
+        assert set(batch.bias[row, 0, 0, size:].tolist()) <= {float(MASKED)}
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino-f32", "openvino-bf16"])
-def test_a_named_backend_is_taken(backend: str) -> None:
-    assert choose.choose(Settings(device="cpu", backend=backend))[0] == backend
+@given(st.integers(1, 100_000))
+def test_sizes_are_rounded_up_a_little_so_that_few_shapes_occur(size: int) -> None:
+    assert size <= rounded(size) <= max(size + 3, size * 17 / 16)
+    assert rounded(rounded(size)) == rounded(size)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino-f32", "openvino-bf16", "openvino-int8"])
+def test_a_named_backend_is_the_only_candidate(backend: str) -> None:
+    assert choose.candidates(Settings(device="cpu", backend=backend))[0] == (backend,)
 
 
 def test_a_gpu_is_for_torch() -> None:
-    assert choose.choose(Settings(device="cuda"))[0] == "torch"
+    assert choose.candidates(Settings(device="cuda"))[0] == choose.ON_GPU
     with pytest.raises(SettingsError, match="MGEO_BACKEND=openvino-f32 runs on a CPU only"):
-        choose.choose(Settings(device="cuda", backend="openvino-f32"))
+        choose.candidates(Settings(device="cuda", backend="openvino-f32"))
 
 
 def test_a_gpu_without_torch_is_said_and_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(choose, "_gpus", lambda: 1)
-    assert choose.choose(Settings())[0] == "torch"
+    assert choose.candidates(Settings())[0] == choose.ON_GPU
     monkeypatch.setattr(choose, "_torch_is_installed", lambda: False)
-    assert choose.choose(Settings())[0] == "openvino-f32"
+    assert choose.candidates(Settings())[0] == choose.ON_CPU
     assert "torch is not installed, see requirements-gpu.lock" in caplog.text
     with pytest.raises(SettingsError, match=r"needs torch.*make run GPU=1"):
         choose.build(
-            checkpoints.read(TINY), Settings(backend="torch"), lambda stage, progress: None
+            checkpoints.read(TINY), Settings(backend="torch"), [], lambda stage, progress: None
         )

@@ -15,6 +15,7 @@ from service.errors import CheckpointError, EngineFailed
 from service.lifecycle import Lifecycle, State
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import Probabilities
+from service.scoring.backends.kept import Choice
 from service.scoring.engine import Engine
 from service.scoring.model import Model
 from service.scoring.queue import Job, PairQueue
@@ -28,7 +29,7 @@ ROW = [0.2, 0.3, 0.5]
 class Backend:
     """Answers each pair with ROW, or does what the test says instead."""
 
-    name, device, batch_tokens = "test", "cpu", 1000
+    name, device, batch_tokens, pads = "test", "cpu", 1000, True
 
     def __init__(self) -> None:
         self.answer: Callable[[Sequence[TokenizedPair]], Probabilities] = lambda pairs: np.array(
@@ -49,7 +50,9 @@ class Bench:
         checkpoint = checkpoints.read(TINY)
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
-            lambda progress: load(Model(checkpoint, tokenizer, self.backend, 1000)),
+            lambda progress: load(
+                Model(checkpoint, tokenizer, self.backend, Choice("test", "a test"), 1000)
+            ),
             self.queue,
             self.lifecycle,
             SimpleNamespace(  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ MODELSCOPE_BATCH_TOLERANCE = 1e-5
 @pytest.fixture(scope="module", params=["torch", "openvino-f32"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     settings = Settings(backend=request.param, device="cpu", cpu_threads=1)
-    return choose.build(checkpoints.read(TINY), settings, lambda stage, done: None)
+    return choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)[0]
 
 
 @pytest.mark.parametrize(("run", "max_tokens"), [("default", 512), ("seq128", 128)])

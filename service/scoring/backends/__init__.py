@@ -31,12 +31,14 @@ class Backend(Protocol):
     Attributes:
         name: As in `MGEO_BACKEND` and in metrics.
         device: `cpu`, or `cuda:0` and so on.
+        pads: Whether a batch of unequal pairs is computed as if each were as long as the longest.
         batch_tokens: Tokens beyond which a larger batch gains little here, and only makes those
             who share it wait.
     """
 
     name: str
     device: str
+    pads: bool
     batch_tokens: int
 
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:

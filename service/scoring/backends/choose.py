@@ -5,67 +5,122 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import cast
 
 from service.errors import SettingsError
-from service.scoring.backends import Backend, Progress
+from service.scoring.backends import Backend, Progress, gate, kept
+from service.scoring.backends.kept import Choice
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.cpus import available_cpus
+from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ON_CPU = ("openvino-f32", "openvino-bf16", "openvino-int8")
+ON_GPU = ("torch", "torch-bf16")
+"""What `auto` chooses from; the first is the reference, and each is less exact than the last."""
+
 _NVML_PATIENCE_SECONDS = 5.0
 
 
-def build(checkpoint: Checkpoint, settings: Settings, progress: Progress) -> Backend:
-    """Build the backend that the settings name, or for `auto` the one that suits the machine.
+def build(
+    checkpoint: Checkpoint,
+    settings: Settings,
+    calibration: Sequence[TokenizedPair],
+    progress: Progress,
+) -> tuple[Backend, Choice]:
+    """Build the backend that the settings name, or for `auto` the fastest that passes the gate.
+
+    Args:
+        checkpoint: The model.
+        settings: `backend`, `device` and `cpu_threads` count.
+        calibration: Pairs on which candidates are compared.
+        progress: Told of the stages.
 
     Raises:
         OperatorError: It cannot run here, or the checkpoint does not load.
     """
-    name, reason = choose(settings)
-    log.info("backend chosen", extra={"backend": name, "reason": reason})
+    names, reason = candidates(settings)
     threads = settings.cpu_threads or available_cpus()
-    # Imported here: each costs up to seconds, in which /readyz already answers with this stage.
-    if name == "torch":
-        if not _torch_is_installed():
-            raise SettingsError(
-                "the torch backend needs torch, which is not installed: "
-                "install requirements-gpu.lock (`make run GPU=1` does)"
+
+    def make(name: str, told: Progress = progress) -> Backend:
+        return _make(name, checkpoint, settings.device, threads, told)
+
+    if len(names) == 1:
+        choice, backend = Choice(names[0], reason), make(names[0])
+    else:
+        where = kept.path(checkpoint, names, threads)
+        known = kept.read(where)
+        if known is not None and known.backend in names:
+            choice, backend = known, make(known.backend)
+        else:
+            steps = {name: _step(progress, names, name) for name in names}
+            backend, measured = gate.fastest(
+                names, lambda name: make(name, steps[name]), calibration
             )
-        progress("importing torch", 0.2)
-        from service.scoring.backends.torch_backend import TorchBackend
-
-        return TorchBackend(checkpoint, device=settings.device, threads=threads, progress=progress)
-    progress("importing openvino", 0.2)
-    from service.scoring.backends.openvino_backend import OpenVinoBackend
-
-    return OpenVinoBackend(
-        checkpoint,
-        precision="bf16" if name == "openvino-bf16" else "f32",
-        threads=threads,
-        progress=progress,
-    )
+            choice = Choice(backend.name, reason, tuple(measured))
+            kept.write(where, choice)
+    log.info("backend chosen", extra={"backend": choice.backend, "reason": choice.reason})
+    return backend, choice
 
 
-def choose(settings: Settings) -> tuple[str, str]:
-    """Name of the backend, and the reason in a few words.
+def candidates(settings: Settings) -> tuple[tuple[str, ...], str]:
+    """The backends to choose from, and the reason in a few words.
 
     Raises:
         SettingsError: The named backend does not run on the named device.
     """
     if settings.backend != "auto":
-        if settings.device == "cuda" and settings.backend != "torch":
+        if settings.device == "cuda" and settings.backend not in ON_GPU:
             raise SettingsError(f"MGEO_BACKEND={settings.backend} runs on a CPU only; use torch")
-        return settings.backend, "MGEO_BACKEND names it"
+        return (settings.backend,), "MGEO_BACKEND names it"
     if settings.device == "cuda":
-        return "torch", "MGEO_DEVICE is cuda"
+        return ON_GPU, "the fastest on the GPU that MGEO_DEVICE asks for"
     if settings.device == "auto" and _gpus():
         if _torch_is_installed():
-            return "torch", "NVML shows a GPU"
+            return ON_GPU, "the fastest on the GPU that NVML shows"
         log.warning("the GPU is not used: torch is not installed, see requirements-gpu.lock")
-    return "openvino-f32", "there is no GPU to use; fp32 needs no check of its accuracy"
+    return ON_CPU, "the fastest on this CPU"
+
+
+def _step(progress: Progress, names: Sequence[str], name: str) -> Progress:
+    """Tells one candidate's stages as a part of them all: from 0.2 to 0.9."""
+    first, share = 0.2 + 0.7 * names.index(name) / len(names), 0.7 / len(names)
+    return lambda stage, done: progress(f"measuring {name}: {stage}", first + share * done)
+
+
+def _make(
+    name: str, checkpoint: Checkpoint, device: str, threads: int, progress: Progress
+) -> Backend:
+    library, _, precision = name.partition("-")
+    # Imported here: each costs up to seconds, in which /readyz already answers with this stage.
+    progress(f"importing {library}", 0.2)
+    if library == "torch":
+        if not _torch_is_installed():
+            raise SettingsError(
+                "the torch backend needs torch, which is not installed: "
+                "install requirements-gpu.lock (`make run GPU=1` does)"
+            )
+        from service.scoring.backends.torch_backend import TorchBackend
+
+        return TorchBackend(
+            checkpoint,
+            precision="bf16" if precision else "f32",
+            device=device,
+            threads=threads,
+            progress=progress,
+        )
+    from service.scoring.backends.openvino_backend import OpenVinoBackend, Precision
+
+    return OpenVinoBackend(
+        checkpoint,
+        precision=cast(Precision, precision),
+        threads=threads,
+        progress=progress,
+    )
 
 
 def _torch_is_installed() -> bool:

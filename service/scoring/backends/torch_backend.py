@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 # Two shared cores: a thread that spins at a barrier takes the core that its peer needs. Read by
 # OpenMP when torch loads it.
@@ -21,23 +22,30 @@ from service.scoring.backends import (
     Probabilities,
     Progress,
 )
-from service.scoring.backends.padding import padded
+from service.scoring.backends.layout import padded
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
 
 
 class TorchBackend:
-    """fp32 on a CPU or a GPU; the reference that other backends are measured against."""
+    """On a CPU or a GPU; its fp32 is the reference that all others are measured against."""
 
-    name = "torch"
+    pads = True
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str, threads: int, progress: Progress
+        self,
+        checkpoint: Checkpoint,
+        *,
+        precision: Literal["f32", "bf16"],
+        device: str,
+        threads: int,
+        progress: Progress,
     ) -> None:
         """Build the model and load its weights.
 
         Args:
             checkpoint: What to load.
+            precision: Of weights and computation.
             device: `auto`, `cpu` or `cuda`.
             threads: CPU threads of one forward pass.
             progress: Told of the stages.
@@ -46,6 +54,7 @@ class TorchBackend:
             CheckpointError: The weights do not match.
             OperatorError: The device cannot be had.
         """
+        self.name = "torch" if precision == "f32" else "torch-bf16"
         torch.set_num_threads(threads)
         self.device = _device(device)
         self.batch_tokens = CPU_BATCH_TOKENS if self.device == "cpu" else GPU_BATCH_TOKENS
@@ -62,7 +71,8 @@ class TorchBackend:
         )
         if any(loading.values()):  # checked above; transformers must agree
             raise AssertionError(f"transformers did not load every tensor: {loading}")
-        self._model = model.to(self.device).eval()
+        dtype = torch.float32 if precision == "f32" else torch.bfloat16
+        self._model = model.to(self.device, dtype).eval()
         self._pad = checkpoint.vocabulary[PAD]
 
     @torch.inference_mode()

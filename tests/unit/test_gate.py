@@ -1,0 +1,124 @@
+"""The choice among backends: the fastest that answers as the reference does, and kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.__main__ import main
+from service.scoring import checkpoint as checkpoints
+from service.scoring import model
+from service.scoring.backends import Probabilities, calibration, choose, gate, kept
+from service.scoring.tokens import TokenizedPair
+from service.settings import Settings
+from tests.conftest import TINY
+
+PAIRS = [TokenizedPair([1] * 5, 3, False)] * 64
+
+
+@dataclass
+class Fake:
+    """Takes `seconds` for each pair, and answers the reference's probabilities changed.
+
+    `shift` moves probability from the first label to the second, in the first `shifted` pairs.
+    """
+
+    name: str
+    seconds: float
+    shift: float = 0.0
+    shifted: int = 64
+    device = "cpu"
+    pads = False
+    batch_tokens = 512
+
+    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+        time.sleep(self.seconds * len(pairs))
+        rows = np.array([[0.42, 0.40, 0.18]] * len(pairs), dtype=np.float32)
+        rows[: self.shifted] += np.float32([-self.shift, self.shift, 0])
+        return rows
+
+
+def _fastest(*fakes: Fake) -> tuple[str, list[gate.Candidate]]:
+    by_name = {fake.name: fake for fake in fakes}
+    best, measured = gate.fastest(list(by_name), by_name.__getitem__, PAIRS)
+    return best.name, measured
+
+
+def test_the_fastest_that_answers_as_the_reference_is_taken() -> None:
+    name, measured = _fastest(Fake("f32", 0.002), Fake("bf16", 0.001), Fake("int8", 0.0002))
+    assert name == "int8"
+    assert [candidate.name for candidate in measured] == ["f32", "bf16", "int8"]
+    assert measured[0].milliseconds > measured[1].milliseconds > measured[2].milliseconds
+    assert "times as fast as bf16" in measured[2].verdict
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        (Fake("int8", 0.0, shift=0.06), "refused: a probability differs by more than 0.05"),
+        (Fake("int8", 0.0, shift=float("nan")), "refused: a probability differs by more than 0.05"),
+        (Fake("int8", 0.0, shift=0.02), "refused: labels agree on less than 95%"),
+        (Fake("int8", 0.0011), "not taken: less than 1.1 times as fast as f32"),
+    ],
+)
+def test_a_backend_that_differs_or_gains_nothing_is_not_used(other: Fake, verdict: str) -> None:
+    name, measured = _fastest(Fake("f32", 0.001), other)
+    assert name == "f32"
+    assert measured[1].verdict == verdict
+
+
+def test_the_calibration_pairs_are_64_of_real_length() -> None:
+    tokenizer = model._tokenizer(checkpoints.read(TINY), 0)
+    lengths = [len(pair.ids) for pair in tokenizer.encode(calibration.pairs())]
+    assert len(set(calibration.pairs())) == len(lengths) == 64
+    assert 20 < min(lengths) < max(lengths) < 80
+
+
+def _load() -> model.Model:
+    return model.load(
+        Settings(model=str(TINY), device="cpu", cpu_threads=1), lambda stage, progress: None
+    )
+
+
+def test_the_choice_is_measured_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    first = _load()
+    assert first.backend.name == first.choice.backend
+    assert [candidate.name for candidate in first.choice.candidates] == list(choose.ON_CPU)
+    assert all(candidate.agreement > 0.5 for candidate in first.choice.candidates)
+    [file] = (tmp_path / "mgeo" / "backends").iterdir()
+
+    def fail(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(gate, "fastest", fail)
+    assert _load().choice == first.choice
+    file.write_text("{}")
+    with pytest.raises(AssertionError, match="measured again"):
+        _load()
+
+
+def test_a_folder_that_takes_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    kept.write(tmp_path / "file" / "choice.json", kept.Choice("f32", "a test"))
+    assert "not kept, so each start measures again" in caplog.text
+
+
+def test_model_info_says_which_backend_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    assert main(["model", "info", str(TINY)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["backend"] in choose.ON_CPU
+    assert facts["candidates"][0]["verdict"] == "the reference"
