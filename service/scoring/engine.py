@@ -18,8 +18,9 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, StatusCode, set_sp
 from service.errors import EngineFailed
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import Progress
+from service.scoring.job import Batch, Item, Job
 from service.scoring.model import Model
-from service.scoring.queue import Batch, Item, Job, PairQueue
+from service.scoring.queue import PairQueue
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from service.lifecycle import Lifecycle, State
 from service.scoring.cache import Result, ResultCache
 from service.scoring.checkpoint import LABELS, Label
 from service.scoring.engine import Engine
+from service.scoring.job import Job
 from service.scoring.model import Model
-from service.scoring.queue import Job, PairQueue
+from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
 from telemetry.instruments import Instruments
 from telemetry.spans import Timeline

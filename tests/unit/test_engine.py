@@ -16,8 +16,9 @@ from service.lifecycle import Lifecycle, State
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import Probabilities
 from service.scoring.engine import Engine
+from service.scoring.job import Job
 from service.scoring.model import Model
-from service.scoring.queue import Job, PairQueue
+from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
 from telemetry.instruments import Instruments
 from tests.conftest import TINY, eventually

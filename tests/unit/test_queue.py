@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from service.errors import QueueFull
 from service.scoring.cache import ResultCache
-from service.scoring.queue import INTERACTIVE_PAIRS, Batch, Item, Job, PairQueue
+from service.scoring.job import Batch, Item, Job
+from service.scoring.queue import INTERACTIVE_PAIRS, PairQueue
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
