@@ -151,7 +151,7 @@ class Engine:
         if span:
             span.end()
         seconds = (time.perf_counter_ns() - started) / 1e9
-        self._queue.computed(len(pairs), seconds)
+        self._queue.computed(padded, seconds)
         self._instruments.batch_duration.record(seconds)
         self._instruments.batch_size.record(len(pairs))
         self._instruments.batch_tokens.add(tokens, _REAL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from opentelemetry.trace import Span, get_current_span
 
 from service.scoring.backends import Probabilities
 from service.scoring.tokens import TokenizedPair
+
+NEVER = math.inf
+"""The expiry of a job that may take for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,12 @@ class Job:
         pairs: What to score, in the request's order.
         labels: Length of a result.
         keys: The cache's key of each pair, or none if equal pairs are to be computed each.
+        expires_ns: Monotonic time after which nobody waits for it, and it is not computed.
 
     Attributes:
         pairs: As given.
+        expires_ns: As given, or 0 once its time ran out.
+        is_abandoned: Whether it was given up before its time ran out.
         keys: As given, None for each pair without one.
         probabilities: Shape [pairs, labels]; complete once `wait` has returned True.
         error: What the engine raised on one of the pairs.
@@ -52,14 +59,19 @@ class Job:
     """
 
     __slots__ = (
-        "_abandoned", "_done", "_remaining", "batches", "error", "finished_ns", "keys", "pairs",
-        "probabilities", "span", "started_ns", "submitted_ns",
+        "_done", "_remaining", "batches", "error", "expires_ns", "finished_ns", "is_abandoned",
+        "keys", "pairs", "probabilities", "span", "started_ns", "submitted_ns",
     )  # fmt: skip
 
     def __init__(
-        self, pairs: Sequence[TokenizedPair], labels: int, keys: Sequence[bytes] = ()
+        self,
+        pairs: Sequence[TokenizedPair],
+        labels: int,
+        keys: Sequence[bytes] = (),
+        expires_ns: float = NEVER,
     ) -> None:
         self.pairs = pairs
+        self.expires_ns = expires_ns
         self.keys: Sequence[bytes | None] = keys or [None] * len(pairs)
         self.span = get_current_span().get_span_context()
         self.batches: list[Batch] = []
@@ -70,23 +82,34 @@ class Job:
         self.finished_ns = 0
         self._remaining = len(pairs)
         self._done = threading.Event()
-        self._abandoned = False
+        self.is_abandoned = False
 
     @property
     def is_wanted(self) -> bool:
         """Whether a request still waits for it."""
-        return not self._abandoned and self.error is None
+        return (
+            not self.is_abandoned
+            and self.error is None
+            and time.perf_counter_ns() < self.expires_ns
+        )
 
     def wait(self, timeout: float) -> bool:
         """Wait for all results, or an error, for at most `timeout` seconds.
 
         Returns:
-            False when time ran out; what has not been computed by then never will be.
+            False when time ran out, or the job was abandoned; what has not been computed by then
+            never will be.
         """
         if self._done.wait(timeout):
-            return True
-        self._abandoned = True
+            return not self.is_abandoned
+        self.expires_ns = 0
         return False
+
+    def abandon(self) -> None:
+        """Give the job up: nobody waits for it any more."""
+        if not self._done.is_set():
+            self.is_abandoned = True
+            self._done.set()
 
     def begin(self, batch: Batch) -> None:
         """Note a batch that computes pairs of this job."""

@@ -6,6 +6,9 @@ lane, a batch starts with the pair that has waited longest and takes those behin
 padded batch stays within the token budget. The engine never waits for a batch to fill: while it
 computes, the next one gathers.
 
+What comes in is bounded in pairs and in tokens, and only taken if it can be done in its time. What
+nobody waits for any more is never handed out.
+
 Equal pairs under way are computed once: a pair that is already waiting or being computed is joined.
 """
 
@@ -15,11 +18,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from service.errors import QueueFull
+from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
+from service.scoring.pace import Pace
 
 INTERACTIVE_PAIRS = 8
 """A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
@@ -30,22 +34,53 @@ BULK_TURN = 4
 """One batch in this many is bulk while both lanes have work: slowed down, never starved."""
 
 
+_FEWEST_TOKENS = 5
+"""Of any pair: one of text for each address, and the three that the model adds."""
+
+
+class _Lane:
+    """Items in the order in which they are computed, and their tokens."""
+
+    def __init__(self) -> None:
+        self.items: deque[Item] = deque()
+        self.tokens = 0
+
+    def append(self, item: Item) -> None:
+        self.items.append(item)
+        self.tokens += len(item.pair.ids)
+
+    def pop(self) -> Item:
+        item = self.items.popleft()
+        self.tokens -= len(item.pair.ids)
+        return item
+
+
 class PairQueue:
     """A bounded queue of pairs that hands out batches.
 
     Args:
         max_pairs: Pairs that may wait; a job that does not fit as a whole is refused.
+        max_tokens: Tokens that may wait, likewise.
         cache: Given the results of pairs that have a key, and asked for them.
+        dropped: Told of the number of pairs taken out because nobody waits for them.
     """
 
-    def __init__(self, *, max_pairs: int, cache: ResultCache | None = None) -> None:
-        self.max_pairs = max_pairs
+    def __init__(
+        self,
+        *,
+        max_pairs: int,
+        max_tokens: int,
+        cache: ResultCache | None = None,
+        dropped: Callable[[int], None] = lambda pairs: None,
+    ) -> None:
+        self.max_pairs, self.max_tokens = max_pairs, max_tokens
         self._cache = cache
-        self._interactive: deque[Item] = deque()
-        self._bulk: deque[Item] = deque()
+        self._dropped = dropped
+        self._interactive, self._bulk = _Lane(), _Lane()
         self._under_way: dict[bytes, Item] = {}
         self._since_bulk = 0
-        self._rate = 0.0
+        self._pace, self._budget = Pace(), 1
+        self._tidied = True
         self._changed = threading.Condition()
         self._closed = False
 
@@ -56,23 +91,36 @@ class PairQueue:
             How many of them are computed anyway, for this job or another one.
 
         Raises:
-            QueueFull: They do not fit; nothing was appended.
+            TooLarge: They are more than the queue ever takes.
+            QueueFull: They do not fit now.
+            TooLate: At the model's pace they would not be scored before the job expires.
         """
         interactive = len(job.pairs) <= INTERACTIVE_PAIRS
         # Longest first within the job: neighbours share a batch, and equal lengths need no padding.
         order = sorted(range(len(job.pairs)), key=lambda i: -len(job.pairs[i].ids))
         with self._changed:
-            new = sum(not self._is_joined(self._known(key), interactive) for key in job.keys)
-            if self.depth() + new > self.max_pairs:
-                raise QueueFull(
-                    f"{self.depth()} pairs are waiting; the limit is {self.max_pairs}",
-                    retry_after=self._seconds_to_drain(),
-                )
+            new = [
+                len(pair.ids)
+                for pair, key in zip(job.pairs, job.keys, strict=True)
+                if not self._is_joined(self._known(key), interactive)
+            ]
+            if new:
+                self._admit(len(new), sum(new), job.expires_ns, interactive=interactive)
             before = self.depth()
             for index in order:
                 self._append(job, index, interactive=interactive)
             self._changed.notify()
             return len(order) - (self.depth() - before)
+
+    def check(self, expires_ns: float) -> None:
+        """Refuse early, before any work, what `put` would refuse even of the smallest job.
+
+        Raises:
+            QueueFull: Not one more pair fits.
+            TooLate: The shortest pair would not be scored in time.
+        """
+        with self._changed:
+            self._admit(1, _FEWEST_TOKENS, expires_ns, interactive=True)
 
     def take(self, budget: int) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
@@ -81,8 +129,10 @@ class PairQueue:
             budget: Most tokens in the batch, padding counted. A single longer pair still goes.
         """
         with self._changed:
+            self._budget = budget
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
+                self._tidied = False
                 batch = self._next_batch(budget)
                 if batch or (self._closed and not self.depth()):
                     return batch
@@ -116,11 +166,14 @@ class PairQueue:
             for job, _ in item.takers:
                 job.fail(error)
 
-    def computed(self, pairs: int, seconds: float) -> None:
-        """Note how fast a batch was: what `Retry-After` is reckoned from."""
-        rate = pairs / max(seconds, 1e-6)
-        # A moving average over about the last ten batches: one odd one does not show.
-        self._rate += (rate - self._rate) * (0.1 if self._rate else 1.0)
+    def computed(self, tokens: int, seconds: float) -> None:
+        """Note how fast a batch was, its tokens counted with padding."""
+        with self._changed:
+            self._pace.observe(tokens, seconds)
+
+    def retry_after(self) -> int:
+        """Seconds until what waits now will be done, 1 to 60: when to try again."""
+        return _whole_seconds(self._pace.seconds(self.tokens(), self._budget))
 
     def close(self) -> None:
         """Have `take` return empty once nothing waits."""
@@ -130,17 +183,72 @@ class PairQueue:
 
     def depth(self) -> int:
         """Pairs waiting."""
-        return len(self._interactive) + len(self._bulk)
+        return len(self._interactive.items) + len(self._bulk.items)
+
+    def tokens(self) -> int:
+        """Tokens waiting, without padding."""
+        return self._interactive.tokens + self._bulk.tokens
 
     def oldest_age(self) -> float:
         """Seconds that the oldest pair has waited; 0 when none waits."""
         with self._changed:
-            first = [lane[0].submitted_ns for lane in (self._interactive, self._bulk) if lane]
+            lanes = (self._interactive.items, self._bulk.items)
+            first = [items[0].submitted_ns for items in lanes if items]
             return (time.perf_counter_ns() - min(first)) / 1e9 if first else 0.0
 
-    def _seconds_to_drain(self) -> int:
-        seconds = self.depth() / self._rate if self._rate else 1.0
-        return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(seconds)))
+    def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
+        limits = f"{self.max_pairs} pairs and {self.max_tokens} tokens"
+        if pairs > self.max_pairs or tokens > self.max_tokens:
+            raise TooLarge(
+                f"{pairs} pairs of {tokens} tokens in all are more than the queue takes: {limits}; "
+                "send fewer at a time"
+            )
+        if not self._fits(pairs, tokens):
+            self._tidy()
+        if not self._fits(pairs, tokens):
+            raise QueueFull(
+                f"{self.depth()} pairs of {self.tokens()} tokens in all are waiting; "
+                f"the limit is {limits}",
+                retry_after=self.retry_after(),
+            )
+        wait = self._pace.seconds(self._ahead(interactive) + tokens, self._budget)
+        left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
+        if wait > left:
+            raise TooLate(
+                f"an answer would take about {wait:.1f} s, and {left:.1f} s are left for it",
+                retry_after=_whole_seconds(wait - left),
+            )
+
+    def _fits(self, pairs: int, tokens: int) -> bool:
+        return self.depth() + pairs <= self.max_pairs and self.tokens() + tokens <= self.max_tokens
+
+    def _ahead(self, interactive: bool) -> int:
+        """Tokens that are computed before those of a job that comes now."""
+        if not interactive:
+            return self.tokens()
+        own = self._interactive.tokens
+        return own + min(self._bulk.tokens, own // (BULK_TURN - 1))
+
+    def _tidy(self) -> None:
+        """Take out what nobody waits for: a full queue must not refuse others for its sake.
+
+        Once a batch at most: under overload each refusal would otherwise read the whole queue.
+        """
+        if self._tidied:
+            return
+        self._tidied = True
+        for lane in (self._interactive, self._bulk):
+            for _ in range(len(lane.items)):
+                item = lane.pop()
+                if item.is_wanted:
+                    lane.append(item)
+                else:
+                    self._drop(item)
+
+    def _drop(self, item: Item) -> None:
+        self._forget(item)
+        if item.takers:  # else it was moved to the other lane
+            self._dropped(1)
 
     def _append(self, job: Job, index: int, *, interactive: bool) -> None:
         key = job.keys[index]
@@ -186,13 +294,13 @@ class PairQueue:
             del self._under_way[item.key]
 
     def _next_batch(self, budget: int) -> list[Item]:
-        bulk_turn = not self._interactive or self._since_bulk + 1 >= BULK_TURN
-        lane = self._bulk if self._bulk and bulk_turn else self._interactive
-        self._since_bulk = 0 if lane is self._bulk or not self._bulk else self._since_bulk + 1
+        bulk_turn = not self._interactive.items or self._since_bulk + 1 >= BULK_TURN
+        lane = self._bulk if self._bulk.items and bulk_turn else self._interactive
+        self._since_bulk = 0 if lane is self._bulk or not self._bulk.items else self._since_bulk + 1
         batch: list[Item] = []
         longest = 0
-        while lane:
-            item = lane[0]
+        while lane.items:
+            item = lane.items[0]
             if item.is_wanted:
                 longest = max(longest, len(item.pair.ids))
                 if batch and longest * (len(batch) + 1) > budget:
@@ -200,6 +308,10 @@ class PairQueue:
                 batch.append(item)
                 item.is_waiting = False
             else:
-                self._forget(item)
-            lane.popleft()
+                self._drop(item)
+            lane.pop()
         return batch
+
+
+def _whole_seconds(wait: float) -> int:
+    return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(wait)))

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service.errors import EngineFailed, MissingFields, NotReady, RequestError, TimedOut
+from service.errors import (
+    ClientGone,
+    EngineFailed,
+    MissingFields,
+    NotReady,
+    RequestError,
+    TimedOut,
+)
 from service.lifecycle import Lifecycle, State
 from service.scoring.cache import Result, ResultCache
 from service.scoring.checkpoint import LABELS, Label
 from service.scoring.engine import Engine
-from service.scoring.job import Job
+from service.scoring.job import NEVER, Job
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
@@ -37,6 +45,19 @@ class Score:
     label: Label
     probabilities: dict[Label, float]
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who waits for an answer.
+
+    Attributes:
+        expires_ns: Monotonic time after which it no longer waits.
+        on_hang_up: Takes what is to be called if it is gone before that.
+    """
+
+    expires_ns: float = NEVER
+    on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
 
 
 class Scorer:
@@ -73,15 +94,23 @@ class Scorer:
         return model
 
     def score(
-        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
+        self,
+        model: Model,
+        pairs: Sequence[tuple[str, str]],
+        timeline: Timeline,
+        caller: Caller,
     ) -> list[Score | RequestError]:
         """Score pairs, in their order; one in which an address has nothing readable is its error.
 
         Raises:
+            TooLarge: More pairs than the queue ever takes.
             QueueFull: Too many pairs wait already.
-            TimedOut: No result within the request timeout.
+            TooLate: Their results would come too late.
+            TimedOut: No result in time.
+            ClientGone: The caller hung up.
             EngineFailed: The model raised.
         """
+        expires_ns = min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
         results: list[Result | None] = [None] * len(pairs)
         keys: list[bytes] = []
         if self._cache is not None:
@@ -90,18 +119,20 @@ class Scorer:
         missing = [index for index, result in enumerate(results) if result is None]
         timeline.attributes["admit"] = {"mgeo.pairs.cached": len(pairs) - len(missing)}
         if missing:
+            self._queue.check(expires_ns)
             tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
             readable = {
                 index: tokens
                 for index, tokens in zip(missing, tokenized, strict=True)
                 if tokens.is_readable
             }
-            computed = self._compute(
-                model,
+            job = Job(
                 list(readable.values()),
-                [keys[index] for index in readable] if keys else [],
-                timeline,
+                labels=len(model.checkpoint.labels),
+                keys=[keys[index] for index in readable] if keys else [],
+                expires_ns=expires_ns,
             )
+            computed = self._compute(model, job, timeline, caller)
             for index, result in zip(readable, computed, strict=True):
                 results[index] = result
         else:
@@ -128,19 +159,17 @@ class Scorer:
         }
         return tokenized
 
-    def _compute(
-        self, model: Model, pairs: list[TokenizedPair], keys: list[bytes], timeline: Timeline
-    ) -> list[Result]:
-        if not pairs:
+    def _compute(self, model: Model, job: Job, timeline: Timeline, caller: Caller) -> list[Result]:
+        if not job.pairs:
             timeline.enter("respond")
             return []
         timeline.enter("queue")
-        job = Job(pairs, labels=len(model.checkpoint.labels), keys=keys)
         joined = self._queue.put(job)
-        if keys:
+        if self._cache is not None:
             self._instruments.cache_lookup.add(joined, {"result": "coalesced"})
-            self._instruments.cache_lookup.add(len(pairs) - joined, {"result": "miss"})
-        in_time = job.wait(self._timeout)
+            self._instruments.cache_lookup.add(len(job.pairs) - joined, {"result": "miss"})
+        caller.on_hang_up(job.abandon)
+        in_time = job.wait(max(0.0, (job.expires_ns - time.perf_counter_ns()) / 1e9))
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
             timeline.links["compute"] = [
@@ -154,13 +183,16 @@ class Scorer:
             }
         if not in_time:
             timeline.enter("respond")
-            raise TimedOut(f"no result within {self._timeout:g} s")
+            if job.is_abandoned:
+                raise ClientGone("the client hung up")
+            waited = (time.perf_counter_ns() - job.submitted_ns) / 1e9
+            raise TimedOut(f"no result within {waited:.3g} s")
         timeline.enter("respond", job.finished_ns)
         if job.error is not None:
             raise EngineFailed(str(job.error))
         return [
             Result(tuple(row), pair.truncated)
-            for row, pair in zip(job.probabilities.tolist(), pairs, strict=True)
+            for row, pair in zip(job.probabilities.tolist(), job.pairs, strict=True)
         ]
 
     def _count(self, scores: list[Score], model: Model) -> None:

@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, load: Callable[[Model], Model] = lambda model: model) -> None:
         self.backend = Backend()
         self.lifecycle = Lifecycle()
-        self.queue = PairQueue(max_pairs=100)
+        self.queue = PairQueue(max_pairs=100, max_tokens=10_000)
         checkpoint = checkpoints.read(TINY)
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
