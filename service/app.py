@@ -33,6 +33,7 @@ from telemetry.instruments import Instruments
 log = logging.getLogger(__name__)
 
 _TELEMETRY_FLUSH_SECONDS = 5.0
+_LAST_ANSWERS_SECONDS = 2.0
 _OPERATIONS_BOUNDS = Bounds(
     threads=4, waiting=100, connections=100, body_bytes=1024, receive_seconds=10
 )
@@ -130,6 +131,8 @@ class Service:
         if self.lifecycle.state is State.DRAINING:
             self._drain()
             self.lifecycle.to(State.STOPPED)
+        else:  # failed: those who waited for the engine are told so
+            self.predictions.drain(_LAST_ANSWERS_SECONDS)
         self._watchdog.stop()
         self.predictions.close()
         if not self.telemetry.shutdown(_TELEMETRY_FLUSH_SECONDS):
@@ -161,6 +164,7 @@ class Service:
         observe(metrics.QUEUE_TOKEN_LIMIT, lambda: self._queue.max_tokens)
         observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)
         observe(metrics.ENGINE_PROGRESS_AGE, self._engine.progress_age)
+        observe(metrics.BATCH_TOKEN_LIMIT, self._engine.token_limit)
         observe(metrics.REQUESTS_WAITING, self.predictions.waiting)
         observe(metrics.CONNECTIONS, self.predictions.connections)
         observe(metrics.CONNECTION_LIMIT, lambda: self.predictions.bounds.connections)

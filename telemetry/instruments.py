@@ -98,6 +98,10 @@ PREDICTION = Metric(
     "Pairs scored, by the label that won.",
     ("label", "model_version"),
 )  # fmt: skip
+PREDICTION_FAILED = Metric(
+    "mgeo.prediction.failed", "counter", "{pair}",
+    "Pairs that the model failed on, also when they were tried alone.",
+)  # fmt: skip
 INPUT_TRUNCATED = Metric(
     "mgeo.input.truncated", "counter", "{pair}",
     "Pairs longer than the model's input, scored on what fits.",
@@ -129,8 +133,12 @@ BATCH_DURATION = Metric(
 )  # fmt: skip
 BATCH_FAILED = Metric(
     "mgeo.batch.failed", "counter", "{batch}",
-    "Forward passes that raised; their requests were answered with an error.",
+    "Forward passes that raised; what they held was tried again in halves.",
     ("error_type",),
+)  # fmt: skip
+BATCH_TOKEN_LIMIT = Metric(
+    "mgeo.batch.token_limit", "gauge", "{token}",
+    "Tokens that one forward pass may hold now; halved when memory runs out.",
 )  # fmt: skip
 QUEUE_DEPTH = Metric(
     "mgeo.queue.depth", "gauge", "{pair}",
@@ -240,6 +248,7 @@ class Instruments:
         self.batch_tokens = self._counter(BATCH_TOKENS)
         self.batch_duration = self._histogram(BATCH_DURATION)
         self.batch_failed = self._counter(BATCH_FAILED)
+        self.prediction_failed = self._counter(PREDICTION_FAILED)
         self.queue_dropped = self._counter(QUEUE_DROPPED)
         self.connection_closed = self._counter(CONNECTION_CLOSED)
         self.request_problem = self._counter(REQUEST_PROBLEM)
@@ -247,6 +256,7 @@ class Instruments:
         self.input_truncated.add(0)
         self.requests_inprogress.add(0)
         self.queue_dropped.add(0)
+        self.prediction_failed.add(0)
         for reason in ("idle", "slow", "full"):
             self.connection_closed.add(0, {"reason": reason})
         for kind in ("real", "padding"):

@@ -299,6 +299,18 @@ def _model(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
+            "Tokens allowed in a forward pass",
+            "The model's budget. A step down: memory ran out, and batches are smaller since then.",
+            "short",
+            Query(
+                f"min by (instance) (mgeo_batch_token_limit{{{SELECTOR}}})",
+                "{{instance}}",
+            ),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
             "Time of a forward pass",
             "The model alone, per batch.",
             "s",
@@ -368,6 +380,7 @@ def _model(board: dashboards.Dashboard) -> None:
             "short",
             Query(f"sum(rate(mgeo_input_truncated_total{_RATE})) or vector(0)", "truncated"),
             Query(f"sum(rate(mgeo_batch_failed_total{_RATE})) or vector(0)", "failed batches"),
+            Query(f"sum(rate(mgeo_prediction_failed_total{_RATE})) or vector(0)", "failed pairs"),
             Query(f"sum(rate(mgeo_queue_dropped_total{_RATE})) or vector(0)", "dropped pairs"),
         )
     )

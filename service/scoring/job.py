@@ -49,8 +49,9 @@ class Job:
         expires_ns: As given, or 0 once its time ran out.
         is_abandoned: Whether it was given up before its time ran out.
         keys: As given, None for each pair without one.
-        probabilities: Shape [pairs, labels]; complete once `wait` has returned True.
-        error: What the engine raised on one of the pairs.
+        probabilities: Shape [pairs, labels]; once `wait` has returned True, complete but for the
+            pairs in `errors`.
+        errors: Why a pair has no result, by its index.
         submitted_ns: Monotonic time of submission.
         started_ns: Monotonic time at which the first of its batches began to compute.
         finished_ns: Monotonic time at which its last result was there.
@@ -59,7 +60,7 @@ class Job:
     """
 
     __slots__ = (
-        "_done", "_remaining", "batches", "error", "expires_ns", "finished_ns", "is_abandoned",
+        "_done", "_remaining", "batches", "errors", "expires_ns", "finished_ns", "is_abandoned",
         "keys", "pairs", "probabilities", "span", "started_ns", "submitted_ns",
     )  # fmt: skip
 
@@ -76,7 +77,7 @@ class Job:
         self.span = get_current_span().get_span_context()
         self.batches: list[Batch] = []
         self.probabilities: Probabilities = np.empty((len(pairs), labels), dtype=np.float32)
-        self.error: Exception | None = None
+        self.errors: dict[int, Exception] = {}
         self.submitted_ns = time.perf_counter_ns()
         self.started_ns = 0
         self.finished_ns = 0
@@ -87,14 +88,10 @@ class Job:
     @property
     def is_wanted(self) -> bool:
         """Whether a request still waits for it."""
-        return (
-            not self.is_abandoned
-            and self.error is None
-            and time.perf_counter_ns() < self.expires_ns
-        )
+        return not self.is_abandoned and time.perf_counter_ns() < self.expires_ns
 
     def wait(self, timeout: float) -> bool:
-        """Wait for all results, or an error, for at most `timeout` seconds.
+        """Wait until each pair has a result or an error, for at most `timeout` seconds.
 
         Returns:
             False when time ran out, or the job was abandoned; what has not been computed by then
@@ -121,16 +118,18 @@ class Job:
     def put(self, index: int, probabilities: Sequence[float], now_ns: int) -> None:
         """Set one pair's result."""
         self.probabilities[index] = probabilities
+        self._settle(now_ns)
+
+    def fail(self, index: int, error: Exception, now_ns: int) -> None:
+        """Set why one pair has no result."""
+        self.errors[index] = error
+        self._settle(now_ns)
+
+    def _settle(self, now_ns: int) -> None:
         self._remaining -= 1
         if not self._remaining:
             self.finished_ns = now_ns
             self._done.set()
-
-    def fail(self, error: Exception) -> None:
-        """End the job with an error."""
-        self.error = error
-        self.finished_ns = time.perf_counter_ns()
-        self._done.set()
 
 
 class Item:

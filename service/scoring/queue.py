@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from service.errors import QueueFull, TooLarge, TooLate
+from service.errors import QueueFull, RequestError, TooLarge, TooLate
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
 from service.scoring.pace import Pace
@@ -83,6 +83,7 @@ class PairQueue:
         self._tidied = True
         self._changed = threading.Condition()
         self._closed = False
+        self._failure: RequestError | None = None
 
     def put(self, job: Job) -> int:
         """Have all pairs of a job computed.
@@ -91,6 +92,7 @@ class PairQueue:
             How many of them are computed anyway, for this job or another one.
 
         Raises:
+            RequestError: The queue was aborted.
             TooLarge: They are more than the queue ever takes.
             QueueFull: They do not fit now.
             TooLate: At the model's pace they would not be scored before the job expires.
@@ -99,6 +101,8 @@ class PairQueue:
         # Longest first within the job: neighbours share a batch, and equal lengths need no padding.
         order = sorted(range(len(job.pairs)), key=lambda i: -len(job.pairs[i].ids))
         with self._changed:
+            if self._failure is not None:
+                raise type(self._failure)(str(self._failure))
             new = [
                 len(pair.ids)
                 for pair, key in zip(job.pairs, job.keys, strict=True)
@@ -158,13 +162,25 @@ class PairQueue:
                 job.put(index, row, now_ns)
 
     def fail(self, items: Sequence[Item], error: Exception) -> None:
-        """End every job that waits for one of the items with an error."""
+        """Tell every job that waits for one of the items why there is no result."""
         with self._changed:
             for item in items:
                 self._forget(item)
+        now_ns = time.perf_counter_ns()
         for item in items:
-            for job, _ in item.takers:
-                job.fail(error)
+            for job, index in item.takers:
+                job.fail(index, error, now_ns)
+
+    def abort(self, error: RequestError) -> None:
+        """Fail all that waits, and refuse all that comes: nobody will take it any more."""
+        with self._changed:
+            self._closed, self._failure = True, error
+            waiting = [
+                lane.pop()
+                for lane in (self._interactive, self._bulk)
+                for _ in range(len(lane.items))
+            ]
+        self.fail(waiting, error)
 
     def computed(self, tokens: int, seconds: float) -> None:
         """Note how fast a batch was, its tokens counted with padding."""

@@ -100,7 +100,11 @@ class Scorer:
         timeline: Timeline,
         caller: Caller,
     ) -> list[Score | RequestError]:
-        """Score pairs, in their order; one in which an address has nothing readable is its error.
+        """Score pairs, in their order.
+
+        Returns:
+            For each its score, or why there is none: nothing readable in an address, or the model
+            failed on that very pair.
 
         Raises:
             TooLarge: More pairs than the queue ever takes.
@@ -108,14 +112,13 @@ class Scorer:
             TooLate: Their results would come too late.
             TimedOut: No result in time.
             ClientGone: The caller hung up.
-            EngineFailed: The model raised.
         """
         expires_ns = min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
-        results: list[Result | None] = [None] * len(pairs)
+        results: list[Result | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
         if self._cache is not None:
             keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
-            results = [self._cache.get(key) for key in keys]
+            results = [*map(self._cache.get, keys)]
         missing = [index for index, result in enumerate(results) if result is None]
         timeline.attributes["admit"] = {"mgeo.pairs.cached": len(pairs) - len(missing)}
         if missing:
@@ -140,10 +143,7 @@ class Scorer:
         if self._cache is not None:
             self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
         scores: list[Score | RequestError] = [
-            MissingFields(_UNREADABLE)
-            if result is None
-            else _score(result, model.checkpoint.labels)
-            for result in results
+            _outcome(result, model.checkpoint.labels) for result in results
         ]
         self._count([score for score in scores if isinstance(score, Score)], model)
         return scores
@@ -159,7 +159,9 @@ class Scorer:
         }
         return tokenized
 
-    def _compute(self, model: Model, job: Job, timeline: Timeline, caller: Caller) -> list[Result]:
+    def _compute(
+        self, model: Model, job: Job, timeline: Timeline, caller: Caller
+    ) -> list[Result | RequestError]:
         if not job.pairs:
             timeline.enter("respond")
             return []
@@ -188,11 +190,12 @@ class Scorer:
             waited = (time.perf_counter_ns() - job.submitted_ns) / 1e9
             raise TimedOut(f"no result within {waited:.3g} s")
         timeline.enter("respond", job.finished_ns)
-        if job.error is not None:
-            raise EngineFailed(str(job.error))
+        rows = job.probabilities.tolist()
         return [
-            Result(tuple(row), pair.truncated)
-            for row, pair in zip(job.probabilities.tolist(), job.pairs, strict=True)
+            EngineFailed(str(job.errors[index]))
+            if index in job.errors
+            else Result(tuple(rows[index]), pair.truncated)
+            for index, pair in enumerate(job.pairs)
         ]
 
     def _count(self, scores: list[Score], model: Model) -> None:
@@ -214,6 +217,12 @@ def score_now(model: Model, pair: tuple[str, str]) -> Score:
         raise MissingFields(_UNREADABLE)
     [row] = model.backend.predict([tokens]).tolist()
     return _score(Result(tuple(row), tokens.truncated), model.checkpoint.labels)
+
+
+def _outcome(result: Result | RequestError | None, order: Sequence[Label]) -> Score | RequestError:
+    if result is None:
+        return MissingFields(_UNREADABLE)
+    return result if isinstance(result, RequestError) else _score(result, order)
 
 
 def _score(result: Result, order: Sequence[Label]) -> Score:

@@ -22,12 +22,14 @@ class Held:
 
     Attributes:
         computed: Pairs that the model was given.
+        poison: Tokens of a pair that the model fails on, with the whole batch.
     """
 
     def __init__(self, **settings: Any) -> None:
         # Each pair is to reach the model, also one that was asked before.
         self.running = start(cache_pairs=0, **settings)
         self.service = self.running.service
+        self.poison = 0
         self.gate = threading.Event()
         self.gate.set()
         self.computed: list[TokenizedPair] = []
@@ -39,6 +41,8 @@ class Held:
     def _hold(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
         self.computed += pairs
         assert self.gate.wait(30)
+        if any(len(pair.ids) == self.poison for pair in pairs):
+            raise RuntimeError("a pair of that length")
         return self._predict(pairs)
 
     def send(
@@ -48,6 +52,12 @@ class Held:
 
     def batch(self, pairs: int) -> Future[requests.Response]:
         return self.send("/predict/batch", {"pairs": [PAIR] * pairs})
+
+    def tokens(self, pair: dict[str, str]) -> int:
+        """Tokens of a pair."""
+        model = self.service._engine.model
+        [tokenized] = model.tokenizer.encode([(pair["address1"], pair["address2"])])
+        return len(tokenized.ids)
 
     def waiting(self, pairs: int) -> None:
         eventually(lambda: self.service._queue.depth() == pairs)

@@ -99,3 +99,21 @@ def test_time_spent_before_the_application_counts() -> None:
     now = time.perf_counter_ns()
     environ = {f"HTTP_{HEADER.upper().replace('-', '_')}": "250", caller.BEGAN: now - 10**9}
     assert caller.of(environ).expires_ns == now - 0.75e9
+
+
+def test_a_pair_that_fails_its_batch_fails_alone(held: Held) -> None:
+    poisoned = {"address1": "路" * 40, "address2": "号" * 41}
+    held.busy()
+    answers = [held.send() for _ in range(3)]
+    refused = held.send(body=poisoned)
+    mixed = held.send("/predict/batch", {"pairs": [PAIR, poisoned, {}, PAIR]})
+    held.waiting(7)
+    held.poison = held.tokens(poisoned)
+    held.gate.set()
+    assert [answer.result().status_code for answer in answers] == [200] * 3
+    problem(refused.result(), 500, "engine-failed")
+    slots = mixed.result().json()["results"]
+    assert ["similarity" in slot or slot["status"] for slot in slots] == [True, 500, 400, True]
+    assert held.metrics().value("mgeo_prediction_failed_total") == 2
+    held.poison = 0
+    assert held.send(body=poisoned).result().ok

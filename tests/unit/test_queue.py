@@ -359,5 +359,5 @@ def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
         queue.put(job)
     failure = RuntimeError("no")
     queue.fail(queue.take(BUDGET), failure)
-    assert [job.error for job in jobs] == [failure, failure]
+    assert [job.errors for job in jobs] == [{0: failure}, {0: failure}]
     assert queue.put(_keyed("a")) == 0, "the next one is computed"
