@@ -9,9 +9,14 @@ import signal
 import time
 from types import FrameType
 
+from flask import Flask
+from typing_extensions import override
+
 from service import __version__
+from service.connections import Bounds, Observer
+from service.errors import RequestError
 from service.http import operations, predict
-from service.http.measure import UNMATCHED
+from service.http.measure import UNMATCHED, known_method
 from service.lifecycle import Lifecycle, State
 from service.scoring import model
 from service.scoring.cache import ResultCache
@@ -23,12 +28,15 @@ from service.settings import Settings
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
+from telemetry.instruments import Instruments
 
 log = logging.getLogger(__name__)
 
 _TELEMETRY_FLUSH_SECONDS = 5.0
-_OPERATIONS_THREADS = 4
-_OPERATIONS_BODY_BYTES = 1024
+_LAST_ANSWERS_SECONDS = 2.0
+_OPERATIONS_BOUNDS = Bounds(
+    threads=4, waiting=100, connections=100, body_bytes=1024, receive_seconds=10
+)
 
 
 class Service:
@@ -48,7 +56,12 @@ class Service:
             instance_id=f"{platform.node()}:{settings.port}",
         )
         cache = ResultCache(settings.cache_pairs) if settings.cache_pairs else None
-        self._queue = PairQueue(max_pairs=settings.max_queue_pairs, cache=cache)
+        self._queue = PairQueue(
+            max_pairs=settings.max_queue_pairs,
+            max_tokens=settings.max_queue_tokens,
+            cache=cache,
+            dropped=self.telemetry.instruments.queue_dropped.add,
+        )
         self._engine = Engine(
             lambda progress: model.load(settings, progress),
             self._queue,
@@ -64,26 +77,29 @@ class Service:
             timeout=settings.request_timeout,
         )
         self._watchdog = Watchdog(self._engine.progress_age, settings.stuck_after)
-        self._observe(cache)
         self.operations = Listener(
             operations.create_app(self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck),
             name="operations",
             host=settings.metrics_host,
             port=settings.metrics_port,
-            threads=_OPERATIONS_THREADS,
-            max_connections=100,
-            max_body_bytes=_OPERATIONS_BODY_BYTES,
+            bounds=_OPERATIONS_BOUNDS,
         )
+        app = predict.create_app(settings, scorer, self.telemetry)
         self.predictions = Listener(
-            predict.create_app(settings, scorer, self.telemetry),
+            app,
             name="predictions",
             host=settings.host,
             port=settings.port,
-            threads=settings.http_threads,
-            max_connections=settings.max_connections,
-            max_body_bytes=settings.max_body_bytes,
-            refused=self._count_refused,
+            bounds=Bounds(
+                threads=settings.http_threads,
+                waiting=settings.max_waiting_requests,
+                connections=settings.max_connections,
+                body_bytes=settings.max_body_bytes,
+                receive_seconds=settings.receive_timeout,
+            ),
+            observer=_CountingObserver(self.telemetry.instruments, app, self._queue),
         )
+        self._observe(cache)
 
     def start(self) -> None:
         """Listen, and begin to load the model."""
@@ -115,6 +131,8 @@ class Service:
         if self.lifecycle.state is State.DRAINING:
             self._drain()
             self.lifecycle.to(State.STOPPED)
+        else:  # failed: those who waited for the engine are told so
+            self.predictions.drain(_LAST_ANSWERS_SECONDS)
         self._watchdog.stop()
         self.predictions.close()
         if not self.telemetry.shutdown(_TELEMETRY_FLUSH_SECONDS):
@@ -142,8 +160,14 @@ class Service:
             observe(metrics.CACHE_SIZE, lambda: len(cache))
         observe(metrics.QUEUE_DEPTH, self._queue.depth)
         observe(metrics.QUEUE_LIMIT, lambda: self._queue.max_pairs)
+        observe(metrics.QUEUE_TOKENS, self._queue.tokens)
+        observe(metrics.QUEUE_TOKEN_LIMIT, lambda: self._queue.max_tokens)
         observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)
         observe(metrics.ENGINE_PROGRESS_AGE, self._engine.progress_age)
+        observe(metrics.BATCH_TOKEN_LIMIT, self._engine.token_limit)
+        observe(metrics.REQUESTS_WAITING, self.predictions.waiting)
+        observe(metrics.CONNECTIONS, self.predictions.connections)
+        observe(metrics.CONNECTION_LIMIT, lambda: self.predictions.bounds.connections)
         observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
         self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
 
@@ -159,7 +183,28 @@ class Service:
         }
         return [(self._engine.load_seconds, attributes)]
 
-    def _count_refused(self, status: int) -> None:
-        self.telemetry.instruments.request.add(
-            1, {"method": "_OTHER", "endpoint": UNMATCHED, "status": str(status)}
-        )
+
+class _CountingObserver(Observer):
+    """Counts what the prediction listener does by itself."""
+
+    def __init__(self, instruments: Instruments, app: Flask, queue: PairQueue) -> None:
+        self._instruments, self._queue = instruments, queue
+        self._routes = {rule.rule for rule in app.url_map.iter_rules()}
+
+    @override
+    def refused(self, error: RequestError, method: str, path: str) -> None:
+        labels = {
+            "method": known_method(method),
+            "endpoint": path if path in self._routes else UNMATCHED,
+            "status": str(error.status),
+        }
+        self._instruments.request.add(1, labels)
+        self._instruments.request_problem.add(1, {"problem": error.code})
+
+    @override
+    def closed(self, reason: str) -> None:
+        self._instruments.connection_closed.add(1, {"reason": reason})
+
+    @override
+    def retry_after(self) -> int:
+        return self._queue.retry_after()

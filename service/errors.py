@@ -14,9 +14,13 @@ MGeoError
     ├── UnknownRoute         404  no route has this path
     ├── WrongMethod          405  the route does not take this method
     ├── UnsupportedMediaType 415
+    ├── TooSlow              408  the request did not arrive as a whole in time
     ├── TooLarge             413  the body or the number of pairs
+    ├── TooBusy              429  all threads work, and as many requests wait as may
     ├── QueueFull            429  the model is further behind than the queue allows
+    ├── TooLate              429  at the model's pace the answer would come after its deadline
     ├── NotReady             503  starting, draining or failed
+    ├── ClientGone           499  the client hung up; nobody sees this answer, it is counted
     ├── TimedOut             504  no result within the request's time
     ├── EngineFailed         500  the model raised on this request's batch
     └── InternalError        500  a defect of the service
@@ -121,16 +125,43 @@ class TooLarge(RequestError):
     status, code, title = 413, "too-large", "Request too large"
 
 
+class TooSlow(RequestError):
+    """The request did not arrive as a whole in time."""
+
+    status, code, title = 408, "too-slow", "Request Timeout"
+
+
+class TooBusy(RequestError):
+    """All threads work, and as many requests wait for one as may."""
+
+    status, code, title = 429, "too-busy", "Too many requests at once"
+
+
 class QueueFull(RequestError):
     """The model is further behind than the queue allows."""
 
     status, code, title = 429, "queue-full", "Too many requests waiting"
 
 
+class TooLate(RequestError):
+    """At the model's pace the answer would come after the request's deadline.
+
+    429 like `QueueFull`, not 504: nothing was begun, and the same request may be in time later.
+    """
+
+    status, code, title = 429, "too-late", "Cannot be answered in time"
+
+
 class NotReady(RequestError):
     """The service is starting, draining or has failed."""
 
     status, code, title = 503, "not-ready", "Service not ready"
+
+
+class ClientGone(RequestError):
+    """The client hung up. Counted under nginx's number for it; there is no standard one."""
+
+    status, code, title = 499, "client-gone", "Client closed the connection"
 
 
 class TimedOut(RequestError):

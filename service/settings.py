@@ -78,8 +78,25 @@ class Settings:
         low=1,
         high=1024,
     )
+    max_waiting_requests: int = _setting(
+        64,
+        "Requests that may wait for one of these threads; further ones get 429 at once.",
+        low=1,
+        high=100_000,
+    )
     max_connections: int = _setting(
-        1000, "Open client connections; further ones wait to be accepted.", low=1, high=100_000
+        1000,
+        "Open client connections. At the limit, those that have been silent longest are closed, "
+        "and new ones wait to be accepted.",
+        low=1,
+        high=100_000,
+    )
+    receive_timeout: float = _setting(
+        20.0,
+        "Seconds from a request's first byte to its last before 408; 5 while all connections are "
+        "in use.",
+        low=0.1,
+        high=3600,
     )
     max_body_bytes: int = _setting(
         1_048_576, "Largest request body, in bytes.", low=1024, high=1_073_741_824
@@ -97,6 +114,13 @@ class Settings:
     max_queue_pairs: int = _setting(
         4096, "Pairs that may wait for the model; further requests get 429.", low=1, high=10_000_000
     )
+    max_queue_tokens: int = _setting(
+        262_144,
+        "Tokens of all pairs that may wait for the model, likewise: long pairs take the model and "
+        "memory longer than short ones.",
+        low=1,
+        high=1_000_000_000,
+    )
     cache_pairs: int = _setting(
         32_768,
         "Pairs whose results are kept, about 400 bytes each, so that a repeated one is answered "
@@ -112,7 +136,11 @@ class Settings:
         high=10_000_000,
     )
     request_timeout: float = _setting(
-        30.0, "Seconds a request may wait for its result before 504.", low=0.01, high=3600
+        30.0,
+        "Seconds a request may wait for its result before 504; one that would wait longer is "
+        "refused at once with 429. A client asks for less by X-Envoy-Expected-Rq-Timeout-Ms.",
+        low=0.01,
+        high=3600,
     )
     stuck_after: float = _setting(
         60.0,

@@ -58,12 +58,35 @@ REQUEST = Metric(
 )  # fmt: skip
 REQUEST_DURATION = Metric(
     "mgeo.request.duration", "histogram", "s",
-    "Time from the request's arrival in a worker thread to its finished response.",
+    "Time from the request's arrival to its finished response, the wait for a thread included.",
     ("method", "endpoint"), LATENCY_SECONDS,
 )  # fmt: skip
 REQUESTS_INPROGRESS = Metric(
     "mgeo.requests.inprogress", "up_down_counter", "{request}",
     "Requests being worked on now.",
+)  # fmt: skip
+REQUESTS_WAITING = Metric(
+    "mgeo.requests.waiting", "gauge", "{request}",
+    "Requests that have arrived and wait for a thread; further ones are refused with 429.",
+)  # fmt: skip
+CONNECTIONS = Metric(
+    "mgeo.connections", "gauge", "{connection}",
+    "Open connections of clients.",
+)  # fmt: skip
+CONNECTION_LIMIT = Metric(
+    "mgeo.connection.limit", "gauge", "{connection}",
+    "Connections that may be open at once.",
+)  # fmt: skip
+CONNECTION_CLOSED = Metric(
+    "mgeo.connection.closed", "counter", "{connection}",
+    "Connections that the service ended: silent for minutes (idle), its request trickling in "
+    "(slow), or silent longest when all were in use (full).",
+    ("reason",),
+)  # fmt: skip
+REQUEST_PROBLEM = Metric(
+    "mgeo.request.problem", "counter", "{request}",
+    "Requests answered with a problem, by the last part of its type: why 429, why 400.",
+    ("problem",),
 )  # fmt: skip
 STAGE_DURATION = Metric(
     "mgeo.request.stage.duration", "histogram", "s",
@@ -74,6 +97,10 @@ PREDICTION = Metric(
     "mgeo.prediction", "counter", "{prediction}",
     "Pairs scored, by the label that won.",
     ("label", "model_version"),
+)  # fmt: skip
+PREDICTION_FAILED = Metric(
+    "mgeo.prediction.failed", "counter", "{pair}",
+    "Pairs that the model failed on, also when they were tried alone.",
 )  # fmt: skip
 INPUT_TRUNCATED = Metric(
     "mgeo.input.truncated", "counter", "{pair}",
@@ -106,8 +133,12 @@ BATCH_DURATION = Metric(
 )  # fmt: skip
 BATCH_FAILED = Metric(
     "mgeo.batch.failed", "counter", "{batch}",
-    "Forward passes that raised; their requests were answered with an error.",
+    "Forward passes that raised; what they held was tried again in halves.",
     ("error_type",),
+)  # fmt: skip
+BATCH_TOKEN_LIMIT = Metric(
+    "mgeo.batch.token_limit", "gauge", "{token}",
+    "Tokens that one forward pass may hold now; halved when memory runs out.",
 )  # fmt: skip
 QUEUE_DEPTH = Metric(
     "mgeo.queue.depth", "gauge", "{pair}",
@@ -116,6 +147,18 @@ QUEUE_DEPTH = Metric(
 QUEUE_LIMIT = Metric(
     "mgeo.queue.limit", "gauge", "{pair}",
     "Pairs that may wait before requests are refused with 429.",
+)  # fmt: skip
+QUEUE_TOKENS = Metric(
+    "mgeo.queue.tokens", "gauge", "{token}",
+    "Tokens of all pairs waiting for the model.",
+)  # fmt: skip
+QUEUE_TOKEN_LIMIT = Metric(
+    "mgeo.queue.token_limit", "gauge", "{token}",
+    "Tokens that may wait before requests are refused with 429.",
+)  # fmt: skip
+QUEUE_DROPPED = Metric(
+    "mgeo.queue.dropped", "counter", "{pair}",
+    "Pairs taken out of the queue uncomputed, because nobody waited for them any more.",
 )  # fmt: skip
 QUEUE_OLDEST_AGE = Metric(
     "mgeo.queue.oldest_age", "gauge", "s",
@@ -205,9 +248,17 @@ class Instruments:
         self.batch_tokens = self._counter(BATCH_TOKENS)
         self.batch_duration = self._histogram(BATCH_DURATION)
         self.batch_failed = self._counter(BATCH_FAILED)
+        self.prediction_failed = self._counter(PREDICTION_FAILED)
+        self.queue_dropped = self._counter(QUEUE_DROPPED)
+        self.connection_closed = self._counter(CONNECTION_CLOSED)
+        self.request_problem = self._counter(REQUEST_PROBLEM)
         # From the start at zero: a rate over the first one is not missing where it began.
         self.input_truncated.add(0)
         self.requests_inprogress.add(0)
+        self.queue_dropped.add(0)
+        self.prediction_failed.add(0)
+        for reason in ("idle", "slow", "full"):
+            self.connection_closed.add(0, {"reason": reason})
         for kind in ("real", "padding"):
             self.batch_tokens.add(0, {"kind": kind})
 

@@ -24,15 +24,19 @@ class Timeline:
     A stage lasts until the next one is entered, so the sum of all stages is the total by
     construction. A request that is refused early never enters the later stages. A reading from
     before the current stage began counts as its beginning: no stage is shorter than nothing.
+
+    Args:
+        began_ns: Monotonic time at which the request arrived, if that was before now.
     """
 
     __slots__ = ("_epoch_offset", "_marks", "attributes", "finished", "links")
 
-    def __init__(self) -> None:
+    def __init__(self, began_ns: int | None = None) -> None:
         now = time.perf_counter_ns()
+        began = now if began_ns is None else began_ns
         # One reading of the wall clock: a step of it during the request bends no duration.
         self._epoch_offset = time.time_ns() - now
-        self._marks: list[tuple[Stage, int]] = [("admit", now)]
+        self._marks: list[tuple[Stage, int]] = [("admit", began)]
         self.finished = 0
         self.attributes: dict[Stage, Attributes] = {}
         self.links: dict[Stage, list[SpanContext]] = {}
@@ -45,6 +49,11 @@ class Timeline:
     def finish(self) -> None:
         """Close the last stage."""
         self.finished = max(time.perf_counter_ns(), self._marks[-1][1])
+
+    @property
+    def began_epoch_ns(self) -> int:
+        """The beginning, in nanoseconds since the epoch."""
+        return self._epoch_offset + self._marks[0][1]
 
     @property
     def seconds(self) -> float:

@@ -149,6 +149,33 @@ def _traffic(board: dashboards.Dashboard) -> None:
             "short",
             Query(f"sum by (instance) (mgeo_requests_inprogress{{{SELECTOR}}})", "{{instance}}"),
             Query(f"avg(sum by (instance) (mgeo_requests_inprogress{{{SELECTOR}}}))", "mean"),
+            Query(
+                f"sum by (instance) (mgeo_requests_waiting{{{SELECTOR}}})",
+                "{{instance}}: wait for a thread",
+            ),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Problems",
+            "Why requests were not answered as asked. `queue-full` and `too-late`: load. "
+            "`timed-out`: taken, and not scored in time.",
+            "reqps",
+            Query(f"sum by (problem) (rate(mgeo_request_problem_total{_RATE})) > 0", "{{problem}}"),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Connections",
+            "Open connections, how many may be, and those that the service ended because they were "
+            "silent or slow. At the limit: idle or slow clients crowd out others.",
+            "short",
+            Query(f"sum by (instance) (mgeo_connections{{{SELECTOR}}})", "{{instance}}"),
+            Query(f"max(mgeo_connection_limit{{{SELECTOR}}})", "limit"),
+            Query(
+                f"sum by (reason) (increase(mgeo_connection_closed_total{_RATE})) > 0",
+                "ended: {{reason}}",
+            ),
         )
     )
     requests = f"sum by (job) (rate(mgeo_request_total{_RATE}))"
@@ -223,6 +250,17 @@ def _model(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
+            "Queue, in tokens",
+            "Tokens of the pairs that wait, and how many may: the bound that long addresses meet "
+            "first.",
+            "short",
+            Query(f"sum by (instance) (mgeo_queue_tokens{{{SELECTOR}}})", "{{instance}}"),
+            Query(f"max(mgeo_queue_token_limit{{{SELECTOR}}})", "limit"),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
             "Oldest pair in the queue",
             "How long the pair at the head has waited. Near 0: the model keeps up, however deep "
             "the queue is.",
@@ -256,6 +294,18 @@ def _model(board: dashboards.Dashboard) -> None:
                 "mean",
             ),
             Query(f"histogram_quantile(0.95, sum by (le) (rate({size})))", "P95"),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Tokens allowed in a forward pass",
+            "The model's budget. A step down: memory ran out, and batches are smaller since then.",
+            "short",
+            Query(
+                f"min by (instance) (mgeo_batch_token_limit{{{SELECTOR}}})",
+                "{{instance}}",
+            ),
             width=8,
         )
     )
@@ -324,11 +374,14 @@ def _model(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
-            "Truncated pairs and failed batches",
-            "Pairs longer than the model's input, scored on what fits; forward passes that failed.",
+            "Truncated pairs, failed batches, dropped pairs",
+            "Pairs longer than the model's input, scored on what fits; forward passes that failed; "
+            "pairs that nobody waited for any more, and that were not computed.",
             "short",
             Query(f"sum(rate(mgeo_input_truncated_total{_RATE})) or vector(0)", "truncated"),
             Query(f"sum(rate(mgeo_batch_failed_total{_RATE})) or vector(0)", "failed batches"),
+            Query(f"sum(rate(mgeo_prediction_failed_total{_RATE})) or vector(0)", "failed pairs"),
+            Query(f"sum(rate(mgeo_queue_dropped_total{_RATE})) or vector(0)", "dropped pairs"),
         )
     )
 

@@ -15,6 +15,8 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import get_current_span
 
+from service.errors import RequestError
+from service.http import caller
 from telemetry.setup import Telemetry
 from telemetry.spans import STAGES, Timeline
 
@@ -22,6 +24,9 @@ log = logging.getLogger("mgeo.request")
 
 HEALTH = "/healthz"
 """Left out: probes answered in microseconds would hide slow predictions and failing ones."""
+
+_SPAN_START = "opentelemetry-flask.starttime_key"
+"""Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
 
 UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,12 +42,16 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
     for endpoint in ("/predict", "/predict/batch"):
         for status in ("200", "400", "429", "500", "503"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
+    for problem in RequestError.__subclasses__():
+        instruments.request_problem.add(0, {"problem": problem.code})
     of_stage = {stage: {"stage": stage} for stage in STAGES}
 
     @app.before_request
     def begin() -> None:
         if request.path != HEALTH:
-            g.timeline = Timeline()
+            # The wait for a thread is the service's time, and the request's first stage.
+            g.timeline = timeline = Timeline(request.environ.get(caller.ARRIVED))
+            request.environ[_SPAN_START] = timeline.began_epoch_ns
             instruments.requests_inprogress.add(1)
 
     @app.after_request
@@ -54,11 +63,19 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
             response.headers["traceparent"] = _traceparent()
             method, endpoint = _labels()
             parent, status = context.get_current(), response.status_code
-            response.call_on_close(lambda: record(timeline, method, endpoint, status, parent))
+            problem: str | None = g.get("problem")
+            response.call_on_close(
+                lambda: record(timeline, method, endpoint, status, problem, parent)
+            )
         return response
 
     def record(
-        timeline: Timeline, method: str, endpoint: str, status: int, parent: Context
+        timeline: Timeline,
+        method: str,
+        endpoint: str,
+        status: int,
+        problem: str | None,
+        parent: Context,
     ) -> None:
         # In the request's context again, so that exemplars and the log line name its trace.
         token = context.attach(parent)
@@ -66,6 +83,8 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
             instruments.requests_inprogress.add(-1)
             of_route = {"method": method, "endpoint": endpoint}
             instruments.request.add(1, {**of_route, "status": str(status)})
+            if problem:
+                instruments.request_problem.add(1, {"problem": problem})
             instruments.request_duration.record(timeline.seconds, of_route)
             for stage, start, end in timeline.stages():
                 instruments.stage_duration.record((end - start) / 1e9, of_stage[stage])
@@ -91,10 +110,14 @@ def _traceparent() -> str:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
+def known_method(method: str) -> str:
+    """The method as a label: itself if HTTP has it, else `_OTHER`."""
+    return method if method in _METHODS else "_OTHER"
+
+
 def _labels() -> tuple[str, str]:
     """Method and endpoint with bounded values: a client cannot make series."""
-    method = request.method if request.method in _METHODS else "_OTHER"
-    return method, request.url_rule.rule if request.url_rule else UNMATCHED
+    return known_method(request.method), request.url_rule.rule if request.url_rule else UNMATCHED
 
 
 def _log(timeline: Timeline, method: str, endpoint: str, status: int) -> None:

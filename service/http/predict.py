@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError, UnsupportedMediaType
-from service.http import problems, schemas
+from service.http import caller, problems, schemas
 from service.http.measure import measure_requests
 from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
@@ -31,7 +31,7 @@ def create_app(settings: Settings, scorer: Scorer, telemetry: Telemetry) -> Flas
         timeline: Timeline = g.timeline
         model = scorer.model()
         pair = schemas.parse_pair(_json_body(), limits)
-        [score] = scorer.score(model, [pair], timeline)
+        [score] = scorer.score(model, [pair], timeline, caller.of(request.environ))
         if isinstance(score, RequestError):
             raise score
         return jsonify(schemas.prediction(score) | {"model": schemas.identity(model.checkpoint)})
@@ -42,7 +42,7 @@ def create_app(settings: Settings, scorer: Scorer, telemetry: Telemetry) -> Flas
         model = scorer.model()
         parsed = schemas.parse_batch(_json_body(), limits)
         good = [pair for pair in parsed if not isinstance(pair, RequestError)]
-        scores = iter(scorer.score(model, good, timeline))
+        scores = iter(scorer.score(model, good, timeline, caller.of(request.environ)))
         results = [
             schemas.result(slot if isinstance(slot, RequestError) else next(scores))
             for slot in parsed

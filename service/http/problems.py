@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 from opentelemetry import trace
 from werkzeug.exceptions import HTTPException
 
@@ -22,16 +22,22 @@ def document(error: RequestError) -> bytes:
     return json.dumps(schemas.problem(error), ensure_ascii=False).encode()
 
 
+def headers(error: RequestError) -> list[tuple[str, str]]:
+    """The headers of an error's answer, but for those of its connection."""
+    given = [("Content-Type", MEDIA_TYPE)]
+    if error.retry_after is not None:
+        given.append(("Retry-After", str(error.retry_after)))
+    return given
+
+
 def register(app: Flask) -> None:
     """Answer every error of `app` with a problem document."""
 
     @app.errorhandler(RequestError)
     def request_error(error: RequestError) -> Response:
         trace.get_current_span().set_attribute("mgeo.problem", error.code)
-        response = Response(document(error), error.status, mimetype=MEDIA_TYPE)
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
-        return response
+        g.problem = error.code  # for the metrics
+        return Response(document(error), error.status, headers(error))
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from opentelemetry.trace import Link, NonRecordingSpan, Span, StatusCode, set_span_in_context
 
 from service.errors import EngineFailed
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
-from service.scoring.backends import Progress
+from service.scoring.backends import OutOfMemory, Probabilities, Progress
+from service.scoring.budget import Budget
+from service.scoring.job import Batch, Item, Job
 from service.scoring.model import Model
-from service.scoring.queue import Batch, Item, Job, PairQueue
+from service.scoring.queue import PairQueue
+from service.scoring.tokens import TokenizedPair
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
+
+_MEMORY = (OutOfMemory, MemoryError)
+
+_PROBE = ("1", "1")
+"""A pair that every model can score."""
 
 _REAL, _PADDING = {"kind": "real"}, {"kind": "padding"}
 
@@ -53,6 +62,7 @@ class Engine:
         self._busy = False
         self._last_progress = time.monotonic()
         self._model: Model | None = None
+        self._budget = Budget(0)
         self.load_seconds = 0.0
 
     @property
@@ -72,9 +82,13 @@ class Engine:
 
     def progress_age(self) -> float:
         """Seconds since a batch was last taken or finished while there was work; 0 when idle."""
-        if not self._busy and not self._queue.depth():
-            return 0.0
-        return time.monotonic() - self._last_progress
+        since = time.monotonic() - self._last_progress
+        # Of work that came after an idle hour, the hour says nothing.
+        return since if self._busy else min(since, self._queue.oldest_age())
+
+    def token_limit(self) -> int:
+        """Tokens that one forward pass may hold now; 0 before the model is loaded."""
+        return self._budget.tokens
 
     def _run(self) -> None:
         try:
@@ -85,12 +99,15 @@ class Engine:
             gc.collect()
             gc.freeze()
             self._announce(self._model)
+            self._budget = Budget(self._model.batch_tokens)
             self._lifecycle.to(State.READY)
-            while batch := self._queue.take(self._model.batch_tokens):
+            while batch := self._queue.take(self._budget.tokens):
                 self._compute(self._model, batch)
         except LoadingCancelledError:
             log.info("loading cancelled")
         except BaseException as error:
+            # Nobody is to wait for an engine that is no more.
+            self._queue.abort(EngineFailed("the engine has failed; the process ends"))
             self._lifecycle.to(State.FAILED, error)
 
     def _announce(self, model: Model) -> None:
@@ -119,6 +136,33 @@ class Engine:
         )
 
     def _compute(self, model: Model, batch: list[Item]) -> None:
+        """Score a batch, and one that fails in halves: only the pairs at fault end in an error."""
+        parts, splits, scored, memory = [batch], _splits(len(batch)), False, False
+        try:
+            while parts:
+                error = self._forward(model, parts[-1])
+                part = parts.pop()
+                memory = memory or isinstance(error, _MEMORY)
+                if error is None:
+                    scored = True
+                elif len(part) > 1 and splits:
+                    splits -= 1
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+                else:
+                    self._instruments.prediction_failed.add(len(part))
+                    self._queue.fail(part, EngineFailed("the model failed on this pair"))
+        except BaseException:
+            dying = EngineFailed("the engine failed while it held this pair")
+            self._queue.fail([item for part in parts for item in part], dying)
+            raise
+        if not scored and not memory:
+            # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
+            _predict(model, model.tokenizer.encode([_PROBE]))
+
+    def _forward(self, model: Model, batch: list[Item]) -> Exception | None:
+        """One forward pass; the error if it failed, and then nobody was told."""
+        failure: Exception | None = None
         started = time.perf_counter_ns()
         self._last_progress, self._busy = time.monotonic(), True
         pairs = [item.pair for item in batch]
@@ -129,29 +173,42 @@ class Engine:
         span = self._start_span(jobs, shape)
         self._queue.begin(batch, Batch(shape, started, span))
         try:
-            probabilities = model.backend.predict(pairs)
-            if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
-                raise ValueError("the model returned an array of another shape")
-            if not np.isfinite(probabilities).all():
-                raise FloatingPointError("the model returned values that are not numbers")
+            probabilities = _predict(model, pairs)
         except Exception as error:
+            failure = error
             log.exception("batch failed", extra={"pairs": len(pairs), "padded_tokens": padded})
             self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
-            failure = EngineFailed("the model failed on the batch that held this request")
-            self._queue.fail(batch, failure)
+            if isinstance(error, _MEMORY):
+                self._budget.out_of_memory(padded)
             if span:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)
         else:
             self._queue.finish(batch, probabilities.tolist(), time.perf_counter_ns())
+            self._budget.computed()
         finally:
             self._last_progress, self._busy = time.monotonic(), False
         # After the waiting threads were woken: they answer while this is counted.
         if span:
             span.end()
         seconds = (time.perf_counter_ns() - started) / 1e9
-        self._queue.computed(len(pairs), seconds)
+        self._queue.computed(padded, seconds)
         self._instruments.batch_duration.record(seconds)
         self._instruments.batch_size.record(len(pairs))
         self._instruments.batch_tokens.add(tokens, _REAL)
         self._instruments.batch_tokens.add(padded - tokens, _PADDING)
+        return failure
+
+
+def _predict(model: Model, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    probabilities = model.backend.predict(pairs)
+    if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
+        raise ValueError("the model returned an array of another shape")
+    if not np.isfinite(probabilities).all():
+        raise FloatingPointError("the model returned values that are not numbers")
+    return probabilities
+
+
+def _splits(pairs: int) -> int:
+    """How often a batch may be split: enough to find two pairs at fault, whatever its size."""
+    return 2 * math.ceil(math.log2(pairs)) if pairs > 1 else 0

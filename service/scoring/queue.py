@@ -6,6 +6,9 @@ lane, a batch starts with the pair that has waited longest and takes those behin
 padded batch stays within the token budget. The engine never waits for a batch to fill: while it
 computes, the next one gathers.
 
+What comes in is bounded in pairs and in tokens, and only taken if it can be done in its time. What
+nobody waits for any more is never handed out.
+
 Equal pairs under way are computed once: a pair that is already waiting or being computed is joined.
 """
 
@@ -15,16 +18,12 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-import numpy as np
-from opentelemetry.trace import Span, get_current_span
-
-from service.errors import QueueFull
-from service.scoring.backends import Probabilities
+from service.errors import QueueFull, RequestError, TooLarge, TooLate
 from service.scoring.cache import Result, ResultCache
-from service.scoring.tokens import TokenizedPair
+from service.scoring.job import Batch, Item, Job
+from service.scoring.pace import Pace
 
 INTERACTIVE_PAIRS = 8
 """A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
@@ -35,130 +34,25 @@ BULK_TURN = 4
 """One batch in this many is bulk while both lanes have work: slowed down, never starved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One forward pass, as the requests in it report it.
-
-    Attributes:
-        shape: Its size and tokens.
-        started_ns: Monotonic time at which it began.
-        span: Its span, if one of its requests is sampled.
-    """
-
-    shape: dict[str, int]
-    started_ns: int
-    span: Span | None
+_FEWEST_TOKENS = 5
+"""Of any pair: one of text for each address, and the three that the model adds."""
 
 
-class Job:
-    """The pairs of one request, and the place where their results are put.
+class _Lane:
+    """Items in the order in which they are computed, and their tokens."""
 
-    The engine's thread fills it; the request's thread waits on it.
+    def __init__(self) -> None:
+        self.items: deque[Item] = deque()
+        self.tokens = 0
 
-    Args:
-        pairs: What to score, in the request's order.
-        labels: Length of a result.
-        keys: The cache's key of each pair, or none if equal pairs are to be computed each.
+    def append(self, item: Item) -> None:
+        self.items.append(item)
+        self.tokens += len(item.pair.ids)
 
-    Attributes:
-        pairs: As given.
-        keys: As given, None for each pair without one.
-        probabilities: Shape [pairs, labels]; complete once `wait` has returned True.
-        error: What the engine raised on one of the pairs.
-        submitted_ns: Monotonic time of submission.
-        started_ns: Monotonic time at which the first of its batches began to compute.
-        finished_ns: Monotonic time at which its last result was there.
-        span: The request's span, which the span of each batch links to.
-        batches: The batches that computed its pairs.
-    """
-
-    __slots__ = (
-        "_abandoned", "_done", "_remaining", "batches", "error", "finished_ns", "keys", "pairs",
-        "probabilities", "span", "started_ns", "submitted_ns",
-    )  # fmt: skip
-
-    def __init__(
-        self, pairs: Sequence[TokenizedPair], labels: int, keys: Sequence[bytes] = ()
-    ) -> None:
-        self.pairs = pairs
-        self.keys: Sequence[bytes | None] = keys or [None] * len(pairs)
-        self.span = get_current_span().get_span_context()
-        self.batches: list[Batch] = []
-        self.probabilities: Probabilities = np.empty((len(pairs), labels), dtype=np.float32)
-        self.error: Exception | None = None
-        self.submitted_ns = time.perf_counter_ns()
-        self.started_ns = 0
-        self.finished_ns = 0
-        self._remaining = len(pairs)
-        self._done = threading.Event()
-        self._abandoned = False
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a request still waits for it."""
-        return not self._abandoned and self.error is None
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for all results, or an error, for at most `timeout` seconds.
-
-        Returns:
-            False when time ran out; what has not been computed by then never will be.
-        """
-        if self._done.wait(timeout):
-            return True
-        self._abandoned = True
-        return False
-
-    def begin(self, batch: Batch) -> None:
-        """Note a batch that computes pairs of this job."""
-        # A job that joins a batch under way does not wait: it began when it was submitted.
-        self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
-        if not self.batches or self.batches[-1] is not batch:
-            self.batches.append(batch)
-
-    def put(self, index: int, probabilities: Sequence[float], now_ns: int) -> None:
-        """Set one pair's result."""
-        self.probabilities[index] = probabilities
-        self._remaining -= 1
-        if not self._remaining:
-            self.finished_ns = now_ns
-            self._done.set()
-
-    def fail(self, error: Exception) -> None:
-        """End the job with an error."""
-        self.error = error
-        self.finished_ns = time.perf_counter_ns()
-        self._done.set()
-
-
-class Item:
-    """One pair to compute, and every place that its result goes to.
-
-    Attributes:
-        pair: The pair itself.
-        key: The cache's key of it, or None if equal pairs are computed each.
-        takers: The jobs that hold it, with its index there.
-        submitted_ns: Monotonic time at which the first of them was submitted.
-        interactive: Whether its lane is the interactive one.
-        is_waiting: Whether no batch has taken it yet.
-        batch: The batch that computes it, once there is one.
-    """
-
-    __slots__ = ("batch", "interactive", "is_waiting", "key", "pair", "submitted_ns", "takers")
-
-    def __init__(self, job: Job, index: int, *, interactive: bool) -> None:
-        self.pair = job.pairs[index]
-        self.key = job.keys[index]
-        self.takers = [(job, index)]
-        self.submitted_ns = job.submitted_ns
-        self.interactive = interactive
-        self.is_waiting = True
-        self.batch: Batch | None = None
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a request still waits for it."""
-        return any(job.is_wanted for job, _ in self.takers)
+    def pop(self) -> Item:
+        item = self.items.popleft()
+        self.tokens -= len(item.pair.ids)
+        return item
 
 
 class PairQueue:
@@ -166,19 +60,30 @@ class PairQueue:
 
     Args:
         max_pairs: Pairs that may wait; a job that does not fit as a whole is refused.
+        max_tokens: Tokens that may wait, likewise.
         cache: Given the results of pairs that have a key, and asked for them.
+        dropped: Told of the number of pairs taken out because nobody waits for them.
     """
 
-    def __init__(self, *, max_pairs: int, cache: ResultCache | None = None) -> None:
-        self.max_pairs = max_pairs
+    def __init__(
+        self,
+        *,
+        max_pairs: int,
+        max_tokens: int,
+        cache: ResultCache | None = None,
+        dropped: Callable[[int], None] = lambda pairs: None,
+    ) -> None:
+        self.max_pairs, self.max_tokens = max_pairs, max_tokens
         self._cache = cache
-        self._interactive: deque[Item] = deque()
-        self._bulk: deque[Item] = deque()
+        self._dropped = dropped
+        self._interactive, self._bulk = _Lane(), _Lane()
         self._under_way: dict[bytes, Item] = {}
         self._since_bulk = 0
-        self._rate = 0.0
+        self._pace, self._budget = Pace(), 1
+        self._tidied = True
         self._changed = threading.Condition()
         self._closed = False
+        self._failure: RequestError | None = None
 
     def put(self, job: Job) -> int:
         """Have all pairs of a job computed.
@@ -187,23 +92,39 @@ class PairQueue:
             How many of them are computed anyway, for this job or another one.
 
         Raises:
-            QueueFull: They do not fit; nothing was appended.
+            RequestError: The queue was aborted.
+            TooLarge: They are more than the queue ever takes.
+            QueueFull: They do not fit now.
+            TooLate: At the model's pace they would not be scored before the job expires.
         """
         interactive = len(job.pairs) <= INTERACTIVE_PAIRS
         # Longest first within the job: neighbours share a batch, and equal lengths need no padding.
         order = sorted(range(len(job.pairs)), key=lambda i: -len(job.pairs[i].ids))
         with self._changed:
-            new = sum(not self._is_joined(self._known(key), interactive) for key in job.keys)
-            if self.depth() + new > self.max_pairs:
-                raise QueueFull(
-                    f"{self.depth()} pairs are waiting; the limit is {self.max_pairs}",
-                    retry_after=self._seconds_to_drain(),
-                )
+            if self._failure is not None:
+                raise type(self._failure)(str(self._failure))
+            new = [
+                len(pair.ids)
+                for pair, key in zip(job.pairs, job.keys, strict=True)
+                if not self._is_joined(self._known(key), interactive)
+            ]
+            if new:
+                self._admit(len(new), sum(new), job.expires_ns, interactive=interactive)
             before = self.depth()
             for index in order:
                 self._append(job, index, interactive=interactive)
             self._changed.notify()
             return len(order) - (self.depth() - before)
+
+    def check(self, expires_ns: float) -> None:
+        """Refuse early, before any work, what `put` would refuse even of the smallest job.
+
+        Raises:
+            QueueFull: Not one more pair fits.
+            TooLate: The shortest pair would not be scored in time.
+        """
+        with self._changed:
+            self._admit(1, _FEWEST_TOKENS, expires_ns, interactive=True)
 
     def take(self, budget: int) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
@@ -212,8 +133,10 @@ class PairQueue:
             budget: Most tokens in the batch, padding counted. A single longer pair still goes.
         """
         with self._changed:
+            self._budget = budget
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
+                self._tidied = False
                 batch = self._next_batch(budget)
                 if batch or (self._closed and not self.depth()):
                     return batch
@@ -239,19 +162,34 @@ class PairQueue:
                 job.put(index, row, now_ns)
 
     def fail(self, items: Sequence[Item], error: Exception) -> None:
-        """End every job that waits for one of the items with an error."""
+        """Tell every job that waits for one of the items why there is no result."""
         with self._changed:
             for item in items:
                 self._forget(item)
+        now_ns = time.perf_counter_ns()
         for item in items:
-            for job, _ in item.takers:
-                job.fail(error)
+            for job, index in item.takers:
+                job.fail(index, error, now_ns)
 
-    def computed(self, pairs: int, seconds: float) -> None:
-        """Note how fast a batch was: what `Retry-After` is reckoned from."""
-        rate = pairs / max(seconds, 1e-6)
-        # A moving average over about the last ten batches: one odd one does not show.
-        self._rate += (rate - self._rate) * (0.1 if self._rate else 1.0)
+    def abort(self, error: RequestError) -> None:
+        """Fail all that waits, and refuse all that comes: nobody will take it any more."""
+        with self._changed:
+            self._closed, self._failure = True, error
+            waiting = [
+                lane.pop()
+                for lane in (self._interactive, self._bulk)
+                for _ in range(len(lane.items))
+            ]
+        self.fail(waiting, error)
+
+    def computed(self, tokens: int, seconds: float) -> None:
+        """Note how fast a batch was, its tokens counted with padding."""
+        with self._changed:
+            self._pace.observe(tokens, seconds)
+
+    def retry_after(self) -> int:
+        """Seconds until what waits now will be done, 1 to 60: when to try again."""
+        return _whole_seconds(self._pace.seconds(self.tokens(), self._budget))
 
     def close(self) -> None:
         """Have `take` return empty once nothing waits."""
@@ -261,17 +199,72 @@ class PairQueue:
 
     def depth(self) -> int:
         """Pairs waiting."""
-        return len(self._interactive) + len(self._bulk)
+        return len(self._interactive.items) + len(self._bulk.items)
+
+    def tokens(self) -> int:
+        """Tokens waiting, without padding."""
+        return self._interactive.tokens + self._bulk.tokens
 
     def oldest_age(self) -> float:
         """Seconds that the oldest pair has waited; 0 when none waits."""
         with self._changed:
-            first = [lane[0].submitted_ns for lane in (self._interactive, self._bulk) if lane]
+            lanes = (self._interactive.items, self._bulk.items)
+            first = [items[0].submitted_ns for items in lanes if items]
             return (time.perf_counter_ns() - min(first)) / 1e9 if first else 0.0
 
-    def _seconds_to_drain(self) -> int:
-        seconds = self.depth() / self._rate if self._rate else 1.0
-        return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(seconds)))
+    def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
+        limits = f"{self.max_pairs} pairs and {self.max_tokens} tokens"
+        if pairs > self.max_pairs or tokens > self.max_tokens:
+            raise TooLarge(
+                f"{pairs} pairs of {tokens} tokens in all are more than the queue takes: {limits}; "
+                "send fewer at a time"
+            )
+        if not self._fits(pairs, tokens):
+            self._tidy()
+        if not self._fits(pairs, tokens):
+            raise QueueFull(
+                f"{self.depth()} pairs of {self.tokens()} tokens in all are waiting; "
+                f"the limit is {limits}",
+                retry_after=self.retry_after(),
+            )
+        wait = self._pace.seconds(self._ahead(interactive) + tokens, self._budget)
+        left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
+        if wait > left:
+            raise TooLate(
+                f"an answer would take about {wait:.1f} s, and {left:.1f} s are left for it",
+                retry_after=_whole_seconds(wait - left),
+            )
+
+    def _fits(self, pairs: int, tokens: int) -> bool:
+        return self.depth() + pairs <= self.max_pairs and self.tokens() + tokens <= self.max_tokens
+
+    def _ahead(self, interactive: bool) -> int:
+        """Tokens that are computed before those of a job that comes now."""
+        if not interactive:
+            return self.tokens()
+        own = self._interactive.tokens
+        return own + min(self._bulk.tokens, own // (BULK_TURN - 1))
+
+    def _tidy(self) -> None:
+        """Take out what nobody waits for: a full queue must not refuse others for its sake.
+
+        Once a batch at most: under overload each refusal would otherwise read the whole queue.
+        """
+        if self._tidied:
+            return
+        self._tidied = True
+        for lane in (self._interactive, self._bulk):
+            for _ in range(len(lane.items)):
+                item = lane.pop()
+                if item.is_wanted:
+                    lane.append(item)
+                else:
+                    self._drop(item)
+
+    def _drop(self, item: Item) -> None:
+        self._forget(item)
+        if item.takers:  # else it was moved to the other lane
+            self._dropped(1)
 
     def _append(self, job: Job, index: int, *, interactive: bool) -> None:
         key = job.keys[index]
@@ -317,13 +310,13 @@ class PairQueue:
             del self._under_way[item.key]
 
     def _next_batch(self, budget: int) -> list[Item]:
-        bulk_turn = not self._interactive or self._since_bulk + 1 >= BULK_TURN
-        lane = self._bulk if self._bulk and bulk_turn else self._interactive
-        self._since_bulk = 0 if lane is self._bulk or not self._bulk else self._since_bulk + 1
+        bulk_turn = not self._interactive.items or self._since_bulk + 1 >= BULK_TURN
+        lane = self._bulk if self._bulk.items and bulk_turn else self._interactive
+        self._since_bulk = 0 if lane is self._bulk or not self._bulk.items else self._since_bulk + 1
         batch: list[Item] = []
         longest = 0
-        while lane:
-            item = lane[0]
+        while lane.items:
+            item = lane.items[0]
             if item.is_wanted:
                 longest = max(longest, len(item.pair.ids))
                 if batch and longest * (len(batch) + 1) > budget:
@@ -331,6 +324,10 @@ class PairQueue:
                 batch.append(item)
                 item.is_waiting = False
             else:
-                self._forget(item)
-            lane.popleft()
+                self._drop(item)
+            lane.pop()
         return batch
+
+
+def _whole_seconds(wait: float) -> int:
+    return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(wait)))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service.errors import EngineFailed, MissingFields, NotReady, RequestError, TimedOut
+from service.errors import (
+    ClientGone,
+    EngineFailed,
+    MissingFields,
+    NotReady,
+    RequestError,
+    TimedOut,
+)
 from service.lifecycle import Lifecycle, State
 from service.scoring.cache import Result, ResultCache
 from service.scoring.checkpoint import LABELS, Label
 from service.scoring.engine import Engine
+from service.scoring.job import NEVER, Job
 from service.scoring.model import Model
-from service.scoring.queue import Job, PairQueue
+from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
 from telemetry.instruments import Instruments
 from telemetry.spans import Timeline
@@ -36,6 +45,19 @@ class Score:
     label: Label
     probabilities: dict[Label, float]
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who waits for an answer.
+
+    Attributes:
+        expires_ns: Monotonic time after which it no longer waits.
+        on_hang_up: Takes what is to be called if it is gone before that.
+    """
+
+    expires_ns: float = NEVER
+    on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
 
 
 class Scorer:
@@ -72,35 +94,48 @@ class Scorer:
         return model
 
     def score(
-        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
+        self,
+        model: Model,
+        pairs: Sequence[tuple[str, str]],
+        timeline: Timeline,
+        caller: Caller,
     ) -> list[Score | RequestError]:
-        """Score pairs, in their order; one in which an address has nothing readable is its error.
+        """Score pairs, in their order.
+
+        Returns:
+            For each its score, or why there is none: nothing readable in an address, or the model
+            failed on that very pair.
 
         Raises:
+            TooLarge: More pairs than the queue ever takes.
             QueueFull: Too many pairs wait already.
-            TimedOut: No result within the request timeout.
-            EngineFailed: The model raised.
+            TooLate: Their results would come too late.
+            TimedOut: No result in time.
+            ClientGone: The caller hung up.
         """
-        results: list[Result | None] = [None] * len(pairs)
+        expires_ns = min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
+        results: list[Result | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
         if self._cache is not None:
             keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
-            results = [self._cache.get(key) for key in keys]
+            results = [*map(self._cache.get, keys)]
         missing = [index for index, result in enumerate(results) if result is None]
         timeline.attributes["admit"] = {"mgeo.pairs.cached": len(pairs) - len(missing)}
         if missing:
+            self._queue.check(expires_ns)
             tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
             readable = {
                 index: tokens
                 for index, tokens in zip(missing, tokenized, strict=True)
                 if tokens.is_readable
             }
-            computed = self._compute(
-                model,
+            job = Job(
                 list(readable.values()),
-                [keys[index] for index in readable] if keys else [],
-                timeline,
+                labels=len(model.checkpoint.labels),
+                keys=[keys[index] for index in readable] if keys else [],
+                expires_ns=expires_ns,
             )
+            computed = self._compute(model, job, timeline, caller)
             for index, result in zip(readable, computed, strict=True):
                 results[index] = result
         else:
@@ -108,10 +143,7 @@ class Scorer:
         if self._cache is not None:
             self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
         scores: list[Score | RequestError] = [
-            MissingFields(_UNREADABLE)
-            if result is None
-            else _score(result, model.checkpoint.labels)
-            for result in results
+            _outcome(result, model.checkpoint.labels) for result in results
         ]
         self._count([score for score in scores if isinstance(score, Score)], model)
         return scores
@@ -128,18 +160,18 @@ class Scorer:
         return tokenized
 
     def _compute(
-        self, model: Model, pairs: list[TokenizedPair], keys: list[bytes], timeline: Timeline
-    ) -> list[Result]:
-        if not pairs:
+        self, model: Model, job: Job, timeline: Timeline, caller: Caller
+    ) -> list[Result | RequestError]:
+        if not job.pairs:
             timeline.enter("respond")
             return []
         timeline.enter("queue")
-        job = Job(pairs, labels=len(model.checkpoint.labels), keys=keys)
         joined = self._queue.put(job)
-        if keys:
+        if self._cache is not None:
             self._instruments.cache_lookup.add(joined, {"result": "coalesced"})
-            self._instruments.cache_lookup.add(len(pairs) - joined, {"result": "miss"})
-        in_time = job.wait(self._timeout)
+            self._instruments.cache_lookup.add(len(job.pairs) - joined, {"result": "miss"})
+        caller.on_hang_up(job.abandon)
+        in_time = job.wait(max(0.0, (job.expires_ns - time.perf_counter_ns()) / 1e9))
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
             timeline.links["compute"] = [
@@ -153,13 +185,17 @@ class Scorer:
             }
         if not in_time:
             timeline.enter("respond")
-            raise TimedOut(f"no result within {self._timeout:g} s")
+            if job.is_abandoned:
+                raise ClientGone("the client hung up")
+            waited = (time.perf_counter_ns() - job.submitted_ns) / 1e9
+            raise TimedOut(f"no result within {waited:.3g} s")
         timeline.enter("respond", job.finished_ns)
-        if job.error is not None:
-            raise EngineFailed(str(job.error))
+        rows = job.probabilities.tolist()
         return [
-            Result(tuple(row), pair.truncated)
-            for row, pair in zip(job.probabilities.tolist(), pairs, strict=True)
+            EngineFailed(str(job.errors[index]))
+            if index in job.errors
+            else Result(tuple(rows[index]), pair.truncated)
+            for index, pair in enumerate(job.pairs)
         ]
 
     def _count(self, scores: list[Score], model: Model) -> None:
@@ -181,6 +217,12 @@ def score_now(model: Model, pair: tuple[str, str]) -> Score:
         raise MissingFields(_UNREADABLE)
     [row] = model.backend.predict([tokens]).tolist()
     return _score(Result(tuple(row), tokens.truncated), model.checkpoint.labels)
+
+
+def _outcome(result: Result | RequestError | None, order: Sequence[Label]) -> Score | RequestError:
+    if result is None:
+        return MissingFields(_UNREADABLE)
+    return result if isinstance(result, RequestError) else _score(result, order)
 
 
 def _score(result: Result, order: Sequence[Label]) -> Score:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.conftest import Running, eventually, start
+from tests.conftest import Running, eventually
 
 GOOD = "紫萱路363号"
 
@@ -174,16 +174,3 @@ def _value(running: Running, label: str) -> float:
         for line in running.get("/metrics").text.splitlines()
         if line.startswith("mgeo_request_total{") and label in line
     )
-
-
-def test_more_pairs_than_may_wait_are_refused_with_a_time_to_come_back() -> None:
-    running = start(max_queue_pairs=10)
-    try:
-        answer = running.post(
-            "/predict/batch", {"pairs": [{"address1": "a", "address2": "b"}] * 11}
-        )
-        assert "the limit is 10" in _problem(answer, 429, "queue-full")
-        assert int(answer.headers["Retry-After"]) >= 1
-        assert running.post("/predict", {"address1": "a", "address2": "b"}).ok
-    finally:
-        running.service.stop()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import set_span_in_context
 
 from telemetry.spans import STAGES, Timeline
+from tests.telemetry.collector import Collector
+from tests.telemetry.conftest import Start
 
 # Readings from a second before the request to a second after it, in no order.
 MARKS = st.lists(
@@ -87,3 +90,21 @@ def test_a_step_of_the_wall_clock_bends_no_duration(monkeypatch: pytest.MonkeyPa
     timeline.finish()
 
     assert 0 <= timeline.seconds < 1
+
+
+def test_a_request_begins_when_it_arrived_and_not_when_a_thread_was_free(
+    collector: Collector, start: Start
+) -> None:
+    """The span is the Flask instrumentation's; where it begins is told to it by a private key."""
+    from service.http import caller, predict
+    from service.settings import Settings
+
+    telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    app = predict.create_app(Settings(), SimpleNamespace(), telemetry)
+    arrived = time.perf_counter_ns() - 2_000_000_000
+    app.test_client().get("/nowhere", environ_overrides={caller.ARRIVED: arrived}).close()
+    assert telemetry.shutdown(5)
+
+    spans = {span.name: span for span in collector.spans}
+    assert spans["GET"].end_ns - spans["GET"].start_ns > 2e9
+    assert abs(spans["admit"].start_ns - spans["GET"].start_ns) < 1_000

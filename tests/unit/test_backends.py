@@ -17,7 +17,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
-from service.scoring.backends import choose
+from service.scoring.backends import OutOfMemory, choose
 from service.scoring.backends.layout import MASKED, packed, padded, rounded
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
@@ -142,3 +142,53 @@ def test_a_gpu_without_torch_is_said_and_not_used(
         choose.build(
             checkpoints.read(TINY), Settings(backend="torch"), [], lambda stage, progress: None
         )
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=["torch", "cublas"],
+)
+def test_torch_out_of_memory_is_said_in_our_word_and_the_cache_is_emptied(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    backend, _ = choose.build(
+        checkpoints.read(TINY),
+        Settings(backend="torch", device="cpu"),
+        [],
+        lambda stage, done: None,
+    )
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    monkeypatch.setattr(backend, "device", "cuda:0")
+
+    def fail(_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(backend, "_forward", fail)
+    with pytest.raises(OutOfMemory, match="a batch of 2 pairs") as caught:
+        backend.predict([TokenizedPair([2, 5, 3], 2, False)] * 2)
+    assert emptied == [True]
+    # The first error's traceback would keep the tensors of the batch.
+    assert caught.value.__context__ is None
+
+
+def test_another_error_of_torch_is_not_taken_for_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend, _ = choose.build(
+        checkpoints.read(TINY),
+        Settings(backend="torch", device="cpu"),
+        [],
+        lambda stage, done: None,
+    )
+
+    def fail(_: object) -> None:
+        raise RuntimeError("device-side assert triggered")
+
+    monkeypatch.setattr(backend, "_forward", fail)
+    with pytest.raises(RuntimeError, match="device-side"):
+        backend.predict([TokenizedPair([2, 5, 3], 2, False)])

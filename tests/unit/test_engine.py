@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracer
 
 from service.errors import CheckpointError, EngineFailed
 from service.lifecycle import Lifecycle, State
 from service.scoring import checkpoint as checkpoints
-from service.scoring.backends import Probabilities
+from service.scoring.backends import OutOfMemory, Probabilities
 from service.scoring.backends.kept import Choice
 from service.scoring.engine import Engine
+from service.scoring.job import Job
 from service.scoring.model import Model
-from service.scoring.queue import Job, PairQueue
+from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
 from telemetry.instruments import Instruments
 from tests.conftest import TINY, eventually
 
 ROW = [0.2, 0.3, 0.5]
+POISON = 99
+"""A token that a test's model may fail on."""
+
+
+def _poisoned(pairs: Sequence[TokenizedPair]) -> bool:
+    return any(POISON in pair.ids for pair in pairs)
 
 
 class Backend:
@@ -43,10 +54,12 @@ class Backend:
 class Bench:
     """An engine on a test backend, and the parts around it."""
 
-    def __init__(self, load: Callable[[Model], Model] = lambda model: model) -> None:
+    def __init__(
+        self, load: Callable[[Model], Model] = lambda model: model, *, start: bool = True
+    ) -> None:
         self.backend = Backend()
         self.lifecycle = Lifecycle()
-        self.queue = PairQueue(max_pairs=100)
+        self.queue = PairQueue(max_pairs=100, max_tokens=10_000)
         checkpoint = checkpoints.read(TINY)
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
@@ -60,11 +73,17 @@ class Bench:
                 tracer=NoOpTracer(),
             ),
         )
-        self.engine.start()
+        if start:
+            self.engine.start()
 
-    def score(self, pairs: int = 1) -> Job:
-        job = Job([TokenizedPair([1, 2, 3, 4, 5], 3, False)] * pairs, labels=3)
+    def submit(self, pairs: int = 1, poison: Collection[int] = ()) -> Job:
+        tokens = [[POISON if i in poison else 1, 2, 3, 4, 5] for i in range(pairs)]
+        job = Job([TokenizedPair(ids, 3, False) for ids in tokens], labels=3)
         self.queue.put(job)
+        return job
+
+    def score(self, pairs: int = 1, poison: Collection[int] = ()) -> Job:
+        job = self.submit(pairs, poison)
         assert job.wait(10)
         return job
 
@@ -94,14 +113,92 @@ def test_results_reach_the_job_with_the_times_of_its_stages(bench: Bench) -> Non
         pytest.param(lambda pairs: np.zeros((0, 3)), id="too few rows"),
     ],
 )
-def test_a_batch_that_fails_is_answered_and_the_engine_goes_on(
+def test_a_pair_that_fails_is_answered_and_the_engine_goes_on(
     bench: Bench, answer: Callable[[Any], Any]
 ) -> None:
-    good, bench.backend.answer = bench.backend.answer, answer
-    assert isinstance(bench.score().error, EngineFailed)
-    bench.backend.answer = good
-    assert bench.score().error is None
+    good = bench.backend.answer
+    bench.backend.answer = lambda pairs: (answer if _poisoned(pairs) else good)(pairs)
+    assert isinstance(bench.score(poison={0}).errors[0], EngineFailed)
+    assert bench.score().errors == {}
     assert bench.lifecycle.state is State.READY
+
+
+@given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=2))
+def test_only_the_pairs_at_fault_fail(pairs: int, poison: set[int]) -> None:
+    bench = Bench()
+    good = bench.backend.answer
+    passes: list[int] = []
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        passes.append(len(given))
+        if _poisoned(given):
+            raise RuntimeError
+        return good(given)
+
+    bench.backend.answer = answer
+    job = bench.score(pairs, poison=poison)
+    assert bench.engine.stop(10)
+    assert set(job.errors) == {index for index in poison if index < pairs}
+    right = [index for index in range(pairs) if index not in poison]
+    assert job.probabilities[right] == pytest.approx(np.array([ROW] * len(right)).reshape(-1, 3))
+    assert bench.lifecycle.state is State.READY
+    assert len(passes) <= 4 * math.log2(pairs) + 7
+
+
+def test_a_batch_full_of_failures_costs_a_bounded_number_of_passes(bench: Bench) -> None:
+    good = bench.backend.answer
+    passes: list[int] = []
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        passes.append(len(given))
+        if _poisoned(given):
+            raise RuntimeError
+        return good(given)
+
+    bench.backend.answer = answer
+    assert len(bench.score(64, poison=set(range(64))).errors) == 64
+    assert len(passes) <= 2 * 2 * 6 + 2  # each split adds two, and the probe
+
+
+def test_a_device_that_never_answers_again_fails_the_process(bench: Bench) -> None:
+    """Never a process that answers health and no predictions."""
+
+    def broken(_: Any) -> Probabilities:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    bench.backend.answer = broken
+    assert isinstance(bench.score().errors[0], EngineFailed)
+    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    with pytest.raises(EngineFailed):
+        bench.submit()
+
+
+@pytest.mark.parametrize("error", [OutOfMemory, MemoryError])
+def test_out_of_memory_makes_batches_smaller_and_loses_nothing(
+    bench: Bench, error: type[Exception]
+) -> None:
+    good = bench.backend.answer
+    fits = 8
+    sizes: list[int] = []
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        sizes.append(len(given))
+        if len(given) > fits:
+            raise error
+        return good(given)
+
+    bench.backend.answer = answer
+    assert bench.score(64).errors == {}
+    assert bench.engine.token_limit() <= fits * 2 * 5
+    sizes.clear()
+    assert bench.score(64).errors == {}
+    assert max(sizes) <= fits
+    # Not even one pair fits: that is an answer, and not the end of the process.
+    fits = 0
+    assert set(bench.score(4).errors) == {0, 1, 2, 3}
+    assert bench.lifecycle.state is State.READY
+    fits = 64
+    assert bench.score(4).errors == {}
 
 
 def test_a_model_that_does_not_load_fails_the_process_with_its_error() -> None:
@@ -121,8 +218,24 @@ def test_an_engine_that_dies_fails_the_process(bench: Bench) -> None:
     def die(_: Any) -> Probabilities:
         raise SystemExit
 
+    good = bench.backend.answer
+    release = threading.Event()
+
+    def hold(pairs: Sequence[TokenizedPair]) -> Probabilities:
+        assert release.wait(10)
+        return good(pairs)
+
+    bench.backend.answer = hold
+    first = bench.submit()
+    eventually(lambda: first.started_ns)
+    held, waiting = bench.submit(3), bench.submit(20)
     bench.backend.answer = die
-    bench.queue.put(Job([TokenizedPair([1, 2, 3, 4, 5], 3, False)], labels=3))
+    release.set()
+    # Whoever waits is told so, and does not wait for the end of its time.
+    assert first.wait(10)
+    for job in (held, waiting):
+        assert job.wait(10)
+        assert len(job.errors) == len(job.pairs)
     assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
 
 
@@ -141,3 +254,14 @@ def test_progress_age_is_zero_when_idle_and_grows_while_a_batch_hangs(bench: Ben
     release.append(True)
     assert job.wait(10)
     eventually(lambda: bench.engine.progress_age() == 0.0)
+
+
+def test_an_idle_hour_is_no_lack_of_progress_on_what_came_after_it() -> None:
+    bench = Bench(start=False)
+    bench.engine._last_progress -= 3600
+    assert bench.engine.progress_age() == 0.0
+    job = bench.submit()
+    assert 0 <= bench.engine.progress_age() < 60
+    job.submitted_ns -= int(120e9)
+    bench.queue._interactive.items[0].submitted_ns = job.submitted_ns
+    assert 120 <= bench.engine.progress_age() < 180

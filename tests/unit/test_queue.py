@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import QueueFull
+from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.cache import ResultCache
-from service.scoring.queue import INTERACTIVE_PAIRS, Batch, Item, Job, PairQueue
+from service.scoring.job import NEVER, Batch, Item, Job
+from service.scoring.queue import INTERACTIVE_PAIRS, PairQueue
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=12), max_size=8)
 
 
-def _job(sizes: list[int]) -> Job:
-    return Job([TokenizedPair([1] * size, 1, False) for size in sizes], labels=3)
+def _queue(max_pairs: int, max_tokens: int = 10_000, cache: ResultCache | None = None) -> PairQueue:
+    return PairQueue(max_pairs=max_pairs, max_tokens=max_tokens, cache=cache)
+
+
+def _job(sizes: list[int], expires_in: float = NEVER) -> Job:
+    pairs = [TokenizedPair([1] * size, 1, False) for size in sizes]
+    return Job(pairs, labels=3, expires_ns=time.perf_counter_ns() + expires_in * 1e9)
 
 
 @given(lengths, st.integers(1, 200))
 def test_every_pair_comes_out_once_in_batches_within_the_budget(
     jobs: list[list[int]], budget: int
 ) -> None:
-    queue = PairQueue(max_pairs=1000)
+    queue = _queue(1000)
     given_jobs = [_job(sizes) for sizes in jobs]
     for job in given_jobs:
         queue.put(job)
@@ -47,7 +54,7 @@ def test_every_pair_comes_out_once_in_batches_within_the_budget(
 
 
 def test_a_single_pair_waits_for_no_bulk_batch_but_the_one_under_way() -> None:
-    queue = PairQueue(max_pairs=1000)
+    queue = _queue(1000)
     bulk = _job([10] * 200)
     queue.put(bulk)
     queue.take(BUDGET)
@@ -58,7 +65,7 @@ def test_a_single_pair_waits_for_no_bulk_batch_but_the_one_under_way() -> None:
 
 
 def test_bulk_gets_its_turn_while_single_pairs_keep_coming() -> None:
-    queue = PairQueue(max_pairs=1000)
+    queue = _queue(1000)
     bulk = _job([10] * 200)
     queue.put(bulk)
     from_bulk = []
@@ -70,37 +77,122 @@ def test_bulk_gets_its_turn_while_single_pairs_keep_coming() -> None:
 
 
 def test_bulk_alone_takes_every_turn() -> None:
-    queue = PairQueue(max_pairs=1000)
+    queue = _queue(1000)
     queue.put(_job([10] * 40))
     assert [len(queue.take(BUDGET)) for _ in range(4)] == [10] * 4
 
 
 def test_a_job_that_does_not_fit_is_refused_as_a_whole() -> None:
-    queue = PairQueue(max_pairs=3)
+    queue = _queue(3)
     queue.put(_job([1, 1]))
-    with pytest.raises(QueueFull, match="2 pairs are waiting; the limit is 3") as caught:
+    with pytest.raises(QueueFull, match="2 pairs of 2 tokens in all are waiting") as caught:
         queue.put(_job([1, 1]))
     assert caught.value.retry_after is not None
     assert queue.depth() == 2
 
 
+def test_tokens_are_bounded_as_pairs_are() -> None:
+    queue = _queue(10, max_tokens=100)
+    queue.put(_job([40, 40]))
+    with pytest.raises(QueueFull, match="the limit is 10 pairs and 100 tokens"):
+        queue.put(_job([21]))
+    queue.put(_job([20]))
+    assert (queue.depth(), queue.tokens()) == (3, 100)
+    queue.take(budget=1000)
+    assert (queue.depth(), queue.tokens()) == (0, 0)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 11, [101]])
+def test_what_can_never_fit_is_not_told_to_come_back(sizes: list[int]) -> None:
+    queue = _queue(10, max_tokens=100)
+    with pytest.raises(TooLarge, match="10 pairs and 100 tokens") as caught:
+        queue.put(_job(sizes))
+    assert caught.value.retry_after is None
+
+
 @pytest.mark.parametrize(
-    ("rates", "seconds"), [([], 1), ([100], 1), ([2], 5), ([2] * 30, 5), ([0.001], 60)]
+    ("seconds", "expected"), [([], 1), ([0.001], 1), ([0.4], 4), ([0.4] * 30, 4), ([100], 60)]
 )
 def test_a_refused_client_is_told_when_the_queue_will_be_drained(
-    rates: list[float], seconds: int
+    seconds: list[float], expected: int
 ) -> None:
-    queue = PairQueue(max_pairs=10)
-    for rate in rates:
-        queue.computed(pairs=4, seconds=4 / rate)
-    queue.put(_job([1] * 10))
+    queue = _queue(10)
+    queue.put(_job([10]))
+    queue.take(10)
+    for batch in seconds:
+        queue.computed(tokens=10, seconds=batch)
+    queue.put(_job([10] * 10))
     with pytest.raises(QueueFull) as caught:
         queue.put(_job([1]))
-    assert caught.value.retry_after == seconds
+    assert caught.value.retry_after == expected
+
+
+def _slow_queue(seconds: float = 0.1) -> PairQueue:
+    """A queue whose model takes `seconds` for each batch of ten tokens."""
+    queue = _queue(1000)
+    queue.put(_job([10]))
+    queue.take(10)
+    queue.computed(tokens=10, seconds=seconds)
+    return queue
+
+
+def test_what_cannot_be_done_in_its_time_is_refused_at_once() -> None:
+    queue = _slow_queue()
+    queue.put(_job([10] * 8))
+    queue.put(_job([10], expires_in=5))
+    with pytest.raises(TooLate, match=r"about 1\.0 s, and 0\.5 s are left") as caught:
+        queue.put(_job([10], expires_in=0.5))
+    assert caught.value.retry_after == 1
+    assert queue.depth() == 9
+
+
+def test_a_single_pair_is_not_refused_for_bulk_work_that_it_does_not_wait_for() -> None:
+    queue = _slow_queue()
+    queue.put(_job([10] * 200))
+    queue.put(_job([10], expires_in=0.5))
+    with pytest.raises(TooLate):
+        queue.put(_job([10] * 20, expires_in=10))
+
+
+def test_a_request_is_refused_before_its_body_is_read() -> None:
+    queue = _slow_queue(seconds=1)
+    queue.check(time.perf_counter_ns() + 2e9)
+    with pytest.raises(TooLate):
+        queue.check(time.perf_counter_ns() + 0.5e9)
+    queue.put(_job([1] * 1000))
+    with pytest.raises(QueueFull):
+        queue.check(NEVER)
+
+
+def test_an_expired_job_is_never_computed() -> None:
+    dropped: list[int] = []
+    queue = PairQueue(max_pairs=10, max_tokens=100, dropped=dropped.append)
+    expired, wanted = _job([5, 5], expires_in=1), _job([5])
+    queue.put(expired)
+    queue.put(wanted)
+    expired.expires_ns = time.perf_counter_ns() - 1
+    [item] = queue.take(BUDGET)
+    assert item.takers == [(wanted, 0)]
+    assert sum(dropped) == 2
+
+
+def test_a_full_queue_first_forgets_what_nobody_waits_for() -> None:
+    dropped: list[int] = []
+    queue = PairQueue(max_pairs=4, max_tokens=100, dropped=dropped.append)
+    left, wanted = _job([5, 5]), _job([5])
+    queue.put(_job([5]))
+    queue.take(BUDGET)
+    queue.put(left)
+    queue.put(wanted)
+    left.wait(0)
+    with pytest.raises(QueueFull):
+        queue.put(_job([5] * 4))
+    assert (sum(dropped), queue.depth(), queue.tokens()) == (2, 1, 5)
+    queue.put(_job([5] * 3))
 
 
 def test_an_abandoned_job_is_never_computed() -> None:
-    queue = PairQueue(max_pairs=10)
+    queue = _queue(10)
     left, wanted = _job([5]), _job([5])
     queue.put(left)
     queue.put(wanted)
@@ -110,7 +202,7 @@ def test_an_abandoned_job_is_never_computed() -> None:
 
 
 def test_the_oldest_age_is_that_of_the_first_waiting_pair() -> None:
-    queue = PairQueue(max_pairs=10)
+    queue = _queue(10)
     assert queue.oldest_age() == 0.0
     job = _job([5])
     job.submitted_ns -= 2_000_000_000
@@ -119,7 +211,7 @@ def test_the_oldest_age_is_that_of_the_first_waiting_pair() -> None:
 
 
 def test_take_waits_for_work_and_ends_when_closed() -> None:
-    queue = PairQueue(max_pairs=10)
+    queue = _queue(10)
     batches: list[int] = []
 
     def consume() -> None:
@@ -173,7 +265,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
     steps: list[str], kept: int
 ) -> None:
     """Jobs come (letters), and batches are taken (t), begun (b) and computed (c), in any order."""
-    queue = PairQueue(max_pairs=1000, cache=ResultCache(kept) if kept else None)
+    queue = _queue(1000, cache=ResultCache(kept) if kept else None)
     jobs, under_way = [], []
     for step in steps:
         if step == "t" and queue.depth():
@@ -200,7 +292,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
 
 
 def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
-    queue = PairQueue(max_pairs=1)
+    queue = _queue(1)
     first, waiting, computing = _keyed("a"), _keyed("a"), _keyed("aa")
     assert queue.put(first) == 0
     assert queue.put(waiting) == 1
@@ -219,7 +311,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
 
 
 def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
-    queue = PairQueue(max_pairs=10, cache=ResultCache(10))
+    queue = _queue(10, cache=ResultCache(10))
     queue.put(_keyed("a"))
     _compute(queue, queue.take(BUDGET))
     late = _keyed("a")
@@ -229,7 +321,7 @@ def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
 
 
 def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
-    queue = PairQueue(max_pairs=100)
+    queue = _queue(100)
     bulk, single = _keyed("abcdefghij"), _keyed("j")
     queue.put(bulk)
     assert queue.put(single) == 0, "it takes a place in the other lane"
@@ -241,7 +333,7 @@ def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
 
 
 def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
-    queue = PairQueue(max_pairs=10)
+    queue = _queue(10)
     left, stays = _keyed("a"), _keyed("a")
     queue.put(left)
     queue.put(stays)
@@ -251,7 +343,7 @@ def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
 
 
 def test_an_abandoned_pair_is_not_joined_once_it_was_dropped() -> None:
-    queue = PairQueue(max_pairs=10)
+    queue = _queue(10)
     left = _keyed("a")
     queue.put(left)
     assert left.wait(0) is False
@@ -261,11 +353,11 @@ def test_an_abandoned_pair_is_not_joined_once_it_was_dropped() -> None:
 
 
 def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
-    queue = PairQueue(max_pairs=10)
+    queue = _queue(10)
     jobs = [_keyed("a"), _keyed("a")]
     for job in jobs:
         queue.put(job)
     failure = RuntimeError("no")
     queue.fail(queue.take(BUDGET), failure)
-    assert [job.error for job in jobs] == [failure, failure]
+    assert [job.errors for job in jobs] == [{0: failure}, {0: failure}]
     assert queue.put(_keyed("a")) == 0, "the next one is computed"

@@ -25,6 +25,10 @@ GPU_BATCH_TOKENS = 8192
 """About 170 pairs, which a GPU computes in a few milliseconds."""
 
 
+class OutOfMemory(Exception):
+    """A batch did not fit into memory; a smaller one may."""
+
+
 class Backend(Protocol):
     """Runs the model. Only the engine's thread calls it, for loading as well.
 
@@ -42,5 +46,9 @@ class Backend(Protocol):
     batch_tokens: int
 
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
-        """Score one batch in one forward pass."""
+        """Score one batch in one forward pass.
+
+        Raises:
+            OutOfMemory: It did not fit; what it held of memory is free again.
+        """
         ...

@@ -19,6 +19,7 @@ from service.scoring import weights
 from service.scoring.backends import (
     CPU_BATCH_TOKENS,
     GPU_BATCH_TOKENS,
+    OutOfMemory,
     Probabilities,
     Progress,
 )
@@ -75,9 +76,27 @@ class TorchBackend:
         self._model = model.to(self.device, dtype).eval()
         self._pad = checkpoint.vocabulary[PAD]
 
-    @torch.inference_mode()
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
-        """Score one batch in one forward pass, padded to its longest pair."""
+        """Score one batch in one forward pass, padded to its longest pair.
+
+        Raises:
+            OutOfMemory: It did not fit into the device's memory.
+        """
+        try:
+            return self._forward(pairs)
+        except torch.OutOfMemoryError:
+            pass
+        except RuntimeError as error:
+            # cuBLAS says it in its own way when its workspace does not fit.
+            if "CUBLAS_STATUS_ALLOC_FAILED" not in str(error):
+                raise
+        # Not while handling the error: its traceback keeps the batch's tensors.
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+        raise OutOfMemory(f"a batch of {len(pairs)} pairs did not fit into memory")
+
+    @torch.inference_mode()
+    def _forward(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
         ids, types, mask = padded(pairs, self._pad)
         logits = self._model(
             input_ids=torch.from_numpy(ids).to(self.device),

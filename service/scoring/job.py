@@ -1,0 +1,162 @@
+"""The work of one request on its way through the queue: its pairs, and where their results go."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from opentelemetry.trace import Span, get_current_span
+
+from service.scoring.backends import Probabilities
+from service.scoring.tokens import TokenizedPair
+
+NEVER = math.inf
+"""The expiry of a job that may take for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One forward pass, as the requests in it report it.
+
+    Attributes:
+        shape: Its size and tokens.
+        started_ns: Monotonic time at which it began.
+        span: Its span, if one of its requests is sampled.
+    """
+
+    shape: dict[str, int]
+    started_ns: int
+    span: Span | None
+
+
+class Job:
+    """The pairs of one request, and the place where their results are put.
+
+    The engine's thread fills it; the request's thread waits on it.
+
+    Args:
+        pairs: What to score, in the request's order.
+        labels: Length of a result.
+        keys: The cache's key of each pair, or none if equal pairs are to be computed each.
+        expires_ns: Monotonic time after which nobody waits for it, and it is not computed.
+
+    Attributes:
+        pairs: As given.
+        expires_ns: As given, or 0 once its time ran out.
+        is_abandoned: Whether it was given up before its time ran out.
+        keys: As given, None for each pair without one.
+        probabilities: Shape [pairs, labels]; once `wait` has returned True, complete but for the
+            pairs in `errors`.
+        errors: Why a pair has no result, by its index.
+        submitted_ns: Monotonic time of submission.
+        started_ns: Monotonic time at which the first of its batches began to compute.
+        finished_ns: Monotonic time at which its last result was there.
+        span: The request's span, which the span of each batch links to.
+        batches: The batches that computed its pairs.
+    """
+
+    __slots__ = (
+        "_done", "_remaining", "batches", "errors", "expires_ns", "finished_ns", "is_abandoned",
+        "keys", "pairs", "probabilities", "span", "started_ns", "submitted_ns",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        pairs: Sequence[TokenizedPair],
+        labels: int,
+        keys: Sequence[bytes] = (),
+        expires_ns: float = NEVER,
+    ) -> None:
+        self.pairs = pairs
+        self.expires_ns = expires_ns
+        self.keys: Sequence[bytes | None] = keys or [None] * len(pairs)
+        self.span = get_current_span().get_span_context()
+        self.batches: list[Batch] = []
+        self.probabilities: Probabilities = np.empty((len(pairs), labels), dtype=np.float32)
+        self.errors: dict[int, Exception] = {}
+        self.submitted_ns = time.perf_counter_ns()
+        self.started_ns = 0
+        self.finished_ns = 0
+        self._remaining = len(pairs)
+        self._done = threading.Event()
+        self.is_abandoned = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a request still waits for it."""
+        return not self.is_abandoned and time.perf_counter_ns() < self.expires_ns
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until each pair has a result or an error, for at most `timeout` seconds.
+
+        Returns:
+            False when time ran out, or the job was abandoned; what has not been computed by then
+            never will be.
+        """
+        if self._done.wait(timeout):
+            return not self.is_abandoned
+        self.expires_ns = 0
+        return False
+
+    def abandon(self) -> None:
+        """Give the job up: nobody waits for it any more."""
+        if not self._done.is_set():
+            self.is_abandoned = True
+            self._done.set()
+
+    def begin(self, batch: Batch) -> None:
+        """Note a batch that computes pairs of this job."""
+        # A job that joins a batch under way does not wait: it began when it was submitted.
+        self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
+        if not self.batches or self.batches[-1] is not batch:
+            self.batches.append(batch)
+
+    def put(self, index: int, probabilities: Sequence[float], now_ns: int) -> None:
+        """Set one pair's result."""
+        self.probabilities[index] = probabilities
+        self._settle(now_ns)
+
+    def fail(self, index: int, error: Exception, now_ns: int) -> None:
+        """Set why one pair has no result."""
+        self.errors[index] = error
+        self._settle(now_ns)
+
+    def _settle(self, now_ns: int) -> None:
+        self._remaining -= 1
+        if not self._remaining:
+            self.finished_ns = now_ns
+            self._done.set()
+
+
+class Item:
+    """One pair to compute, and every place that its result goes to.
+
+    Attributes:
+        pair: The pair itself.
+        key: The cache's key of it, or None if equal pairs are computed each.
+        takers: The jobs that hold it, with its index there.
+        submitted_ns: Monotonic time at which the first of them was submitted.
+        interactive: Whether its lane is the interactive one.
+        is_waiting: Whether no batch has taken it yet.
+        batch: The batch that computes it, once there is one.
+    """
+
+    __slots__ = ("batch", "interactive", "is_waiting", "key", "pair", "submitted_ns", "takers")
+
+    def __init__(self, job: Job, index: int, *, interactive: bool) -> None:
+        self.pair = job.pairs[index]
+        self.key = job.keys[index]
+        self.takers = [(job, index)]
+        self.submitted_ns = job.submitted_ns
+        self.interactive = interactive
+        self.is_waiting = True
+        self.batch: Batch | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a request still waits for it."""
+        return any(job.is_wanted for job, _ in self.takers)

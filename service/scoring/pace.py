@@ -1,0 +1,44 @@
+"""How fast the model is, learnt from the batches it has computed: what waits are reckoned from."""
+
+from __future__ import annotations
+
+import math
+
+_WEIGHT = 0.1
+"""Of the newest batch: about the last ten count, so that one odd one does not show."""
+
+
+class Pace:
+    """The time of a batch as a straight line, `fixed + per_token * tokens`, through recent ones.
+
+    Both ends matter. On a CPU nearly all is per token; on a GPU nearly all is fixed, and a pace in
+    pairs a second that was learnt from single pairs would take a queue for ten times its length.
+    Where the batches seen do not tell the two apart, all counts as fixed: an estimate that errs
+    low refuses nobody who could be served.
+    """
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._tokens = self._seconds = 0.0
+        self._variance = self._covariance = 0.0
+
+    def observe(self, tokens: int, seconds: float) -> None:
+        """Note that a batch of `tokens`, padding counted, took `seconds`."""
+        self._batches += 1
+        weight = max(_WEIGHT, 1 / self._batches)
+        off_tokens, off_seconds = tokens - self._tokens, seconds - self._seconds
+        self._tokens += weight * off_tokens
+        self._seconds += weight * off_seconds
+        self._variance = (1 - weight) * (self._variance + weight * off_tokens**2)
+        self._covariance = (1 - weight) * (self._covariance + weight * off_tokens * off_seconds)
+
+    def seconds(self, tokens: int, budget: int) -> float:
+        """Expected time for `tokens` in batches of up to `budget`; 0 before the first batch."""
+        if not self._batches or not tokens:
+            return 0.0
+        per_token = 0.0
+        if self._variance:
+            steepest = self._seconds / self._tokens
+            per_token = min(max(self._covariance / self._variance, 0.0), steepest)
+        fixed = self._seconds - per_token * self._tokens
+        return math.ceil(tokens / max(budget, 1)) * fixed + tokens * per_token

@@ -1,0 +1,119 @@
+"""More work than the model can do: refused at once, with the reason and a time to come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from service.http.caller import HEADER
+from tests.conftest import eventually
+from tests.http.held import PAIR, Held, problem
+
+
+@pytest.fixture(scope="module")
+def held() -> Iterator[Held]:
+    made = Held(max_queue_pairs=10, max_queue_tokens=1000)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def idle(request: pytest.FixtureRequest, held: Held) -> Iterator[None]:
+    yield
+    held.gate.set()
+    eventually(lambda: held.metrics().value("mgeo_requests_inprogress") == 0)
+
+
+def test_a_full_queue_refuses_with_a_time_to_come_back(held: Held) -> None:
+    held.busy()
+    waiting = held.batch(10)
+    held.waiting(10)
+    refused = held.send().result()
+    assert "the limit is 10 pairs and 1000 tokens" in problem(refused, 429, "queue-full")
+    assert int(refused.headers["Retry-After"]) >= 1
+    held.gate.set()
+    assert waiting.result().ok
+    assert held.send().result().ok
+    assert held.metrics().value("mgeo_request_problem_total", problem="queue-full") == 1
+
+
+def test_a_request_that_never_fits_is_too_large(held: Held) -> None:
+    answer = held.batch(11).result()
+    assert "10 pairs" in problem(answer, 413, "too-large")
+    assert "Retry-After" not in answer.headers
+
+
+def test_a_deadline_that_passes_in_the_queue_is_an_answer_in_time_and_no_work(held: Held) -> None:
+    held.busy()
+    before = len(held.computed)
+    dropped = held.metrics().value("mgeo_queue_dropped_total")
+    began = time.monotonic()
+    late = held.send(**{HEADER: "300"}).result()
+    assert problem(late, 504, "timed-out").startswith("no result within 0.")
+    assert 0.2 < time.monotonic() - began < 10
+    held.gate.set()
+    assert held.send().result().ok
+    assert len(held.computed) == before + 1  # the last one's
+    assert held.metrics().value("mgeo_queue_dropped_total") == dropped + 1
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_at_once(held: Held) -> None:
+    queue = held.service._queue
+    for _ in range(30):
+        queue.computed(tokens=100, seconds=20)
+    try:
+        refused = held.send(**{HEADER: "5000"}).result()
+        detail = problem(refused, 429, "too-late")
+        assert "an answer would take about" in detail
+        assert int(refused.headers["Retry-After"]) >= 1
+        patient = held.send().result()
+        assert patient.ok, patient.text
+    finally:
+        for _ in range(200):
+            queue.computed(tokens=100, seconds=0.001)
+
+
+def test_a_deadline_that_is_met_changes_nothing(held: Held) -> None:
+    assert held.send(**{HEADER: "20000"}).result().ok
+    both = held.send("/predict/batch", {"pairs": [PAIR, {}]}, **{HEADER: "20000"}).result()
+    assert [next(iter(slot)) for slot in both.json()["results"]] == ["similarity", "type"]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "soon", "", "3600001", "1e3", "9" * 400, "１"])
+def test_a_deadline_that_is_no_number_of_milliseconds_is_named(held: Held, value: str) -> None:
+    answer = requests.post(
+        held.running.predictions + "/predict",
+        json=PAIR,
+        headers={HEADER: value.encode()},
+        timeout=10,
+    )
+    assert HEADER in problem(answer, 400, "bad-request")
+
+
+def test_time_spent_before_the_application_counts() -> None:
+    from service.http import caller
+
+    now = time.perf_counter_ns()
+    environ = {f"HTTP_{HEADER.upper().replace('-', '_')}": "250", caller.BEGAN: now - 10**9}
+    assert caller.of(environ).expires_ns == now - 0.75e9
+
+
+def test_a_pair_that_fails_its_batch_fails_alone(held: Held) -> None:
+    poisoned = {"address1": "路" * 40, "address2": "号" * 41}
+    held.busy()
+    answers = [held.send() for _ in range(3)]
+    refused = held.send(body=poisoned)
+    mixed = held.send("/predict/batch", {"pairs": [PAIR, poisoned, {}, PAIR]})
+    held.waiting(7)
+    held.poison = held.tokens(poisoned)
+    held.gate.set()
+    assert [answer.result().status_code for answer in answers] == [200] * 3
+    problem(refused.result(), 500, "engine-failed")
+    slots = mixed.result().json()["results"]
+    assert ["similarity" in slot or slot["status"] for slot in slots] == [True, 500, 400, True]
+    assert held.metrics().value("mgeo_prediction_failed_total") == 2
+    held.poison = 0
+    assert held.send(body=poisoned).result().ok
