@@ -25,7 +25,7 @@ ALLOWED_ATTRIBUTES = frozenset(
         "network.protocol.version",
         "server.port",
         "url.scheme",
-        "mgeo.batch.padded_tokens",
+        "mgeo.batch.computed_tokens",
         "mgeo.batch.size",
         "mgeo.batch.tokens",
         "mgeo.device",

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from opentelemetry.trace import Link, NonRecordingSpan, Span, StatusCode, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
 
 from service.errors import EngineFailed
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import OutOfMemory, Probabilities, Progress
+from service.scoring.backends.layout import computed_tokens
 from service.scoring.budget import Budget
-from service.scoring.job import Batch, Item, Job
+from service.scoring.job import Batch, Item
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
@@ -101,7 +102,7 @@ class Engine:
             self._announce(self._model)
             self._budget = Budget(self._model.batch_tokens)
             self._lifecycle.to(State.READY)
-            while batch := self._queue.take(self._budget.tokens):
+            while batch := self._take(self._model):
                 self._compute(self._model, batch)
         except LoadingCancelledError:
             log.info("loading cancelled")
@@ -109,6 +110,9 @@ class Engine:
             # Nobody is to wait for an engine that is no more.
             self._queue.abort(EngineFailed("the engine has failed; the process ends"))
             self._lifecycle.to(State.FAILED, error)
+
+    def _take(self, model: Model) -> list[Item]:
+        return self._queue.take(self._budget.tokens, pads=model.backend.pads)
 
     def _announce(self, model: Model) -> None:
         log.info(
@@ -123,15 +127,15 @@ class Engine:
             },
         )
 
-    def _start_span(self, jobs: list[Job], shape: dict[str, int]) -> Span | None:
+    def _start_span(self, batch: list[Item], shape: dict[str, int]) -> Span | None:
         """A span for the batch if one of its requests is sampled; in the trace of the first."""
-        sampled = [job.span for job in jobs if job.span.trace_flags.sampled]
-        if not sampled:
+        spans = (job.span for item in batch for job, _ in item.takers)
+        first = next((span for span in spans if span.trace_flags.sampled), None)
+        if first is None:
             return None
         return self._tracer.start_span(
             "batch",
-            context=set_span_in_context(NonRecordingSpan(sampled[0])),
-            links=[Link(span) for span in sampled],
+            context=set_span_in_context(NonRecordingSpan(first)),
             attributes={f"mgeo.batch.{key}": value for key, value in shape.items()},
         )
 
@@ -166,20 +170,20 @@ class Engine:
         started = time.perf_counter_ns()
         self._last_progress, self._busy = time.monotonic(), True
         pairs = [item.pair for item in batch]
-        tokens = sum(len(pair.ids) for pair in pairs)
-        padded = len(pairs) * max(len(pair.ids) for pair in pairs)
-        shape = {"size": len(pairs), "tokens": tokens, "padded_tokens": padded}
-        jobs = list({id(job): job for item in batch for job, _ in item.takers}.values())
-        span = self._start_span(jobs, shape)
+        lengths = [len(pair.ids) for pair in pairs]
+        tokens = sum(lengths)
+        computed = computed_tokens(len(pairs), tokens, max(lengths), pads=model.backend.pads)
+        shape = {"size": len(pairs), "tokens": tokens, "computed_tokens": computed}
+        span = self._start_span(batch, shape)
         self._queue.begin(batch, Batch(shape, started, span))
         try:
             probabilities = _predict(model, pairs)
         except Exception as error:
             failure = error
-            log.exception("batch failed", extra={"pairs": len(pairs), "padded_tokens": padded})
+            log.exception("batch failed", extra={"pairs": len(pairs), "tokens": computed})
             self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
             if isinstance(error, _MEMORY):
-                self._budget.out_of_memory(padded)
+                self._budget.out_of_memory(computed)
             if span:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)
@@ -192,11 +196,11 @@ class Engine:
         if span:
             span.end()
         seconds = (time.perf_counter_ns() - started) / 1e9
-        self._queue.computed(padded, seconds)
+        self._queue.computed(computed, seconds)
         self._instruments.batch_duration.record(seconds)
         self._instruments.batch_size.record(len(pairs))
         self._instruments.batch_tokens.add(tokens, _REAL)
-        self._instruments.batch_tokens.add(padded - tokens, _PADDING)
+        self._instruments.batch_tokens.add(computed - tokens, _PADDING)
         return failure
 
 

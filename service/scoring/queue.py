@@ -1,10 +1,6 @@
-"""Pairs waiting for the model, and which of them make the next batch. No threads but its lock.
+"""Pairs waiting for the model: what may come in, who waits for what, and the lock around both.
 
-There are two lanes, so that a request of many pairs does not hold up those of one: a batch comes
-from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's. In a
-lane, a batch starts with the pair that has waited longest and takes those behind it while the
-padded batch stays within the token budget. The engine never waits for a batch to fill: while it
-computes, the next one gathers.
+Which of them make the next batch is `batching.py`'s part.
 
 What comes in is bounded in pairs and in tokens, and only taken if it can be done in its time. What
 nobody waits for any more is never handed out.
@@ -17,42 +13,18 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from service.errors import QueueFull, RequestError, TooLarge, TooLate
+from service.scoring.batching import INTERACTIVE_PAIRS, Lanes
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
 from service.scoring.pace import Pace
 
-INTERACTIVE_PAIRS = 8
-"""A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
-
 _LONGEST_RETRY_SECONDS = 60
-
-BULK_TURN = 4
-"""One batch in this many is bulk while both lanes have work: slowed down, never starved."""
-
 
 _FEWEST_TOKENS = 5
 """Of any pair: one of text for each address, and the three that the model adds."""
-
-
-class _Lane:
-    """Items in the order in which they are computed, and their tokens."""
-
-    def __init__(self) -> None:
-        self.items: deque[Item] = deque()
-        self.tokens = 0
-
-    def append(self, item: Item) -> None:
-        self.items.append(item)
-        self.tokens += len(item.pair.ids)
-
-    def pop(self) -> Item:
-        item = self.items.popleft()
-        self.tokens -= len(item.pair.ids)
-        return item
 
 
 class PairQueue:
@@ -76,9 +48,8 @@ class PairQueue:
         self.max_pairs, self.max_tokens = max_pairs, max_tokens
         self._cache = cache
         self._dropped = dropped
-        self._interactive, self._bulk = _Lane(), _Lane()
+        self._lanes = Lanes()
         self._under_way: dict[bytes, Item] = {}
-        self._since_bulk = 0
         self._pace, self._budget = Pace(), 1
         self._tidied = True
         self._changed = threading.Condition()
@@ -126,18 +97,23 @@ class PairQueue:
         with self._changed:
             self._admit(1, _FEWEST_TOKENS, expires_ns, interactive=True)
 
-    def take(self, budget: int) -> list[Item]:
+    def take(self, budget: int, *, pads: bool) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
 
         Args:
-            budget: Most tokens in the batch, padding counted. A single longer pair still goes.
+            budget: Most tokens computed for the batch. A single longer pair still goes.
+            pads: Whether unequal pairs cost padding.
         """
         with self._changed:
             self._budget = budget
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
                 self._tidied = False
-                batch = self._next_batch(budget)
+                now_ns = time.perf_counter_ns()
+                batch, unwanted = self._lanes.next_batch(budget, pads=pads, now_ns=now_ns)
+                for item in batch:
+                    item.is_waiting = False
+                self._drop(unwanted)
                 if batch or (self._closed and not self.depth()):
                     return batch
 
@@ -175,15 +151,11 @@ class PairQueue:
         """Fail all that waits, and refuse all that comes: nobody will take it any more."""
         with self._changed:
             self._closed, self._failure = True, error
-            waiting = [
-                lane.pop()
-                for lane in (self._interactive, self._bulk)
-                for _ in range(len(lane.items))
-            ]
+            waiting = self._lanes.clear()
         self.fail(waiting, error)
 
     def computed(self, tokens: int, seconds: float) -> None:
-        """Note how fast a batch was, its tokens counted with padding."""
+        """Note how fast a batch was, its tokens as they were computed."""
         with self._changed:
             self._pace.observe(tokens, seconds)
 
@@ -199,18 +171,17 @@ class PairQueue:
 
     def depth(self) -> int:
         """Pairs waiting."""
-        return len(self._interactive.items) + len(self._bulk.items)
+        return self._lanes.depth()
 
     def tokens(self) -> int:
         """Tokens waiting, without padding."""
-        return self._interactive.tokens + self._bulk.tokens
+        return self._lanes.tokens()
 
     def oldest_age(self) -> float:
         """Seconds that the oldest pair has waited; 0 when none waits."""
         with self._changed:
-            lanes = (self._interactive.items, self._bulk.items)
-            first = [items[0].submitted_ns for items in lanes if items]
-            return (time.perf_counter_ns() - min(first)) / 1e9 if first else 0.0
+            oldest_ns = self._lanes.oldest_ns()
+        return 0.0 if oldest_ns is None else (time.perf_counter_ns() - oldest_ns) / 1e9
 
     def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
         limits = f"{self.max_pairs} pairs and {self.max_tokens} tokens"
@@ -227,7 +198,7 @@ class PairQueue:
                 f"the limit is {limits}",
                 retry_after=self.retry_after(),
             )
-        wait = self._pace.seconds(self._ahead(interactive) + tokens, self._budget)
+        wait = self._pace.seconds(self._lanes.ahead(interactive=interactive) + tokens, self._budget)
         left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
         if wait > left:
             raise TooLate(
@@ -238,13 +209,6 @@ class PairQueue:
     def _fits(self, pairs: int, tokens: int) -> bool:
         return self.depth() + pairs <= self.max_pairs and self.tokens() + tokens <= self.max_tokens
 
-    def _ahead(self, interactive: bool) -> int:
-        """Tokens that are computed before those of a job that comes now."""
-        if not interactive:
-            return self.tokens()
-        own = self._interactive.tokens
-        return own + min(self._bulk.tokens, own // (BULK_TURN - 1))
-
     def _tidy(self) -> None:
         """Take out what nobody waits for: a full queue must not refuse others for its sake.
 
@@ -253,18 +217,14 @@ class PairQueue:
         if self._tidied:
             return
         self._tidied = True
-        for lane in (self._interactive, self._bulk):
-            for _ in range(len(lane.items)):
-                item = lane.pop()
-                if item.is_wanted:
-                    lane.append(item)
-                else:
-                    self._drop(item)
+        self._drop(self._lanes.tidy())
 
-    def _drop(self, item: Item) -> None:
-        self._forget(item)
-        if item.takers:  # else it was moved to the other lane
-            self._dropped(1)
+    def _drop(self, unwanted: Sequence[Item]) -> None:
+        for item in unwanted:
+            self._forget(item)
+        # One without takers was moved to the other lane.
+        if dropped := sum(bool(item.takers) for item in unwanted):
+            self._dropped(dropped)
 
     def _append(self, job: Job, index: int, *, interactive: bool) -> None:
         key = job.keys[index]
@@ -276,8 +236,6 @@ class PairQueue:
             known.takers.append((job, index))
             if known.batch:
                 job.begin(known.batch)
-                if known.batch.span and job.span.trace_flags.sampled:
-                    known.batch.span.add_link(job.span)
             return
         item = Item(job, index, interactive=interactive)
         if known is not None:
@@ -287,7 +245,7 @@ class PairQueue:
             known.takers = []
         if key is not None:
             self._under_way[key] = item
-        (self._interactive if interactive else self._bulk).append(item)
+        self._lanes.append(item)
 
     def _known(self, key: bytes | None) -> Item | Result | None:
         """Who computes this pair already, or its result."""
@@ -308,25 +266,6 @@ class PairQueue:
     def _forget(self, item: Item) -> None:
         if item.key is not None and self._under_way.get(item.key) is item:
             del self._under_way[item.key]
-
-    def _next_batch(self, budget: int) -> list[Item]:
-        bulk_turn = not self._interactive.items or self._since_bulk + 1 >= BULK_TURN
-        lane = self._bulk if self._bulk.items and bulk_turn else self._interactive
-        self._since_bulk = 0 if lane is self._bulk or not self._bulk.items else self._since_bulk + 1
-        batch: list[Item] = []
-        longest = 0
-        while lane.items:
-            item = lane.items[0]
-            if item.is_wanted:
-                longest = max(longest, len(item.pair.ids))
-                if batch and longest * (len(batch) + 1) > budget:
-                    break
-                batch.append(item)
-                item.is_waiting = False
-            else:
-                self._drop(item)
-            lane.pop()
-        return batch
 
 
 def _whole_seconds(wait: float) -> int:

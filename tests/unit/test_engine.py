@@ -100,7 +100,7 @@ def test_results_reach_the_job_with_the_times_of_its_stages(bench: Bench) -> Non
     assert job.probabilities == pytest.approx(np.array([ROW] * 3))
     assert job.submitted_ns <= job.started_ns <= job.finished_ns
     [batch] = job.batches
-    assert batch.shape == {"size": 3, "tokens": 15, "padded_tokens": 15}
+    assert batch.shape == {"size": 3, "tokens": 15, "computed_tokens": 15}
     assert bench.lifecycle.state is State.READY
     assert bench.engine.load_seconds >= 0
 
@@ -263,5 +263,5 @@ def test_an_idle_hour_is_no_lack_of_progress_on_what_came_after_it() -> None:
     job = bench.submit()
     assert 0 <= bench.engine.progress_age() < 60
     job.submitted_ns -= int(120e9)
-    bench.queue._interactive.items[0].submitted_ns = job.submitted_ns
+    bench.queue._lanes.interactive.items[0].submitted_ns = job.submitted_ns
     assert 120 <= bench.engine.progress_age() < 180

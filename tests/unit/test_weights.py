@@ -24,6 +24,7 @@ from service.scoring import checkpoint, inspect, weights
 from service.scoring.backends.openvino_backend import OpenVinoBackend
 from service.scoring.tokens import PairTokenizer
 from service.scoring.weights import Weights
+from service.settings import Settings
 from tests.conftest import TINY
 from tests.unit.conftest import MODEL_FILES, SIZES, assert_one_line, edit
 
@@ -301,7 +302,7 @@ def test_what_scoring_text_does_not_need_is_left_and_listed(model: Path) -> None
     exact = probabilities(model)
     change(model, lambda t: t.update({name: torch.zeros(3, dtype=torch.int32) for name in EXTRAS}))
     assert probabilities(model) == exact
-    assert inspect.describe(str(model))["unused_tensors"] == [POSITIONS, *EXTRAS]
+    assert inspect.describe(Settings(model=str(model)))["unused_tensors"] == [POSITIONS, *EXTRAS]
 
 
 # Anything

@@ -66,6 +66,18 @@ def packed(pairs: Sequence[TokenizedPair], pad: int) -> Packed:
     return Packed(ids, types, positions, slots, back, bias)
 
 
+def computed_tokens(pairs: int, tokens: int, longest: int, *, pads: bool) -> int:
+    """Tokens that linear layers compute for a batch.
+
+    Args:
+        pairs: Its size.
+        tokens: Of all pairs together.
+        longest: Tokens of its longest pair.
+        pads: Whether the backend pads each pair to that.
+    """
+    return pairs * longest if pads else rounded(tokens)
+
+
 def rounded(size: int) -> int:
     """`size` rounded up by less than a sixteenth of it, or by at most 3.
 

@@ -1,0 +1,159 @@
+"""Which of the waiting pairs make the next batch: the whole policy, without lock, thread or clock.
+
+There are two lanes, so that a request of many pairs does not hold up those of one: a batch comes
+from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's, and
+while interactive pairs keep coming a bulk batch is as small as theirs are. In a lane, a batch
+starts with the pair that has waited longest and takes those behind it while it stays within the
+token budget; where unequal pairs cost padding, it takes those of like length first. It never waits
+to fill: while one batch is computed, the next one gathers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from service.scoring.backends.layout import computed_tokens
+from service.scoring.job import Item
+
+INTERACTIVE_PAIRS = 8
+"""A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
+
+BULK_TURN = 4
+"""One batch in this many is bulk while both lanes have work: slowed down, never starved."""
+
+INTERACTIVE_LINGERS_NS = 1_000_000_000
+"""How long after an interactive batch the next one is expected, and bulk batches stay small."""
+
+_WINDOW_BATCHES = 4
+"""Full batches looked at for pairs of like length, where unequal ones cost padding."""
+
+
+class Lane:
+    """Items in the order in which they came, and their tokens."""
+
+    def __init__(self) -> None:
+        self.items: deque[Item] = deque()
+        self.tokens = 0
+
+    def append(self, item: Item) -> None:
+        """Put an item behind the others."""
+        self.items.append(item)
+        self.tokens += len(item.pair.ids)
+
+    def pop(self) -> Item:
+        """Take out the first item."""
+        item = self.items.popleft()
+        self.tokens -= len(item.pair.ids)
+        return item
+
+    def push(self, items: list[Item]) -> None:
+        """Put items back before the others, in their order."""
+        self.items.extendleft(reversed(items))
+        self.tokens += sum(len(item.pair.ids) for item in items)
+
+
+class Lanes:
+    """The two lanes and what has lately come from them.
+
+    Attributes:
+        interactive: Pairs of small requests.
+        bulk: Pairs of large ones.
+    """
+
+    def __init__(self) -> None:
+        self.interactive, self.bulk = Lane(), Lane()
+        self._since_bulk = 0
+        self._interactive_ns = -INTERACTIVE_LINGERS_NS
+        self._interactive_tokens = 0
+
+    def append(self, item: Item) -> None:
+        """Put an item into its lane."""
+        (self.interactive if item.interactive else self.bulk).append(item)
+
+    def depth(self) -> int:
+        """Pairs in both."""
+        return len(self.interactive.items) + len(self.bulk.items)
+
+    def tokens(self) -> int:
+        """Tokens in both, without padding."""
+        return self.interactive.tokens + self.bulk.tokens
+
+    def ahead(self, *, interactive: bool) -> int:
+        """Tokens that are computed before those of a job that comes now."""
+        if not interactive:
+            return self.tokens()
+        own = self.interactive.tokens
+        return own + min(self.bulk.tokens, own // (BULK_TURN - 1))
+
+    def oldest_ns(self) -> int | None:
+        """When the pair that has waited longest was submitted; None if there is none."""
+        lanes = (self.interactive.items, self.bulk.items)
+        return min((items[0].submitted_ns for items in lanes if items), default=None)
+
+    def clear(self) -> list[Item]:
+        """Take out everything."""
+        return [
+            lane.pop() for lane in (self.interactive, self.bulk) for _ in range(len(lane.items))
+        ]
+
+    def tidy(self) -> list[Item]:
+        """Take out, and return, what nobody waits for."""
+        items = self.clear()
+        for item in items:
+            if item.is_wanted:
+                self.append(item)
+        return [item for item in items if not item.is_wanted]
+
+    def next_batch(self, budget: int, *, pads: bool, now_ns: int) -> tuple[list[Item], list[Item]]:
+        """Take out the next batch.
+
+        Args:
+            budget: Most tokens computed for it; a single longer pair still goes.
+            pads: Whether unequal pairs cost padding.
+            now_ns: Monotonic time.
+
+        Returns:
+            The batch, and what was taken out on the way because nobody waits for it. The batch is
+            empty only if nothing is left in its lane.
+        """
+        lane = self._turn()
+        if lane is self.bulk and now_ns - self._interactive_ns < INTERACTIVE_LINGERS_NS:
+            budget = min(budget, self._interactive_tokens)
+        batch, unwanted = _fill(lane, budget, pads)
+        if lane is self.interactive and batch:
+            self._interactive_ns = now_ns
+            self._interactive_tokens = sum(len(item.pair.ids) for item in batch)
+        return batch, unwanted
+
+    def _turn(self) -> Lane:
+        bulk_turn = not self.interactive.items or self._since_bulk + 1 >= BULK_TURN
+        lane = self.bulk if self.bulk.items and bulk_turn else self.interactive
+        self._since_bulk = 0 if lane is self.bulk or not self.bulk.items else self._since_bulk + 1
+        return lane
+
+
+def _fill(lane: Lane, budget: int, pads: bool) -> tuple[list[Item], list[Item]]:
+    window: list[Item] = []
+    unwanted: list[Item] = []
+    reach = _WINDOW_BATCHES * budget if pads else budget
+    seen = 0
+    while lane.items and (seen <= reach or not window):
+        item = lane.pop()
+        (window if item.is_wanted else unwanted).append(item)
+        seen += len(item.pair.ids) if item.is_wanted else 0
+    order = sorted(window, key=lambda item: _unlike(item, window[0])) if pads else window
+    batch: list[Item] = []
+    tokens = longest = 0
+    for item in order:
+        length = len(item.pair.ids)
+        tokens, longest = tokens + length, max(longest, length)
+        if batch and computed_tokens(len(batch) + 1, tokens, longest, pads=pads) > budget:
+            break
+        batch.append(item)
+    chosen = set(map(id, batch))
+    lane.push([item for item in window if id(item) not in chosen])
+    return batch, unwanted
+
+
+def _unlike(one: Item, other: Item) -> int:
+    return abs(len(one.pair.ids) - len(other.pair.ids))

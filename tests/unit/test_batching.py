@@ -1,0 +1,105 @@
+"""The batching policy's laws: nothing lost, bounds kept, nobody overtaken for ever."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.scoring.backends.layout import computed_tokens
+from service.scoring.batching import BULK_TURN, INTERACTIVE_LINGERS_NS, Lanes
+from service.scoring.job import Item, Job
+from service.scoring.tokens import TokenizedPair
+
+BUDGET = 96
+SOON, LATER = 1, 2 * INTERACTIVE_LINGERS_NS
+
+sizes = st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=60)
+
+
+def _item(size: int, *, interactive: bool = True) -> Item:
+    job = Job([TokenizedPair([1] * size, 1, False)], labels=3)
+    return Item(job, 0, interactive=interactive)
+
+
+def _lanes(*items: Item) -> Lanes:
+    lanes = Lanes()
+    for item in items:
+        lanes.append(item)
+    return lanes
+
+
+def _sizes(batch: list[Item]) -> list[int]:
+    return [len(item.pair.ids) for item in batch]
+
+
+@given(sizes, st.integers(1, 200), st.booleans())
+def test_every_item_comes_out_once_and_batches_keep_the_budget(
+    given_sizes: list[tuple[int, bool]], budget: int, pads: bool
+) -> None:
+    items = [_item(size, interactive=interactive) for size, interactive in given_sizes]
+    lanes = _lanes(*items)
+    taken: list[Item] = []
+    while lanes.depth():
+        first = [lane.items[0] for lane in (lanes.interactive, lanes.bulk) if lane.items]
+        batch, unwanted = lanes.next_batch(budget, pads=pads, now_ns=SOON)
+        assert not unwanted
+        assert batch[0] in first, "whoever has waited longest in a lane goes first"
+        assert len({item.interactive for item in batch}) == 1
+        cost = computed_tokens(len(batch), sum(_sizes(batch)), max(_sizes(batch)), pads=pads)
+        assert len(batch) == 1 or cost <= budget
+        taken += batch
+    assert sorted(map(id, taken)) == sorted(map(id, items))
+    assert lanes.tokens() == 0
+
+
+@given(sizes)
+def test_packed_batches_keep_the_order_of_each_lane(given_sizes: list[tuple[int, bool]]) -> None:
+    items = [_item(size, interactive=interactive) for size, interactive in given_sizes]
+    lanes = _lanes(*items)
+    taken = []
+    while lanes.depth():
+        taken += lanes.next_batch(BUDGET, pads=False, now_ns=SOON)[0]
+    for interactive in (True, False):
+        lane = [item for item in items if item.interactive is interactive]
+        assert [item for item in taken if item.interactive is interactive] == lane
+
+
+def test_where_padding_costs_pairs_of_like_length_go_together() -> None:
+    lanes = _lanes(*map(_item, (10, 40, 11, 40, 9, 10)))
+    batches = [lanes.next_batch(BUDGET, pads=True, now_ns=SOON)[0] for _ in range(2)]
+    assert list(map(_sizes, batches)) == [[10, 10, 11, 9], [40, 40]]
+    packed = _lanes(*map(_item, (10, 40, 11, 40, 9, 10)))
+    assert _sizes(packed.next_batch(BUDGET, pads=False, now_ns=SOON)[0]) == [10, 40, 11]
+
+
+def test_what_nobody_waits_for_is_taken_out_and_not_computed() -> None:
+    left, wanted = _item(5), _item(5)
+    [(job, _)] = left.takers
+    assert job.wait(0) is False
+    assert _lanes(left, wanted).next_batch(BUDGET, pads=False, now_ns=SOON) == ([wanted], [left])
+    lanes = _lanes(left, wanted)
+    assert lanes.tidy() == [left]
+    assert (lanes.depth(), lanes.tokens()) == (1, 5)
+
+
+@pytest.mark.parametrize("pads", [False, True])
+def test_bulk_gets_its_turn_while_single_pairs_keep_coming(pads: bool) -> None:
+    lanes = _lanes(*(_item(10, interactive=False) for _ in range(200)))
+    from_bulk = []
+    for _ in range(3 * BULK_TURN):
+        for _ in range(20):
+            lanes.append(_item(10))
+        from_bulk.append(not lanes.next_batch(BUDGET, pads=pads, now_ns=SOON)[0][0].interactive)
+    assert from_bulk == [False, False, False, True] * 3
+
+
+def test_bulk_batches_are_as_small_as_the_interactive_ones_that_keep_coming() -> None:
+    lanes = _lanes(_item(20), *(_item(10, interactive=False) for _ in range(50)))
+
+    def take(now_ns: int) -> list[int]:
+        return _sizes(lanes.next_batch(BUDGET, pads=False, now_ns=now_ns)[0])
+
+    assert take(0) == [20]
+    assert take(SOON) == [10, 10], "no longer than what an interactive pair waits for anyway"
+    assert take(LATER) == [10] * 9, "nobody is waited for any more"
