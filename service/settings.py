@@ -103,7 +103,10 @@ class Settings:
     )
     max_address_chars: int = _setting(512, "Longest address, in characters.", low=1, high=100_000)
     max_batch_pairs: int = _setting(
-        256, "Most pairs in one `/predict/batch` request.", low=1, high=100_000
+        256,
+        "Most pairs in one request: of a batch, candidates to rerank, or elements of a tensor.",
+        low=1,
+        high=100_000,
     )
     max_tokens: int = _setting(
         0,

@@ -39,7 +39,7 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
     """
     instruments = telemetry.instruments
     # Series that exist from the start: a rate over the first error is not missing its zero.
-    for endpoint in ("/predict", "/predict/batch"):
+    for endpoint in ("/predict", "/predict/batch", "/rerank"):
         for status in ("200", "400", "429", "500", "503"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():

@@ -25,7 +25,7 @@ from typing import (
     is_typeddict,
 )
 
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from flask.sansio.scaffold import Scaffold
 
 from service import __version__
@@ -129,6 +129,10 @@ class Api:
             return view
 
         return add
+
+    def mount(self, blueprint: Blueprint) -> None:
+        """Put a blueprint's routes into the app, once all are added."""
+        self._app.register_blueprint(blueprint)
 
     def serve_document(self) -> None:
         """Answer `GET /openapi.json` with all routes, later ones included."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
-from service.http import caller, problems, schemas
+from service.http import caller, problems, rerank, schemas
 from service.http.bodies import json_body
 from service.http.measure import measure_requests
 from service.http.openapi import SCORING, Api, Operation
@@ -32,6 +32,7 @@ def add_routes(api: Api, settings: Settings, scorer: Scorer) -> None:
     """Add every route of the prediction listener."""
     limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
     _add_predictions(api, scorer, limits)
+    rerank.add_routes(api, scorer, limits)
     api.serve_document()
 
 
