@@ -45,7 +45,8 @@ def otel_table() -> str:
 def operations() -> list[Operation]:
     """Every route of the prediction listener, with the limits of the default settings."""
     api = openapi.Api(Flask("reference"))
-    predict.add_routes(api, Settings(), cast(Scorer, None))  # no request is answered
+    # No request is answered, so no scorer is needed.
+    predict.add_routes(api, Settings(), cast(Scorer, None), lambda: False)
     return api.operations
 
 

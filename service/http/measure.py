@@ -7,6 +7,7 @@ sent: telemetry costs the client no latency.
 from __future__ import annotations
 
 import logging
+import re
 
 from flask import Flask, Response, g, request
 from opentelemetry import context
@@ -22,8 +23,17 @@ from telemetry.spans import STAGES, Timeline
 
 log = logging.getLogger("mgeo.request")
 
-HEALTH = "/healthz"
-"""Left out: probes answered in microseconds would hide slow predictions and failing ones."""
+HEALTH = (
+    "/healthz",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/<name>/ready",
+    "/v2/models/<name>/versions/<version>/ready",
+)
+"""Routes left out: probes answered in microseconds would hide slow predictions and failing ones."""
+
+SCORING = ("/predict", "/predict/batch", "/rerank", "/v2/models/<name>/infer")
+"""Routes whose series exist from the start: a rate over the first error has its zero."""
 
 _SPAN_START = "opentelemetry-flask.starttime_key"
 """Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
@@ -38,8 +48,7 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
     Call before anything else registers on the app, so that the clock starts first.
     """
     instruments = telemetry.instruments
-    # Series that exist from the start: a rate over the first error is not missing its zero.
-    for endpoint in ("/predict", "/predict/batch", "/rerank"):
+    for endpoint in SCORING:
         for status in ("200", "400", "429", "500", "503"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():
@@ -48,7 +57,7 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
 
     @app.before_request
     def begin() -> None:
-        if request.path != HEALTH:
+        if request.url_rule is None or request.url_rule.rule not in HEALTH:
             # The wait for a thread is the service's time, and the request's first stage.
             g.timeline = timeline = Timeline(request.environ.get(caller.ARRIVED))
             request.environ[_SPAN_START] = timeline.began_epoch_ns
@@ -99,7 +108,9 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
         app,
         tracer_provider=telemetry.tracer_provider,
         meter_provider=NoOpMeterProvider(),
-        excluded_urls=rf"://[^/?]*{HEALTH}(\?|$)",
+        excluded_urls=",".join(
+            rf"://[^/?]*{re.sub('<[a-z]+>', '[^/?]+', rule)}(\?|$)" for rule in HEALTH
+        ),
         enable_commenter=False,
     )
 

@@ -102,6 +102,11 @@ class Operation:
     errors: Errors = ()
     problem: type = schemas.Problem
 
+    @property
+    def name(self) -> str:
+        """A name of its own: the document's `operationId`, and Flask's endpoint."""
+        return re.sub(r"\W+", "_", f"{self.method.lower()}{self.path}").strip("_")
+
 
 class Api:
     """Adds routes to an app, and writes the document of those it has added.
@@ -125,7 +130,7 @@ class Api:
         def add(view: View) -> View:
             self.operations.append(operation)
             scaffold = self._app if on is None else on
-            scaffold.route(operation.path, methods=[operation.method])(view)
+            scaffold.add_url_rule(operation.path, operation.name, view, methods=[operation.method])
             return view
 
         return add
@@ -230,7 +235,7 @@ def schema_of(kind: Any) -> Schema:
 
 def _operation(operation: Operation, path: str, named: dict[str, Schema]) -> dict[str, Any]:
     written: dict[str, Any] = {
-        "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{path}").strip("_"),
+        "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
-from service.http import caller, problems, rerank, schemas
+from service.http import caller, open_inference, problems, rerank, schemas
 from service.http.bodies import json_body
 from service.http.measure import measure_requests
 from service.http.openapi import SCORING, Api, Operation
@@ -16,23 +18,33 @@ from telemetry.setup import Telemetry
 from telemetry.spans import Timeline
 
 
-def create_app(settings: Settings, scorer: Scorer, telemetry: Telemetry) -> Flask:
-    """The WSGI application of the prediction listener."""
+def create_app(
+    settings: Settings, scorer: Scorer, telemetry: Telemetry, stuck: Callable[[], bool]
+) -> Flask:
+    """The WSGI application of the prediction listener.
+
+    Args:
+        settings: Bounds on requests.
+        scorer: Has the model, and scores.
+        telemetry: Where requests are counted, timed and traced.
+        stuck: Whether the engine makes no progress, so that the process must be restarted.
+    """
     app = Flask("mgeo", static_folder=None)
     # Handed to the client as written: no re-ordering, Chinese as itself.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     measure_requests(app, telemetry)
     problems.register(app)
-    add_routes(Api(app), settings, scorer)
+    add_routes(Api(app), settings, scorer, stuck)
     return app
 
 
-def add_routes(api: Api, settings: Settings, scorer: Scorer) -> None:
+def add_routes(api: Api, settings: Settings, scorer: Scorer, stuck: Callable[[], bool]) -> None:
     """Add every route of the prediction listener."""
     limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
     _add_predictions(api, scorer, limits)
     rerank.add_routes(api, scorer, limits)
+    open_inference.add_routes(api, scorer, limits, stuck)
     api.serve_document()
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from service.errors import InvalidBody, InvalidField, MissingFields, RequestError, TooLarge
 
@@ -119,6 +119,103 @@ class Flag:
         if not isinstance(value, bool):
             raise InvalidField(f"{name} must be true or false")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string, or one of a few.
+
+    Attributes:
+        description: For the document.
+        choices: What it may be; any string if there are none.
+    """
+
+    required: ClassVar[bool] = True
+
+    description: str
+    choices: tuple[str, ...] = ()
+
+    def schema(self) -> Schema:
+        """A string."""
+        schema: Schema = {"type": "string", "description": self.description}
+        return schema | ({"enum": list(self.choices)} if self.choices else {})
+
+    def read(self, value: object, name: str) -> str:
+        """The text.
+
+        Raises:
+            InvalidField: It is something else.
+        """
+        if not isinstance(value, str):
+            raise InvalidField(f"{name} must be a string")
+        if self.choices and value not in self.choices:
+            raise InvalidField(f"{name} must be one of {', '.join(self.choices)}")
+        if _SURROGATE.search(value):
+            raise InvalidField(f"{name} holds half of a surrogate pair, which is no character")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number within bounds."""
+
+    required: ClassVar[bool] = True
+
+    low: int
+    high: int
+
+    def schema(self) -> Schema:
+        """An integer."""
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+    def read(self, value: object, name: str) -> int:
+        """The number.
+
+        Raises:
+            InvalidField: It is something else, or out of bounds.
+        """
+        # JSON Schema takes 1.0 for an integer.
+        whole = isinstance(value, float) and value.is_integer()
+        if isinstance(value, bool) or not (whole or isinstance(value, int)):
+            raise InvalidField(f"{name} must be a whole number")
+        number = int(cast(float, value))
+        if not self.low <= number <= self.high:
+            raise InvalidField(f"{name} must be from {self.low} to {self.high}")
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A value that whoever uses it checks."""
+
+    required: ClassVar[bool] = False
+
+    described: Mapping[str, Any]
+
+    def schema(self) -> Schema:
+        """Whatever was said of it."""
+        return dict(self.described)
+
+    def read(self, value: object, name: str) -> object:
+        """The value."""
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe(Generic[T]):
+    """A field that may be absent or null."""
+
+    required: ClassVar[bool] = False
+
+    shape: Shape[T]
+
+    def schema(self) -> Schema:
+        """Null, or what the shape takes."""
+        return {"anyOf": [self.shape.schema(), {"type": "null"}]}
+
+    def read(self, value: object, name: str) -> T | None:
+        """None, or what the shape reads."""
+        return None if value is None else self.shape.read(value, name)
 
 
 @dataclass(frozen=True, slots=True)

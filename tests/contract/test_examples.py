@@ -16,6 +16,7 @@ from tests.conftest import Running, start
 
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```console\n\$ (curl .*?)\n```\n\n```json\n(.*?)\n```", TEXT, re.DOTALL)
+PROGRAMS = re.findall(r"```python\n(.*?)\n```", TEXT, re.DOTALL)
 BASE = "http://127.0.0.1:5000"
 
 
@@ -29,6 +30,13 @@ def bundled() -> Iterator[Running]:
 @pytest.mark.parametrize(("command", "shown"), EXAMPLES, ids=[e[0][:60] for e in EXAMPLES])
 def test_an_example_answers_what_is_shown(bundled: Running, command: str, shown: str) -> None:
     assert _agree(_ask(bundled.predictions, command), json.loads(shown))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_a_program_runs_and_its_assertions_hold(bundled: Running, program: str) -> None:
+    assert "assert " in program
+    address = bundled.predictions.removeprefix("http://")
+    exec(compile(program.replace("127.0.0.1:5000", address), "docs/api.md", "exec"), {})
 
 
 def test_every_shown_command_is_run() -> None:

@@ -125,7 +125,7 @@ def test_a_defect_of_the_service_quotes_nothing(
     logs.configure("debug")
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     scorer = SimpleNamespace(model=lambda: None, score=fail)
-    app = predict.create_app(Settings(), scorer, telemetry)
+    app = predict.create_app(Settings(), scorer, telemetry, lambda: False)
     client = app.test_client()
     pair = {"address1": CANARY, "address2": LATIN}
     for path in ("/predict", f"/predict?address1={CANARY}", f"/{CANARY}"):
