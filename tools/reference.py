@@ -18,6 +18,7 @@ from service.http.openapi import Operation
 from service.scoring.scorer import Scorer
 from service.settings import Settings
 from telemetry import instruments
+from telemetry.recent import RecentRequests
 from telemetry.setup import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -28,9 +29,10 @@ def settings_table() -> str:
     lines = ["| variable | flag | default | what |", "|---|---|---|---|"]
     for row in settings.rows():
         bounds = "" if row.low is None else f" ({row.low:g} to {row.high:g})"
+        default = "" if row.default == "" else f"`{row.default}`"
         choices = f" ({', '.join(row.choices)})" if row.choices else ""
         lines.append(
-            f"| `{row.variable}` | `{row.flag}` | `{row.default}` | {row.help}{bounds}{choices} |"
+            f"| `{row.variable}` | `{row.flag}` | {default} | {row.help}{bounds}{choices} |"
         )
     return "\n".join(lines)
 
@@ -46,7 +48,7 @@ def operations() -> list[Operation]:
     """Every route of the prediction listener, with the limits of the default settings."""
     api = openapi.Api(Flask("reference"))
     # No request is answered, so no scorer is needed.
-    predict.add_routes(api, Settings(), cast(Scorer, None), lambda: False)
+    predict.add_routes(api, Settings(), cast(Scorer, None), lambda: False, RecentRequests())
     return api.operations
 
 

@@ -18,6 +18,7 @@ from opentelemetry.trace import get_current_span
 
 from service.errors import RequestError
 from service.http import caller
+from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
 from telemetry.spans import STAGES, Timeline
 
@@ -42,10 +43,15 @@ UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def measure_requests(app: Flask, telemetry: Telemetry) -> None:
+def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -> None:
     """Instrument `app`: a server span per request, its stages, and the request metrics.
 
     Call before anything else registers on the app, so that the clock starts first.
+
+    Args:
+        app: The application of the prediction listener.
+        telemetry: Where to.
+        recent: Told of each POST before its answer is sent, so that a client finds its own.
     """
     instruments = telemetry.instruments
     for endpoint in SCORING:
@@ -71,6 +77,9 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
             response.headers["Server-Timing"] = timeline.server_timing()
             response.headers["traceparent"] = _traceparent()
             method, endpoint = _labels()
+            if method == "POST":
+                span = get_current_span().get_span_context()
+                recent.add(span, method, endpoint, response.status_code, timeline)
             parent, status = context.get_current(), response.status_code
             problem: str | None = g.get("problem")
             response.call_on_close(

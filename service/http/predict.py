@@ -7,13 +7,14 @@ from collections.abc import Callable
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
-from service.http import caller, open_inference, problems, rerank, schemas
+from service.http import caller, explain, open_inference, page, problems, rerank, schemas
 from service.http.bodies import json_body
 from service.http.measure import measure_requests
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
 from service.settings import Settings
+from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
 from telemetry.spans import Timeline
 
@@ -33,18 +34,27 @@ def create_app(
     # Handed to the client as written: no re-ordering, Chinese as itself.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    measure_requests(app, telemetry)
+    recent = RecentRequests()
+    measure_requests(app, telemetry, recent)
     problems.register(app)
-    add_routes(Api(app), settings, scorer, stuck)
+    add_routes(Api(app), settings, scorer, stuck, recent)
+    page.add_pages(app)
     return app
 
 
-def add_routes(api: Api, settings: Settings, scorer: Scorer, stuck: Callable[[], bool]) -> None:
-    """Add every route of the prediction listener."""
+def add_routes(
+    api: Api,
+    settings: Settings,
+    scorer: Scorer,
+    stuck: Callable[[], bool],
+    recent: RecentRequests,
+) -> None:
+    """Add every route of the prediction listener that programs ask; pages for people aside."""
     limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
     _add_predictions(api, scorer, limits)
     rerank.add_routes(api, scorer, limits)
     open_inference.add_routes(api, scorer, limits, stuck)
+    explain.add_routes(api, scorer, recent, settings.trace_url)
     api.serve_document()
 
 
