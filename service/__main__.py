@@ -92,10 +92,11 @@ def _predict(flags: argparse.Namespace) -> int:
 
     wanted = settings.load(flags)
     limits = schemas.Limits(wanted.max_address_chars, wanted.max_batch_pairs)
-    pair = schemas.parse_pair({"address1": flags.address1, "address2": flags.address2}, limits)
+    addresses = {"address1": flags.address1, "address2": flags.address2}
+    pair = schemas.pair(limits).read(addresses, "")
     loaded = model.load(wanted, lambda stage, progress: None)
     score = scorer.score_now(loaded, pair)
-    answer = schemas.prediction(score) | {"model": schemas.identity(loaded.checkpoint)}
+    answer = {**schemas.prediction(score), "model": schemas.identity(loaded.checkpoint)}
     print(json.dumps(answer, ensure_ascii=False, indent=2))
     return 0
 

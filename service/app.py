@@ -84,7 +84,7 @@ class Service:
             port=settings.metrics_port,
             bounds=_OPERATIONS_BOUNDS,
         )
-        app = predict.create_app(settings, scorer, self.telemetry)
+        app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck)
         self.predictions = Listener(
             app,
             name="predictions",

@@ -12,6 +12,8 @@ MGeoError
     ├── InvalidField         400  a field of the wrong type or beyond its limit
     ├── BadRequest           400  HTTP itself was not followed
     ├── UnknownRoute         404  no route has this path
+    ├── UnknownModel         404  no model has this name and version
+    ├── UnknownTrace         404  none of the requests kept belongs to this trace
     ├── WrongMethod          405  the route does not take this method
     ├── UnsupportedMediaType 415
     ├── TooSlow              408  the request did not arrive as a whole in time
@@ -105,6 +107,18 @@ class UnknownRoute(RequestError):
     """No route has this path."""
 
     status, code, title = 404, "unknown-route", "Not found"
+
+
+class UnknownModel(RequestError):
+    """No model has this name and version."""
+
+    status, code, title = 404, "unknown-model", "Model not found"
+
+
+class UnknownTrace(RequestError):
+    """None of the requests that are kept belongs to this trace."""
+
+    status, code, title = 404, "unknown-trace", "Trace not found"
 
 
 class WrongMethod(RequestError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
@@ -26,8 +27,11 @@ def _setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    pattern: str | None = None,
 ) -> Any:
-    metadata = {"help": help_text, "low": low, "high": high, "choices": choices}
+    metadata = {
+        "help": help_text, "low": low, "high": high, "choices": choices, "pattern": pattern,
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -103,7 +107,10 @@ class Settings:
     )
     max_address_chars: int = _setting(512, "Longest address, in characters.", low=1, high=100_000)
     max_batch_pairs: int = _setting(
-        256, "Most pairs in one `/predict/batch` request.", low=1, high=100_000
+        256,
+        "Most pairs in one request: of a batch, candidates to rerank, or elements of a tensor.",
+        low=1,
+        high=100_000,
     )
     max_tokens: int = _setting(
         0,
@@ -162,6 +169,12 @@ class Settings:
         low=0,
         high=3600,
     )
+    trace_url: str = _setting(
+        "",
+        "Where a trace can be looked at, for a link on the page: an http(s) URL that holds "
+        "`{trace_id}`, as `http://localhost:16686/trace/{trace_id}`.",
+        pattern=r"https?://\S*\{trace_id\}\S*",
+    )
     log_level: str = _setting(
         "info",
         "Least severe log lines written.",
@@ -182,6 +195,7 @@ class Row:
     low: float | None
     high: float | None
     choices: tuple[str, ...] | None
+    pattern: str | None
 
 
 def rows() -> list[Row]:
@@ -239,8 +253,12 @@ def load(
 
 def _parse(row: Row, text: str, source: str) -> object:
     if row.type is str:
+        if text == row.default:
+            return text  # an empty one too, where that is the default
         if row.choices and text not in row.choices:
             raise SettingsError(f"{source}={text!r}: use one of {', '.join(row.choices)}")
+        if row.pattern and not re.fullmatch(row.pattern, text):
+            raise SettingsError(f"{source}={text!r}: {row.help}")
         if not text.strip():
             raise SettingsError(f"{source} is empty: unset it, or give it a value")
         return text

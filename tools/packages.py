@@ -33,7 +33,7 @@ def main() -> int:
     if shutil.which("dpkg-query") is None:
         print(
             f"packages: this is no Debian system: install the equivalents of {', '.join(wanted())} "
-            "for the tests of the stack",
+            "for the tests",
             file=sys.stderr,
         )
         return 0  # each test that needs one says so by name

@@ -8,9 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
+
+from flask import Flask
 
 from service import settings
+from service.http import openapi, predict
+from service.http.openapi import Operation
+from service.scoring.scorer import Scorer
+from service.settings import Settings
 from telemetry import instruments
+from telemetry.recent import RecentRequests
 from telemetry.setup import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
@@ -21,9 +29,10 @@ def settings_table() -> str:
     lines = ["| variable | flag | default | what |", "|---|---|---|---|"]
     for row in settings.rows():
         bounds = "" if row.low is None else f" ({row.low:g} to {row.high:g})"
+        default = "" if row.default == "" else f"`{row.default}`"
         choices = f" ({', '.join(row.choices)})" if row.choices else ""
         lines.append(
-            f"| `{row.variable}` | `{row.flag}` | `{row.default}` | {row.help}{bounds}{choices} |"
+            f"| `{row.variable}` | `{row.flag}` | {default} | {row.help}{bounds}{choices} |"
         )
     return "\n".join(lines)
 
@@ -32,6 +41,24 @@ def otel_table() -> str:
     """Our defaults of standard OpenTelemetry variables."""
     lines = ["| variable | default here |", "|---|---|"]
     lines += [f"| `{name}` | `{value}` |" for name, value in DEFAULTS.items()]
+    return "\n".join(lines)
+
+
+def operations() -> list[Operation]:
+    """Every route of the prediction listener, with the limits of the default settings."""
+    api = openapi.Api(Flask("reference"))
+    # No request is answered, so no scorer is needed.
+    predict.add_routes(api, Settings(), cast(Scorer, None), lambda: False, RecentRequests())
+    return api.operations
+
+
+def routes_table() -> str:
+    """Every route of the prediction listener as a Markdown table."""
+    lines = ["| route | what |", "|---|---|"]
+    lines += [
+        f"| `{operation.method} {openapi.templated(operation.path)}` | {operation.summary} |"
+        for operation in operations()
+    ]
     return "\n".join(lines)
 
 
@@ -52,10 +79,17 @@ def metrics_table() -> str:
 
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings_table),
+    "routes": ("docs/api.md", routes_table),
     "otel": ("docs/metrics.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),
 }
 """Each generated block: the file that holds it between its markers, and what writes it."""
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "docs/openapi.json": lambda: openapi.render(operations()),
+}
+"""Each file that is generated as a whole, and what writes it."""
 
 
 def rendered(text: str, name: str, content: str) -> str:
@@ -72,10 +106,12 @@ def rendered(text: str, name: str, content: str) -> str:
 
 
 def main() -> None:
-    """Rewrite every generated block in place."""
+    """Rewrite every generated block and file in place."""
     for name, (file, write) in BLOCKS.items():
         path = ROOT / file
         path.write_text(rendered(path.read_text("utf-8"), name, write()), "utf-8")
+    for file, whole in FILES.items():
+        (ROOT / file).write_bytes(whole())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ sent: telemetry costs the client no latency.
 from __future__ import annotations
 
 import logging
+import re
 
 from flask import Flask, Response, g, request
 from opentelemetry import context
@@ -17,13 +18,23 @@ from opentelemetry.trace import get_current_span
 
 from service.errors import RequestError
 from service.http import caller
+from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
 from telemetry.spans import STAGES, Timeline
 
 log = logging.getLogger("mgeo.request")
 
-HEALTH = "/healthz"
-"""Left out: probes answered in microseconds would hide slow predictions and failing ones."""
+HEALTH = (
+    "/healthz",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/<name>/ready",
+    "/v2/models/<name>/versions/<version>/ready",
+)
+"""Routes left out: probes answered in microseconds would hide slow predictions and failing ones."""
+
+SCORING = ("/predict", "/predict/batch", "/rerank", "/v2/models/<name>/infer")
+"""Routes whose series exist from the start: a rate over the first error has its zero."""
 
 _SPAN_START = "opentelemetry-flask.starttime_key"
 """Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
@@ -32,14 +43,18 @@ UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def measure_requests(app: Flask, telemetry: Telemetry) -> None:
+def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -> None:
     """Instrument `app`: a server span per request, its stages, and the request metrics.
 
     Call before anything else registers on the app, so that the clock starts first.
+
+    Args:
+        app: The application of the prediction listener.
+        telemetry: Where to.
+        recent: Told of each POST before its answer is sent, so that a client finds its own.
     """
     instruments = telemetry.instruments
-    # Series that exist from the start: a rate over the first error is not missing its zero.
-    for endpoint in ("/predict", "/predict/batch"):
+    for endpoint in SCORING:
         for status in ("200", "400", "429", "500", "503"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():
@@ -48,7 +63,7 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
 
     @app.before_request
     def begin() -> None:
-        if request.path != HEALTH:
+        if request.url_rule is None or request.url_rule.rule not in HEALTH:
             # The wait for a thread is the service's time, and the request's first stage.
             g.timeline = timeline = Timeline(request.environ.get(caller.ARRIVED))
             request.environ[_SPAN_START] = timeline.began_epoch_ns
@@ -62,6 +77,9 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
             response.headers["Server-Timing"] = timeline.server_timing()
             response.headers["traceparent"] = _traceparent()
             method, endpoint = _labels()
+            if method == "POST":
+                span = get_current_span().get_span_context()
+                recent.add(span, method, endpoint, response.status_code, timeline)
             parent, status = context.get_current(), response.status_code
             problem: str | None = g.get("problem")
             response.call_on_close(
@@ -99,7 +117,9 @@ def measure_requests(app: Flask, telemetry: Telemetry) -> None:
         app,
         tracer_provider=telemetry.tracer_provider,
         meter_provider=NoOpMeterProvider(),
-        excluded_urls=rf"://[^/?]*{HEALTH}(\?|$)",
+        excluded_urls=",".join(
+            rf"://[^/?]*{re.sub('<[a-z]+>', '[^/?]+', rule)}(\?|$)" for rule in HEALTH
+        ),
         enable_commenter=False,
     )
 

@@ -22,7 +22,7 @@ def create_app(
         prometheus: Renders `/metrics`.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
     """
-    app = Flask("mgeo-operations")
+    app = Flask("mgeo-operations", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     problems.register(app)
 

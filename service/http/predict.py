@@ -1,62 +1,120 @@
-"""The prediction listener's routes. A request's way reads from top to bottom here."""
+"""The prediction listener, and its own routes. A request's way reads from top to bottom here."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from flask import Flask, Response, g, jsonify, request
 
-from service.errors import RequestError, UnsupportedMediaType
-from service.http import caller, problems, schemas
+from service.errors import RequestError
+from service.http import caller, explain, open_inference, page, problems, rerank, schemas
+from service.http.bodies import json_body
 from service.http.measure import measure_requests
+from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
 from service.settings import Settings
+from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
 from telemetry.spans import Timeline
 
 
-def create_app(settings: Settings, scorer: Scorer, telemetry: Telemetry) -> Flask:
-    """The WSGI application of the prediction listener."""
-    app = Flask("mgeo")
+def create_app(
+    settings: Settings, scorer: Scorer, telemetry: Telemetry, stuck: Callable[[], bool]
+) -> Flask:
+    """The WSGI application of the prediction listener.
+
+    Args:
+        settings: Bounds on requests.
+        scorer: Has the model, and scores.
+        telemetry: Where requests are counted, timed and traced.
+        stuck: Whether the engine makes no progress, so that the process must be restarted.
+    """
+    app = Flask("mgeo", static_folder=None)
     # Handed to the client as written: no re-ordering, Chinese as itself.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
-    measure_requests(app, telemetry)
+    recent = RecentRequests()
+    measure_requests(app, telemetry, recent)
     problems.register(app)
-
-    @app.post("/predict")
-    def predict() -> Response:
-        timeline: Timeline = g.timeline
-        model = scorer.model()
-        pair = schemas.parse_pair(_json_body(), limits)
-        [score] = scorer.score(model, [pair], timeline, caller.of(request.environ))
-        if isinstance(score, RequestError):
-            raise score
-        return jsonify(schemas.prediction(score) | {"model": schemas.identity(model.checkpoint)})
-
-    @app.post("/predict/batch")
-    def predict_batch() -> Response:
-        timeline: Timeline = g.timeline
-        model = scorer.model()
-        parsed = schemas.parse_batch(_json_body(), limits)
-        good = [pair for pair in parsed if not isinstance(pair, RequestError)]
-        scores = iter(scorer.score(model, good, timeline, caller.of(request.environ)))
-        results = [
-            schemas.result(slot if isinstance(slot, RequestError) else next(scores))
-            for slot in parsed
-        ]
-        return jsonify({"results": results, "model": schemas.identity(model.checkpoint)})
-
-    @app.get("/healthz")
-    def healthz() -> dict[str, Any]:
-        return {"status": "healthy"}
-
+    add_routes(Api(app), settings, scorer, stuck, recent)
+    page.add_pages(app)
     return app
 
 
-def _json_body() -> object:
-    if not request.is_json:
-        raise UnsupportedMediaType("the Content-Type must be application/json")
-    return schemas.parse_json(request.get_data(cache=False))
+def add_routes(
+    api: Api,
+    settings: Settings,
+    scorer: Scorer,
+    stuck: Callable[[], bool],
+    recent: RecentRequests,
+) -> None:
+    """Add every route of the prediction listener that programs ask; pages for people aside."""
+    limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
+    _add_predictions(api, scorer, limits)
+    rerank.add_routes(api, scorer, limits)
+    open_inference.add_routes(api, scorer, limits, stuck)
+    explain.add_routes(api, scorer, recent, settings.trace_url)
+    api.serve_document()
+
+
+def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
+    one, many = schemas.pair(limits), schemas.batch(limits)
+
+    @api.route(
+        Operation(
+            method="POST",
+            path="/predict",
+            tag="Predictions",
+            summary="Score one pair of addresses.",
+            body=one,
+            answer=schemas.PredictionByModel,
+            errors=SCORING,
+        )
+    )
+    def predict() -> Response:
+        timeline: Timeline = g.timeline
+        model = scorer.model()
+        pair = one.read(json_body(), "")
+        [score] = scorer.score(model, [pair], timeline, caller.of(request.environ))
+        if isinstance(score, RequestError):
+            raise score
+        return jsonify({**schemas.prediction(score), "model": schemas.identity(model.checkpoint)})
+
+    @api.route(
+        Operation(
+            method="POST",
+            path="/predict/batch",
+            tag="Predictions",
+            summary="Score many pairs; a bad one is reported in its place.",
+            body=many,
+            answer=schemas.BatchAnswer,
+            errors=SCORING,
+        )
+    )
+    def predict_batch() -> Response:
+        timeline: Timeline = g.timeline
+        model = scorer.model()
+        parsed = many.read(json_body(), "")
+        good = [pair for pair in parsed if not isinstance(pair, RequestError)]
+        scores = iter(scorer.score(model, good, timeline, caller.of(request.environ)))
+        answer: schemas.BatchAnswer = {
+            "results": [
+                schemas.result(slot if isinstance(slot, RequestError) else next(scores))
+                for slot in parsed
+            ],
+            "model": schemas.identity(model.checkpoint),
+        }
+        return jsonify(answer)
+
+    @api.route(
+        Operation(
+            method="GET",
+            path="/healthz",
+            tag="Health",
+            summary="Whether the listener answers.",
+            answer=schemas.Health,
+        )
+    )
+    def healthz() -> schemas.Health:
+        return {"status": "healthy"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 
-from flask import Flask, Response, g
+from flask import Response, g
+from flask.sansio.scaffold import Scaffold
 from opentelemetry import trace
 from werkzeug.exceptions import HTTPException
 
@@ -17,9 +19,13 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 
-def document(error: RequestError) -> bytes:
+Form = Callable[[RequestError], Mapping[str, object]]
+"""Makes an error's document; protocols differ in it."""
+
+
+def document(error: RequestError, form: Form = schemas.problem) -> bytes:
     """The problem document of an error."""
-    return json.dumps(schemas.problem(error), ensure_ascii=False).encode()
+    return json.dumps(form(error), ensure_ascii=False).encode()
 
 
 def headers(error: RequestError) -> list[tuple[str, str]]:
@@ -30,23 +36,23 @@ def headers(error: RequestError) -> list[tuple[str, str]]:
     return given
 
 
-def register(app: Flask) -> None:
-    """Answer every error of `app` with a problem document."""
+def register(scaffold: Scaffold, form: Form = schemas.problem) -> None:
+    """Answer every error of an app or blueprint with a problem document."""
 
-    @app.errorhandler(RequestError)
+    @scaffold.errorhandler(RequestError)
     def request_error(error: RequestError) -> Response:
         trace.get_current_span().set_attribute("mgeo.problem", error.code)
         g.problem = error.code  # for the metrics
-        return Response(document(error), error.status, headers(error))
+        return Response(document(error, form), error.status, headers(error))
 
-    @app.errorhandler(HTTPException)
+    @scaffold.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         response = request_error(_from_werkzeug(error))
         if allow := dict(error.get_headers()).get("Allow"):
             response.headers["Allow"] = allow
         return response
 
-    @app.errorhandler(Exception)
+    @scaffold.errorhandler(Exception)
     def defect(error: Exception) -> Response:
         # The client learns that it was not its fault; the log has the stack, and the trace id.
         log.error("request failed", exc_info=error)

@@ -1,22 +1,26 @@
-"""What a request's body may be, and the answers' shapes.
+"""The bodies of requests and answers: what the code checks and builds, and the document shows.
 
-Errors name the field and its limit, never its value.
+A body is declared as a shape, which reads it; an answer as a TypedDict, which mypy holds the code
+to. `openapi.py` makes the document from both.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, NotRequired, TypedDict
 
-from service.errors import InvalidBody, InvalidField, MissingFields, RequestError, TooLarge
-from service.scoring.checkpoint import Checkpoint
+from service.errors import RequestError
+from service.http.shapes import Address, Object, Shape, Slots
+from service.scoring.checkpoint import Checkpoint, Label
 from service.scoring.scorer import Score
 
-FIELDS = ("address1", "address2")
+Pair = tuple[str, str]
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+EXAMPLE = {
+    "address1": "杭州市西湖区文三路478号华星时代广场A座",
+    "address2": "文三路478号华星时代广场",
+}
+"""A pair of made-up addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,78 +36,120 @@ class Limits:
     batch_pairs: int
 
 
-def parse_json(body: bytes) -> object:
-    """Decode a JSON body.
-
-    Raises:
-        InvalidBody: It is not JSON, or holds NaN or Infinity, which JSON has not.
-    """
-    try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):  # also raised for bad UTF-8 and over-long numbers
-        raise InvalidBody("the body is not valid JSON") from None
-
-
-def parse_pair(value: object, limits: Limits) -> tuple[str, str]:
-    """The two addresses of a pair.
-
-    Raises:
-        InvalidBody: The value is not an object.
-        MissingFields: An address is absent, null or blank.
-        InvalidField: An address is not text, or too long.
-    """
-    if not isinstance(value, dict):
-        raise InvalidBody("a JSON object with address1 and address2 is expected")
-    first, second = (_address(value, name, limits) for name in FIELDS)
-    return first, second
+def pair(limits: Limits) -> Shape[Pair]:
+    """The body of `/predict`."""
+    return Object(
+        "Pair",
+        {
+            "address1": Address("The address that one has.", limits.address_chars),
+            "address2": Address("The candidate it is compared with.", limits.address_chars),
+        },
+        lambda first, second: (first, second),
+        EXAMPLE,
+    )
 
 
-def parse_batch(value: object, limits: Limits) -> list[tuple[str, str] | RequestError]:
-    """Each pair of a batch, or what is wrong with it, in order.
-
-    Raises:
-        InvalidBody: The value is not an object with a list `pairs`.
-        TooLarge: There are too many pairs.
-    """
-    pairs = value.get("pairs") if isinstance(value, dict) else None
-    if not isinstance(pairs, list):
-        raise InvalidBody("a JSON object with a list `pairs` is expected")
-    if len(pairs) > limits.batch_pairs:
-        raise TooLarge(f"pairs has {len(pairs)} entries; the limit is {limits.batch_pairs}")
-    parsed: list[tuple[str, str] | RequestError] = []
-    for pair in pairs:
-        try:
-            parsed.append(parse_pair(pair, limits))
-        except RequestError as error:
-            parsed.append(error)
-    return parsed
+def batch(limits: Limits) -> Shape[list[Pair | RequestError]]:
+    """The body of `/predict/batch`: each pair, or what is wrong with it, in order."""
+    pairs = Slots(
+        pair(limits),
+        limits.batch_pairs,
+        "The pairs to score. One that is not a pair gets its problem in its place.",
+    )
+    return Object("Batch", {"pairs": pairs}, lambda slots: slots, {"pairs": [EXAMPLE]})
 
 
-def prediction(score: Score) -> dict[str, Any]:
+_Share = Annotated[float, {"minimum": 0, "maximum": 1}]
+
+
+class Probabilities(TypedDict):
+    """The model's probability of each label; they sum to 1."""
+
+    exact_match: _Share
+    partial_match: _Share
+    not_match: _Share
+
+
+class Model(TypedDict):
+    """Which model answered, and what kind of model that is if it says so itself."""
+
+    name: str
+    version: Annotated[
+        str,
+        {"description": "The first 12 hex digits of a sha256 over the model's files."},
+    ]
+    description: NotRequired[str]
+
+
+class Prediction(TypedDict):
+    """One pair's answer."""
+
+    similarity: Annotated[
+        float,
+        {"minimum": 0, "maximum": 1, "description": "P(exact_match) + 0.5 P(partial_match)."},
+    ]
+    label: Annotated[Label, {"description": "The most probable label."}]
+    probabilities: Probabilities
+    truncated: Annotated[bool, {"description": "Whether the pair was longer than the model reads."}]
+
+
+class PredictionByModel(Prediction):
+    """One pair's answer, and the model that gave it."""
+
+    model: Model
+
+
+class Problem(TypedDict):
+    """What is wrong: RFC 9457, with the original script's `error` member."""
+
+    type: Annotated[str, {"description": "Stable: `urn:mgeo:problem:` and a name."}]
+    title: str
+    status: int
+    detail: Annotated[str, {"description": "Names the field and its limit, never its value."}]
+    error: Annotated[str, {"description": "The title again, as the original script had it."}]
+
+
+class BatchAnswer(TypedDict):
+    """The answer to a batch."""
+
+    results: Annotated[
+        list[Prediction | Problem],
+        {"description": "One for each pair, in order: its prediction, or its problem."},
+    ]
+    model: Model
+
+
+class Health(TypedDict):
+    """That the listener answers."""
+
+    status: Annotated[str, {"const": "healthy"}]
+
+
+def prediction(score: Score) -> Prediction:
     """One pair's answer."""
     return {
         "similarity": score.similarity,
         "label": score.label,
-        "probabilities": score.probabilities,
+        "probabilities": _probabilities(score),
         "truncated": score.truncated,
     }
 
 
-def result(outcome: Score | RequestError) -> dict[str, Any]:
+def result(outcome: Score | RequestError) -> Prediction | Problem:
     """What stands in one pair's place in the answer to a batch."""
     return problem(outcome) if isinstance(outcome, RequestError) else prediction(outcome)
 
 
-def identity(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Which model answered, and what kind of model that is if it says so itself."""
-    named = {"name": checkpoint.name, "version": checkpoint.version}
+def identity(checkpoint: Checkpoint) -> Model:
+    """Which model answers."""
+    named: Model = {"name": checkpoint.name, "version": checkpoint.version}
     if checkpoint.description:
         named["description"] = checkpoint.description
     return named
 
 
-def problem(error: RequestError) -> dict[str, Any]:
-    """An error's document: RFC 9457, with the original script's `error` member."""
+def problem(error: RequestError) -> Problem:
+    """An error's document."""
     return {
         "type": f"urn:mgeo:problem:{error.code}",
         "title": error.title,
@@ -113,22 +159,9 @@ def problem(error: RequestError) -> dict[str, Any]:
     }
 
 
-def _address(pair: dict[Any, Any], name: str, limits: Limits) -> str:
-    address = pair.get(name)
-    if address is None:
-        raise MissingFields(f"{name} is missing")
-    if not isinstance(address, str):
-        raise InvalidField(f"{name} must be a string")
-    if not address.strip():
-        raise MissingFields(f"{name} is empty")
-    if len(address) > limits.address_chars:
-        raise InvalidField(
-            f"{name} has {len(address)} characters; the limit is {limits.address_chars}"
-        )
-    if _SURROGATE.search(address):
-        raise InvalidField(f"{name} holds half of a surrogate pair, which is no character")
-    return address
-
-
-def _refuse_constant(_: str) -> object:
-    raise ValueError
+def _probabilities(score: Score) -> Probabilities:
+    return {
+        "exact_match": score.probabilities["exact_match"],
+        "partial_match": score.probabilities["partial_match"],
+        "not_match": score.probabilities["not_match"],
+    }

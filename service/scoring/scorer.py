@@ -229,7 +229,8 @@ def _score(result: Result, order: Sequence[Label]) -> Score:
     by_label = dict(zip(order, result.probabilities, strict=True))
     probabilities = {label: by_label[label] for label in LABELS}
     return Score(
-        similarity=by_label["exact_match"] + 0.5 * by_label["partial_match"],
+        # At most 1: the probabilities, in 32 bits, may add up to a little more.
+        similarity=min(1.0, by_label["exact_match"] + 0.5 * by_label["partial_match"]),
         label=max(probabilities, key=probabilities.__getitem__),
         probabilities=probabilities,
         truncated=result.truncated,

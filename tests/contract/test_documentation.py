@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service import settings
-from service.http import problems
+from service.http import openapi, page, problems
 from telemetry import instruments
+from tests.conftest import Running
 from tools import reference
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +23,11 @@ def test_generated_blocks_are_as_the_code_writes_them(name: str) -> None:
     file, write = reference.BLOCKS[name]
     text = (ROOT / file).read_text("utf-8")
     assert reference.rendered(text, name, write()) == text, "run `make docs`"
+
+
+@pytest.mark.parametrize("name", reference.FILES)
+def test_generated_files_are_as_the_code_writes_them(name: str) -> None:
+    assert (ROOT / name).read_bytes() == reference.FILES[name](), "run `make docs`"
 
 
 def test_every_setting_named_in_a_document_exists() -> None:
@@ -40,18 +47,23 @@ def test_every_metric_named_in_a_document_exists() -> None:
             assert name in known or re.sub(suffix + "$", "", name) in known, (path.name, name)
 
 
-def test_every_route_is_in_the_readme(running: object) -> None:
-    from tests.conftest import Running
+def _rules(listener: Any) -> set[str]:
+    return {openapi.templated(rule.rule) for rule in listener.app.url_map.iter_rules()}
 
-    assert isinstance(running, Running)
-    service = running.service
-    rules = {
-        rule.rule
-        for listener in (service.predictions, service.operations)
-        for rule in listener.app.url_map.iter_rules()
-        if rule.endpoint != "static"
-    }
-    assert rules == set(re.findall(r"`(?:GET|POST) (/[a-z/]+)`", README))
+
+def test_every_route_of_the_prediction_listener_is_in_the_document(running: Running) -> None:
+    rules = _rules(running.service.predictions)
+    documented = {openapi.templated(operation.path) for operation in reference.operations()}
+    for_people = {*page.PAGES, openapi.templated(page.ASSET_ROUTE)}
+    assert rules == documented | for_people
+
+
+def test_every_route_in_the_readme_exists_and_operations_are_all_there(running: Running) -> None:
+    predictions, operations = (
+        _rules(listener) for listener in (running.service.predictions, running.service.operations)
+    )
+    named = set(re.findall(r"`(?:GET|POST) (/[^`]*)`", README))
+    assert operations <= named <= operations | predictions
 
 
 def test_files_named_in_the_architecture_exist() -> None:

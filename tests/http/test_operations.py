@@ -66,6 +66,9 @@ def test_a_stuck_engine_fails_liveness_and_says_where_it_is() -> None:
             waiting = client.submit(running.post, "/predict", PAIR)
             eventually(lambda: running.get("/livez").status_code == 503)
             assert running.get("/livez").json() == {"status": "stuck"}
+            assert (
+                requests.get(running.predictions + "/v2/health/live", timeout=9).status_code == 503
+            )
             [record] = eventually(lambda: list(told))
             assert record.getMessage() == "engine makes no progress"
             [stuck] = [

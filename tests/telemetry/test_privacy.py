@@ -125,7 +125,7 @@ def test_a_defect_of_the_service_quotes_nothing(
     logs.configure("debug")
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     scorer = SimpleNamespace(model=lambda: None, score=fail)
-    app = predict.create_app(Settings(), scorer, telemetry)
+    app = predict.create_app(Settings(), scorer, telemetry, lambda: False)
     client = app.test_client()
     pair = {"address1": CANARY, "address2": LATIN}
     for path in ("/predict", f"/predict?address1={CANARY}", f"/{CANARY}"):
@@ -198,11 +198,25 @@ def http(
 
 
 PAIR = {"address1": CANARY, "address2": LATIN}
+TENSORS = {
+    "inputs": [
+        {"name": name, "shape": [1], "datatype": "BYTES", "data": [text]}
+        for name, text in PAIR.items()
+    ]
+}
 TRACED = f"00-{0xABC:032x}-{0xDEF:016x}-01"
 
 REQUESTS = {
     "a good pair": (http(body=PAIR), 200),
     "a good batch": (http("/predict/batch", {"pairs": [PAIR, {"address1": CANARY}]}), 200),
+    "candidates": (http("/rerank", {"query": CANARY, "texts": [LATIN, CANARY]}), 200),
+    "candidates, bad": (http("/rerank", {"query": CANARY, "texts": [LATIN, 7]}), 400),
+    "tensors": (http("/v2/models/tiny/infer", TENSORS), 200),
+    "tensors, bad": (http("/v2/models/tiny/infer", {"inputs": [{"name": LATIN}]}), 400),
+    "path: a model": (http(f"/v2/models/{LATIN}/infer", TENSORS), 404),
+    "path: a version": (http(f"/v2/models/tiny/versions/{LATIN}", method="GET"), 404),
+    "path: a trace": (http(f"/traces/{quote(CANARY)}", method="GET"), 404),
+    "path: a file": (http(f"/assets/{quote(CANARY)}?{LATIN}", method="GET"), 404),
     "body: not JSON": (http(body=f'{{"address1": "{CANARY}", {LATIN}'.encode()), 400),
     "body: no object": (http(body=[CANARY]), 400),
     "body: wrong type": (http(body={"address1": {CANARY: LATIN}, "address2": [CANARY]}), 400),
@@ -257,6 +271,11 @@ def test_the_service_keeps_an_address_out_of_all_telemetry(collector: Collector)
     assert leaks(error) == []
     assert leaks(collector.wire()) == []
     servers = {span.name for span in collector.spans if "http.request.method" in span.attributes}
-    assert servers == {"POST /predict", "POST /predict/batch", "POST", "GET", "HTTP"}
+    routes = {
+        *("POST /predict", "POST /predict/batch", "POST /rerank", "POST /v2/models/<name>/infer"),
+        *("GET /v2/models/<name>/versions/<version>", "GET /traces/<trace_id>"),
+        "GET /assets/<file>",
+    }
+    assert servers == {*routes, "POST", "GET", "HTTP"}
     assert metrics.exemplars()
     assert any(log.logger.startswith("opentelemetry.baggage") for log in collector.logs)

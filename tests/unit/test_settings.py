@@ -45,6 +45,8 @@ def test_variables_of_others_are_left_alone() -> None:
         ({"MGEO_REQUEST_TIMEOUT": "inf"}, "must be from"),
         ({"MGEO_REQUEST_TIMEOUT": "soon"}, "a number is expected"),
         ({"MGEO_DEVICE": "tpu"}, "MGEO_DEVICE='tpu': use one of auto, cpu, cuda"),
+        ({"MGEO_TRACE_URL": "http://jaeger/trace/"}, "an http(s) URL that holds `{trace_id}`"),
+        ({"MGEO_TRACE_URL": "javascript:{trace_id}"}, "MGEO_TRACE_URL='javascript:{trace_id}': "),
         ({"MGEO_MODEL": " "}, "MGEO_MODEL is empty"),
     ],
 )

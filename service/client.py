@@ -1,0 +1,236 @@
+"""A client of this service: `MGeoClient`. Importing it loads neither the server nor a model.
+
+    with MGeoClient("http://127.0.0.1:5000") as client:
+        client.predict("文三路478号华星时代广场A座", "文三路478号华星时代广场")["similarity"]
+
+Answers are the documents that the service sends, typed by the declarations that it builds them
+from (`service/http/schemas.py`). A call is safe to repeat, so a refused or broken one is repeated
+until its deadline.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import time
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import urllib3
+
+if TYPE_CHECKING:
+    from service.http.rerank import Rank
+    from service.http.schemas import BatchAnswer, PredictionByModel
+
+_RETRIED = frozenset({429, 502, 503})
+"""Full, not ready, or a proxy that found nobody: another attempt may be answered."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
+"""Seconds between attempts where the service says none: doubled each time, up to the second."""
+
+_DEADLINE = "X-Envoy-Expected-Rq-Timeout-Ms"
+"""Tells the service, and proxies on the way, how long this client will wait."""
+
+
+class ClientError(Exception):
+    """A call that got no answer. `str(error)` is one line, and quotes no address."""
+
+
+class Unreachable(ClientError):
+    """No connection to the service, or it broke, at every attempt."""
+
+
+class DeadlineExceeded(ClientError):
+    """No answer in time."""
+
+
+class Refused(ClientError):
+    """The service answered with an error.
+
+    Attributes:
+        status: HTTP status.
+        type: The problem's stable name, `urn:mgeo:problem:...`; empty if the answer had none.
+        detail: What was wrong.
+        retry_after: Seconds after which the same call may succeed, if the service said so.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after: float | None) -> None:
+        self.status = status
+        self.type = str(problem.get("type", ""))
+        self.detail = str(problem.get("detail", "the answer says no more"))
+        self.retry_after = retry_after
+        super().__init__(f"{status}: {self.detail}")
+
+
+class MGeoClient:
+    """Calls one service. Safe to share between threads; connections are kept open and re-used.
+
+    Args:
+        url: Where it is, without a path.
+        api_key: Sent as `Authorization: Bearer`.
+        timeout: Seconds for one call, all its attempts and the waits between them included.
+        attempts: Most of them for one call.
+        connections: Kept open at once.
+
+    Raises:
+        ValueError: The URL is not one of HTTP.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:5000",
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        attempts: int = 5,
+        connections: int = 10,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r}: begin the URL with http:// or https://")
+        self._url = url.rstrip("/")
+        self._timeout = timeout
+        self._attempts = attempts
+        self._headers = {"Content-Type": "application/json"}
+        if api_key is not None:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._pool = urllib3.PoolManager(maxsize=connections, retries=False)
+
+    def predict(self, address1: str, address2: str) -> PredictionByModel:
+        """Score one pair.
+
+        Raises:
+            ClientError: There is no answer.
+        """
+        body = {"address1": address1, "address2": address2}
+        return cast("PredictionByModel", self._call("/predict", body))
+
+    def predict_batch(self, pairs: Iterable[tuple[str, str]]) -> BatchAnswer:
+        """Score many pairs, as many as the service takes in one request (256 unless it is set).
+
+        Returns:
+            `results` in the order of the pairs, each a prediction or a problem with `status`.
+
+        Raises:
+            ClientError: There is no answer.
+        """
+        body = {"pairs": [{"address1": one, "address2": two} for one, two in pairs]}
+        return cast("BatchAnswer", self._call("/predict/batch", body))
+
+    def rerank(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        raw_scores: bool = False,
+        return_text: bool = False,
+        truncate: bool = True,
+    ) -> list[Rank]:
+        """Sort candidates by their similarity to one address, best first.
+
+        Raises:
+            ClientError: There is no answer.
+        """
+        body = {
+            "query": query,
+            "texts": list(texts),
+            "raw_scores": raw_scores,
+            "return_text": return_text,
+            "truncate": truncate,
+        }
+        return cast("list[Rank]", self._call("/rerank", body))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(self, path: str, body: object) -> object:
+        data = json.dumps(body).encode()
+        deadline = time.monotonic() + self._timeout
+        for attempt in range(1, self._attempts + 1):
+            wait = random.uniform(0.5, 1) * min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)  # noqa: S311
+            try:
+                return self._attempt(path, data, deadline)
+            except Refused as error:
+                if error.status not in _RETRIED:
+                    raise
+                failure: ClientError = error
+                wait = wait if error.retry_after is None else error.retry_after
+            except Unreachable as error:
+                failure = error
+            # To wait longer than the deadline would only delay the bad news.
+            if attempt == self._attempts or time.monotonic() + wait >= deadline:
+                break
+            time.sleep(wait)
+        raise failure
+
+    def _attempt(self, path: str, data: bytes, deadline: float) -> object:
+        left = deadline - time.monotonic()
+        headers = self._headers | {_DEADLINE: str(max(1, int(left * 1000)))}
+        _inject_trace(headers)
+        try:
+            response = self._pool.request(
+                "POST",
+                self._url + path,
+                body=data,
+                headers=headers,
+                redirect=False,  # it would carry the key elsewhere
+                timeout=urllib3.Timeout(total=max(left, 0.001)),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            # A refused connection is a time-out too, by urllib3's inheritance.
+            refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+            if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
+                raise DeadlineExceeded(f"no answer within {self._timeout:g} s") from None
+            raise Unreachable(f"{self._url}: {type(error).__name__}") from error
+        if response.status == 200:
+            return json.loads(response.data)
+        raise Refused(
+            response.status,
+            _problem(response.data),
+            _seconds(response.headers.get("Retry-After")),
+        )
+
+
+def _problem(data: bytes) -> Mapping[str, Any]:
+    """The problem document of an error; empty if it is another's, as of a proxy."""
+    try:
+        problem = json.loads(data)
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The header's delay: it is a number of seconds or a date."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        moment = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _inject_trace(headers: MutableMapping[str, str]) -> None:
+    """Put the current trace context into the headers, where OpenTelemetry is installed."""
+    try:
+        from opentelemetry.propagate import inject
+    except ImportError:
+        return
+    inject(headers)

@@ -1,0 +1,102 @@
+"""The requests answered last, with their stages: a trace that can be looked at without a Collector.
+
+Kept from the timeline that the stage histogram and the stage spans are made of, and for every
+request, sampled or not: to record spans for this would cost each request more than the lookup is
+worth. Numbers and names of the code's own only, as in spans that leave the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from opentelemetry.trace import SpanContext
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from telemetry.privacy import allowed
+from telemetry.spans import Stage, Timeline
+
+_Kept = tuple[SpanContext, str, str, int, list[tuple[Stage, int, int]], dict[Stage, Attributes]]
+
+CAPACITY = 256
+"""Requests kept: about 2 KB each, so half a megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentStage:
+    """One stage of a request.
+
+    Attributes:
+        name: Which one.
+        start_ms: Milliseconds from the request's beginning.
+        duration_ms: How long it took, in milliseconds.
+        attributes: What its span says of it.
+    """
+
+    name: Stage
+    start_ms: float
+    duration_ms: float
+    attributes: dict[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """One request.
+
+    Attributes:
+        span: Its place in its trace.
+        method: As its metrics have it.
+        endpoint: The route.
+        status: HTTP status.
+        stages: In order; they add up to the whole.
+    """
+
+    span: SpanContext
+    method: str
+    endpoint: str
+    status: int
+    stages: list[RecentStage]
+
+
+class RecentRequests:
+    """The last requests, the oldest forgotten first. Safe to share between threads.
+
+    Args:
+        capacity: How many.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._kept: deque[_Kept] = deque(maxlen=capacity)
+        self._lock = threading.Lock()
+
+    def add(
+        self, span: SpanContext, method: str, endpoint: str, status: int, timeline: Timeline
+    ) -> None:
+        """Keep a request that is finished: 2 microseconds; what is shown is made when asked for."""
+        # Without the links of the timeline: a large request has one for each of its batches.
+        kept = (span, method, endpoint, status, list(timeline.stages()), timeline.attributes)
+        with self._lock:
+            self._kept.append(kept)
+
+    def of_trace(self, trace_id: int) -> list[RecentRequest]:
+        """Those kept of a trace, oldest first."""
+        with self._lock:
+            found = [kept for kept in self._kept if kept[0].trace_id == trace_id]
+        return [_shown(*kept) for kept in found]
+
+
+def _shown(
+    span: SpanContext,
+    method: str,
+    endpoint: str,
+    status: int,
+    marks: list[tuple[Stage, int, int]],
+    attributes: dict[Stage, Attributes],
+) -> RecentRequest:
+    began = marks[0][1]
+    stages = [
+        RecentStage(name, (start - began) / 1e6, (end - start) / 1e6, allowed(attributes.get(name)))
+        for name, start, end in marks
+    ]
+    return RecentRequest(span, method, endpoint, status, stages)

@@ -1,0 +1,60 @@
+"""The API page: every route is there and can be asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from service.http import openapi
+from tests.browser.conftest import SCREENSHOTS, WIDTHS
+from tests.conftest import Running
+from tools import reference
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("page", [("en-US", width) for width in WIDTHS.values()], indirect=True)
+def test_every_route_of_the_document_is_there(page: Page, site: Running) -> None:
+    page.goto(site.predictions + "/docs")
+    expect(page.locator(".operation").first).to_be_visible()
+    shown = [" ".join(line.split()[:2]) for line in page.locator("summary").all_inner_texts()]
+    documented = [(one.method, openapi.templated(one.path)) for one in reference.operations()]
+    assert sorted(shown) == sorted(f"{method} {path}" for method, path in documented)
+    for operation in page.locator(".operation").all():
+        operation.evaluate("one => { one.open = true; }")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+    for operation in page.locator(".operation").all()[1:]:
+        operation.evaluate("one => { one.open = false; }")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    name = f"docs-{page.viewport_size['width']}.png"  # type: ignore[index]
+    page.screenshot(path=SCREENSHOTS / name, full_page=True, animations="disabled")
+
+
+def test_examples_are_answered(page: Page, site: Running) -> None:
+    """Each body that the page proposes works as it stands."""
+    page.goto(site.predictions + "/docs")
+    asked = 0
+    for operation in page.locator(".operation:has(textarea)").all():
+        operation.evaluate("one => { one.open = true; }")
+        for name, value in (("name", "mgeo-small-generated"), ("version", "3a210a1b2153")):
+            if operation.locator(f"input[name={name}]").count():
+                operation.locator(f"input[name={name}]").fill(value)
+        operation.get_by_role("button", name="Send").click()
+        expect(operation.get_by_role("status")).to_contain_text("200")
+        json.loads(operation.locator("[role=status] pre").nth(1).inner_text())
+        asked += 1
+    assert asked == 5
+
+
+def test_an_error_is_shown_with_its_status(page: Page, site: Running) -> None:
+    page.goto(site.predictions + "/docs")
+    first = page.locator(".operation").first
+    first.locator("textarea").fill("{}")
+    first.get_by_role("button", name="Send").click()
+    expect(first.get_by_role("status")).to_contain_text("400")
+    expect(first.get_by_role("status")).to_contain_text("address1 is missing")

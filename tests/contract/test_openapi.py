@@ -1,0 +1,96 @@
+"""The OpenAPI document is valid, and the service does what it says."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import assume, settings
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from service.http import openapi, schemas
+from service.scoring import checkpoint
+from tests.conftest import TINY, Running
+
+ROOT = Path(__file__).parent.parent.parent
+
+CONFIG = SchemathesisConfig.from_dict(
+    {
+        # Too long a list is 413, which these checks take for neither yes nor no.
+        "checks": {
+            "negative_data_rejection": {"expected-statuses": ["400", "404", "405", "413", "415"]},
+        },
+        "parameters": {"path.name": "tiny", "path.version": checkpoint.read(TINY).version},
+        "generation": {"allow-x00": True, "codec": "utf-8"},
+    }
+)
+
+
+# The document as it is checked in, with default limits: those of the running service.
+schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.json", config=CONFIG)
+
+
+@schema.parametrize()
+@settings(max_examples=25)
+def test_the_service_does_what_the_document_says(case: schemathesis.Case, running: Running) -> None:
+    # JSON Schema's regular expressions cannot name what a tokenizer finds nothing in.
+    assume(all(_readable(text) or not text.strip() for text in _strings(case.body)))
+    # That two tensors agree in length is beyond JSON Schema too.
+    beyond = [positive_data_acceptance] if case.path.endswith("/infer") else []
+    case.call_and_validate(base_url=running.predictions, excluded_checks=beyond)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part)
+
+
+def _readable(text: str) -> bool:
+    """Whether it has a character that is neither space, control, private, mark nor replacement."""
+    unread = ("Cc", "Cf", "Co", "Cs", "Zs", "Zl", "Zp", "Mn")
+    return any(unicodedata.category(c) not in unread and c != "\ufffd" for c in text)
+
+
+def test_the_document_is_valid_openapi(running: Running) -> None:
+    document = requests.get(running.predictions + "/openapi.json", timeout=10).json()
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["openapi"] == "3.1.0"
+
+
+def test_the_document_is_sent_again_only_when_it_has_changed(running: Running) -> None:
+    url = running.predictions + "/openapi.json"
+    first = requests.get(url, timeout=10)
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = requests.get(url, headers={"If-None-Match": first.headers["ETag"]}, timeout=10)
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_field_that_may_be_absent_is_not_required() -> None:
+    assert openapi.schema_of(schemas.Model)["required"] == ["name", "version"]
+
+
+def test_two_schemas_of_one_name_are_refused() -> None:
+    named = {"Model": {"type": "string"}}
+    with pytest.raises(ValueError, match="two schemas are named Model"):
+        openapi._hoisted(openapi.schema_of(schemas.Model), named)
+
+
+def test_the_limits_that_are_set_are_in_the_document() -> None:
+    shape = schemas.batch(schemas.Limits(address_chars=7, batch_pairs=3)).schema()
+    pairs = shape["properties"]["pairs"]
+    assert pairs["maxItems"] == 3
+    address = pairs["items"]["anyOf"][0]["properties"]["address2"]
+    assert (address["minLength"], address["maxLength"]) == (1, 7)

@@ -1,0 +1,192 @@
+"""The client against a server of our own making, and against the service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import use_span
+
+from service import client as module
+from service.client import ClientError, DeadlineExceeded, MGeoClient, Refused, Unreachable
+from tests.conftest import Running
+
+PAIR = ("紫萱路363号人力社保局", "紫萱路363号市人社局")
+FULL = {"type": "urn:mgeo:problem:queue-full", "status": 429, "detail": "9 pairs are waiting"}
+
+
+class Server:
+    """Gives the prepared answers in their order, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, dict[str, str], bytes] | None] = []
+        self.requests: list[tuple[str, dict[str, str], Any]] = []
+        self.delay = 0.0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.requests.append((self.path, dict(self.headers.items()), body))
+                time.sleep(outer.delay)
+                answer = outer.answers.pop(0)
+                if answer is None:  # hang up
+                    self.close_connection = True
+                    return
+                status, headers, data = answer
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(
+            target=lambda: self._server.serve_forever(0.01), daemon=True
+        )
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, status: int, body: object = None, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers.append((status, named, json.dumps(body).encode()))
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join(5)
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client waited, without waiting."""
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
+    monkeypatch.setattr(module, "time", clock)
+    return slept
+
+
+def test_it_answers_what_the_service_answers(running: Running) -> None:
+    with MGeoClient(running.predictions) as client:
+        one = client.predict(*PAIR)
+        assert one == running.post("/predict", {"address1": PAIR[0], "address2": PAIR[1]}).json()
+        good, bad = client.predict_batch([PAIR, ("a", " ")])["results"]
+        assert good["similarity"] == pytest.approx(one["similarity"], abs=1e-5)
+        assert bad["detail"] == "address2 is empty"
+        ranks = client.rerank(PAIR[0], ["x", PAIR[1]], return_text=True)
+        assert {rank["text"]: rank["index"] for rank in ranks} == {"x": 0, PAIR[1]: 1}
+        with pytest.raises(Refused) as refused:
+            client.rerank(PAIR[0], [])
+    error = refused.value
+    assert (error.status, error.type) == (400, "urn:mgeo:problem:missing-fields")
+    assert str(error) == "400: texts is empty"
+
+
+def test_it_waits_as_long_as_it_is_told_and_tries_again(
+    server: Server, sleeps: list[float]
+) -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=6), usegmt=True)
+    server.answer(429, FULL, Retry_After="3")
+    server.answer(503, FULL, Retry_After=soon)
+    server.answer(502)
+    server.answer(200, {"similarity": 1})
+    with MGeoClient(server.url) as client:
+        assert client.predict(*PAIR) == {"similarity": 1}
+    first, second, third = sleeps
+    assert first == 3
+    assert 4 < second <= 6
+    assert 0.2 <= third <= 0.4  # the third doubling of 0.1, with its jitter
+    assert len(server.requests) == 4
+
+
+def test_a_broken_connection_is_tried_again_as_often_as_is_allowed(
+    server: Server, sleeps: list[float]
+) -> None:
+    server.answers += [None, None, None]
+    with MGeoClient(server.url, attempts=3) as client, pytest.raises(Unreachable) as error:
+        client.predict(*PAIR)
+    assert len(server.requests) == 3
+    assert len(sleeps) == 2
+    assert PAIR[0] not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 500, 504, 301])
+def test_what_will_not_get_better_is_not_repeated(
+    server: Server, sleeps: list[float], status: int
+) -> None:
+    server.answer(status, ["no", "problem"], Location="http://127.0.0.1:1/")
+    with MGeoClient(server.url) as client, pytest.raises(Refused) as error:
+        client.predict(*PAIR)
+    assert (error.value.status, error.value.type, sleeps) == (status, "", [])
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun(server: Server, sleeps: list[float]) -> None:
+    server.answer(429, FULL, Retry_After="31")
+    with MGeoClient(server.url, timeout=30) as client, pytest.raises(Refused) as error:
+        client.predict(*PAIR)
+    assert error.value.retry_after == 31
+    assert (sleeps, len(server.requests)) == ([], 1)
+
+
+def test_a_call_ends_at_its_deadline(server: Server) -> None:
+    server.delay = 1.0
+    server.answer(200, {})
+    with MGeoClient(server.url, timeout=0.1) as client, pytest.raises(DeadlineExceeded):
+        client.predict(*PAIR)
+
+
+def test_nobody_there_is_one_line() -> None:
+    with (
+        MGeoClient("http://127.0.0.1:1", attempts=1) as client,
+        pytest.raises(ClientError) as error,
+    ):
+        client.predict(*PAIR)
+    assert str(error.value) == "http://127.0.0.1:1: NewConnectionError"
+    with pytest.raises(ValueError, match="begin the URL with http:// or https://"):
+        MGeoClient("127.0.0.1:5000")
+
+
+def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) -> None:
+    server.answer(200, {})
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("test").start_span("caller")
+    with MGeoClient(server.url, api_key="secret", timeout=20) as client, use_span(span):
+        client.predict_batch([PAIR])
+    [(path, headers, body)] = server.requests
+    assert (path, body) == (
+        "/predict/batch",
+        {"pairs": [{"address1": PAIR[0], "address2": PAIR[1]}]},
+    )
+    assert headers["Authorization"] == "Bearer secret"
+    assert 19_000 < int(headers["X-Envoy-Expected-Rq-Timeout-Ms"]) <= 20_000
+    assert headers["traceparent"].split("-")[1] == f"{span.get_span_context().trace_id:032x}"
+    assert "secret" not in repr(client)
+
+
+def test_importing_it_loads_neither_the_server_nor_a_model() -> None:
+    code = "import sys, service.client; print(*sorted(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"flask", "waitress", "openvino", "torch", "tokenizers", "numpy", "opentelemetry"}
+    assert heavy & set(done.stdout.split()) == set()
