@@ -32,7 +32,10 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 """Seconds between attempts where the service says none: doubled each time, up to the second."""
 
 _DEADLINE = "X-Envoy-Expected-Rq-Timeout-Ms"
-"""Tells the service, and proxies on the way, how long this client will wait."""
+"""Tells the service, and proxies on the way, how long this client will wait, in milliseconds."""
+
+_LONGEST_MS = 3_600_000
+"""The most that the service takes for it."""
 
 
 class ClientError(Exception):
@@ -179,7 +182,7 @@ class MGeoClient:
 
     def _attempt(self, path: str, data: bytes, deadline: float) -> object:
         left = deadline - time.monotonic()
-        headers = self._headers | {_DEADLINE: str(max(1, int(left * 1000)))}
+        headers = self._headers | {_DEADLINE: str(min(max(1, int(left * 1000)), _LONGEST_MS))}
         _inject_trace(headers)
         try:
             response = self._pool.request(

@@ -26,7 +26,9 @@ ON_HANG_UP = "mgeo.on_hang_up"
 """Takes what is to be called if the client hangs up before its answer."""
 
 _KEY = "HTTP_" + HEADER.upper().replace("-", "_")
-_LONGEST_MS = 3_600_000
+
+LONGEST_MS = 3_600_000
+"""An hour: the most that a client may say."""
 
 
 def of(environ: Mapping[str, Any]) -> Caller:
@@ -43,7 +45,7 @@ def of(environ: Mapping[str, Any]) -> Caller:
     if not (given.isascii() and given.isdecimal() and len(given) <= 7):
         raise BadRequest(f"{HEADER} must be a whole number of milliseconds")
     milliseconds = int(given)
-    if not 1 <= milliseconds <= _LONGEST_MS:
-        raise BadRequest(f"{HEADER} must be from 1 to {_LONGEST_MS} milliseconds")
+    if not 1 <= milliseconds <= LONGEST_MS:
+        raise BadRequest(f"{HEADER} must be from 1 to {LONGEST_MS} milliseconds")
     began: int = environ.get(BEGAN) or time.perf_counter_ns()
     return Caller(expires_ns=began + milliseconds * 1e6, **hang_up)

@@ -40,25 +40,34 @@ from service.errors import (
     QueueFull,
     RequestError,
     TimedOut,
+    TooBusy,
     TooLarge,
+    TooLate,
+    TooSlow,
     UnsupportedMediaType,
 )
-from service.http import problems, schemas
+from service.http import caller, problems, schemas
 from service.http.shapes import Schema, Shape
 
 Errors = tuple[type[RequestError], ...]
 View = TypeVar("View", bound=Callable[..., Any])
 
-ANY_ROUTE: Errors = (BadRequest, InternalError)
+ANY_ROUTE: Errors = (BadRequest, TooSlow, TooBusy, InternalError)
 """What every route may answer."""
 
 SCORING: Errors = (
-    InvalidBody, InvalidField, MissingFields, UnsupportedMediaType, TooLarge, QueueFull, NotReady,
-    TimedOut, EngineFailed,
+    InvalidBody, InvalidField, MissingFields, UnsupportedMediaType, TooLarge, QueueFull, TooLate,
+    NotReady, TimedOut, EngineFailed,
 )  # fmt: skip
 """What a route that scores pairs may answer."""
 
 _JSON = "application/json"
+_DEADLINE: Schema = {
+    "name": caller.HEADER,
+    "in": "header",
+    "description": "Milliseconds that the client will wait: no work is done for it after that.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": caller.LONGEST_MS},
+}
 _VALUES = ("const", "default", "enum", "examples")
 """Keywords that hold values and no schemas."""
 
@@ -241,11 +250,14 @@ def _operation(operation: Operation, path: str, named: dict[str, Schema]) -> dic
     }
     if operation.description:
         written["description"] = operation.description
-    if parameters := re.findall(r"{(\w+)}", path):
-        written["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in parameters
-        ]
+    parameters: list[Schema] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    if TimedOut in operation.errors:
+        parameters.append(_DEADLINE)
+    if parameters:
+        written["parameters"] = parameters
     raw: Schema = {"application/octet-stream": {}} if operation.binary else {}
     if operation.body:
         content = {_JSON: {"schema": _hoisted(operation.body.schema(), named)}, **raw}

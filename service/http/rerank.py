@@ -49,7 +49,15 @@ class Rank(TypedDict):
 class RerankProblem(schemas.Problem):
     """What is wrong, with the members of text-embeddings-inference."""
 
-    error_type: Annotated[str, {"enum": ["validation", "overloaded", "unhealthy", "backend"]}]
+    error_type: NotRequired[
+        Annotated[
+            str,
+            {
+                "enum": ["validation", "overloaded", "unhealthy", "backend"],
+                "description": "Absent from what the listener refuses before the route is known.",
+            },
+        ]
+    ]
 
 
 def body(limits: Limits) -> Shape[Query]:

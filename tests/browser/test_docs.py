@@ -51,6 +51,14 @@ def test_examples_are_answered(page: Page, site: Running) -> None:
     assert asked == 5
 
 
+def test_a_header_is_sent(page: Page, site: Running) -> None:
+    page.goto(site.predictions + "/docs")
+    first = page.locator(".operation").first
+    first.get_by_label("X-Envoy-Expected-Rq-Timeout-Ms").fill("soon")
+    first.get_by_role("button", name="Send").click()
+    expect(first.get_by_role("status")).to_contain_text("must be a whole number of milliseconds")
+
+
 def test_an_error_is_shown_with_its_status(page: Page, site: Running) -> None:
     page.goto(site.predictions + "/docs")
     first = page.locator(".operation").first

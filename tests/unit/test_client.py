@@ -20,6 +20,7 @@ from opentelemetry.trace import use_span
 
 from service import client as module
 from service.client import ClientError, DeadlineExceeded, MGeoClient, Refused, Unreachable
+from service.http import caller
 from tests.conftest import Running
 
 PAIR = ("紫萱路363号人力社保局", "紫萱路363号市人社局")
@@ -183,6 +184,15 @@ def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) ->
     assert 19_000 < int(headers["X-Envoy-Expected-Rq-Timeout-Ms"]) <= 20_000
     assert headers["traceparent"].split("-")[1] == f"{span.get_span_context().trace_id:032x}"
     assert "secret" not in repr(client)
+
+
+def test_it_says_its_deadline_as_the_service_reads_it(server: Server) -> None:
+    assert (caller.HEADER, caller.LONGEST_MS) == (module._DEADLINE, module._LONGEST_MS)
+    server.answer(200, {})
+    with MGeoClient(server.url, timeout=1e6) as client:
+        client.predict(*PAIR)
+    [(_, headers, _)] = server.requests
+    assert headers[caller.HEADER] == "3600000"
 
 
 def test_importing_it_loads_neither_the_server_nor_a_model() -> None:

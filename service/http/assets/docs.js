@@ -99,13 +99,20 @@ function tables(schema, components, caption, done = new Set()) {
 async function send(operation, form, output) {
   const path = operation.path.replace(/{(\w+)}/g, (_, name) => encodeURIComponent(form.elements[name].value));
   const body = form.elements.body;
+  const given = (operation.parameters || [])
+    .filter(one => one.in === "header" && form.elements[one.name].value.trim())
+    .map(one => [one.name, form.elements[one.name].value.trim()]);
   const key = at("key").value.trim();
   output.replaceChildren();
   try {
     const began = performance.now();
     const response = await fetch(path, {
       method: operation.method,
-      headers: { ...(body && { "Content-Type": "application/json" }), ...(key && { Authorization: `Bearer ${key}` }) },
+      headers: {
+        ...Object.fromEntries(given),
+        ...(body && { "Content-Type": "application/json" }),
+        ...(key && { Authorization: `Bearer ${key}` }),
+      },
       body: body && body.value,
     });
     if (response.status === 401) at("key-form").hidden = false;
@@ -128,11 +135,6 @@ function operationOf(operation, components) {
   const { method, path, summary, description, parameters = [], requestBody, responses, operationId } = operation;
   const form = element("form", { class: "inside" });
   if (description) form.append(element("p", { text: description }));
-  for (const { name } of parameters) {
-    const id = `${operationId}-${name}`;
-    form.append(element("div", { class: "field" },
-      element("label", { for: id, text: name }), element("input", { id, name, required: "", autocomplete: "off" })));
-  }
   const taken = requestBody && requestBody.content["application/json"].schema;
   if (taken) {
     const id = `${operationId}-body`;
@@ -140,6 +142,13 @@ function operationOf(operation, components) {
     const area = element("textarea", { id, name: "body", class: "code", spellcheck: "false", lang: "zh-CN" });
     area.value = JSON.stringify(example, null, 2);
     form.append(element("div", { class: "field" }, element("label", { for: id, say: "body" }), area));
+  }
+  for (const { name, required, description: what = "" } of parameters) {
+    const id = `${operationId}-${name}`;
+    form.append(element("div", { class: "field" },
+      element("label", { for: id, text: name }),
+      element("input", { id, name, autocomplete: "off", ...(required && { required: "" }) }),
+      element("p", { class: "note", text: what })));
   }
   const output = element("div", { role: "status", "aria-live": "polite" });
   form.append(element("button", { type: "submit", class: "primary", say: "send" }), output);
