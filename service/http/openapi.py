@@ -40,11 +40,18 @@ from service.errors import (
     QueueFull,
     RequestError,
     TimedOut,
+    TooBusy,
     TooLarge,
+    TooLate,
+    TooSlow,
+    Unauthorized,
     UnsupportedMediaType,
 )
 from service.http import problems, schemas
 from service.http.shapes import Schema, Shape
+
+DOCUMENT = "/openapi.json"
+"""Where the document is."""
 
 Errors = tuple[type[RequestError], ...]
 View = TypeVar("View", bound=Callable[..., Any])
@@ -53,8 +60,8 @@ ANY_ROUTE: Errors = (BadRequest, InternalError)
 """What every route may answer."""
 
 SCORING: Errors = (
-    InvalidBody, InvalidField, MissingFields, UnsupportedMediaType, TooLarge, QueueFull, NotReady,
-    TimedOut, EngineFailed,
+    InvalidBody, InvalidField, MissingFields, Unauthorized, UnsupportedMediaType, TooSlow, TooLarge,
+    TooBusy, QueueFull, TooLate, NotReady, TimedOut, EngineFailed,
 )  # fmt: skip
 """What a route that scores pairs may answer."""
 
@@ -146,7 +153,7 @@ class Api:
         @self.route(
             Operation(
                 method="GET",
-                path="/openapi.json",
+                path=DOCUMENT,
                 tag="Documentation",
                 summary="This document.",
                 answer=dict[str, Any],
