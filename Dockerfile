@@ -10,7 +10,9 @@ RUN python -m venv /venv \
     && /venv/bin/python -m compileall -q /venv/lib
 
 FROM python:3.11.14-slim-bookworm
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mgeo
+# A new volume on that folder gets its owner.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mgeo \
+    && install --directory --owner mgeo --group mgeo /var/lib/mgeo
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY service service

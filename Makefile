@@ -1,6 +1,10 @@
 # Everything that a fresh machine needs is installed by these targets, from the lock files.
 PYTHON ?= python3
 VENV := .venv
+# Apart from the rest: it is to look at what the others install, not to be part of it.
+AUDIT := .venv-audit
+SBOM = $(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --short-PURLs \
+	--output-reproducible
 BIN := $(VENV)/bin
 # uv has its own setting for a package mirror; the one that pip is set up with is honoured.
 export UV_DEFAULT_INDEX ?= $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
@@ -13,7 +17,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run test check lint types lock docs clean help stack stack-build stack-collector-source dashboards
+.PHONY: run test check lint types lock sbom audit docs clean help stack stack-build stack-collector-source dashboards
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +43,16 @@ lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
 	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
+	$(BIN)/uv pip compile $(LOCK) tools/audit.in -o tools/audit.lock
+
+sbom: $(AUDIT)/.installed ## Write what the service is made of, as CycloneDX: build/sbom.cdx.json and sbom-gpu.cdx.json
+	@mkdir -p build
+	$(SBOM) -o build/sbom.cdx.json requirements.lock
+	$(SBOM) -o build/sbom-gpu.cdx.json requirements-gpu.lock
+
+audit: $(AUDIT)/.installed ## Ask PyPI for known vulnerabilities of what the lock files name (needs the internet)
+	$(foreach file,requirements.lock requirements-gpu.lock requirements-dev.lock tools/uv.lock tools/audit.lock,\
+		$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r $(file) &&) true
 
 docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
 	$(BIN)/python -m tools.reference
@@ -58,7 +72,7 @@ dashboards: $(VENV)/.development ## Write grafana/dashboards/*.json anew
 	$(BIN)/python -m grafana.generator
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
 	--prerelease if-necessary-or-explicit --no-emit-index-url --no-annotate \
@@ -70,6 +84,11 @@ $(VENV)/.uv: tools/uv.lock
 	@echo "mgeo: creating $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/uv.lock
+	@touch $@
+
+$(AUDIT)/.installed: $(VENV)/.uv tools/audit.lock
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	$(BIN)/uv pip install --python $(AUDIT)/bin/python --require-hashes -r tools/audit.lock
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.uv $(RUNTIME)

@@ -1,4 +1,4 @@
-"""The command line: `python -m service serve | predict | model`."""
+"""The command line: `python -m service serve | predict | key | model`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_flags(predict, "model", "device", "backend", "cpu_threads", "max_tokens")
     predict.set_defaults(run=_predict)
 
+    key = commands.add_parser("key", help="make an API key, and the line that admits it")
+    key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")
+    key.set_defaults(run=_key)
+
     model = commands.add_parser("model", help="look at a model, or download one")
     verbs = model.add_subparsers(required=True, metavar="VERB")
     info = verbs.add_parser("info", help="say what a model directory holds, and whether it loads")
@@ -98,6 +102,16 @@ def _predict(flags: argparse.Namespace) -> int:
     score = scorer.score_now(loaded, pair)
     answer = {**schemas.prediction(score), "model": schemas.identity(loaded.checkpoint)}
     print(json.dumps(answer, ensure_ascii=False, indent=2))
+    return 0
+
+
+def _key(flags: argparse.Namespace) -> int:
+    from service.http import keys
+
+    key, line = keys.make(flags.name)
+    print(line)
+    # Apart from the line, which is redirected into the file.
+    print(f"The key, which is shown this once: {key}", file=sys.stderr)
     return 0
 
 

@@ -77,6 +77,7 @@ class Service:
             timeout=settings.request_timeout,
         )
         self._watchdog = Watchdog(self._engine.progress_age, settings.stuck_after)
+        app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck)
         self.operations = Listener(
             operations.create_app(self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck),
             name="operations",
@@ -84,7 +85,6 @@ class Service:
             port=settings.metrics_port,
             bounds=_OPERATIONS_BOUNDS,
         )
-        app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck)
         self.predictions = Listener(
             app,
             name="predictions",

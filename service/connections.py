@@ -21,9 +21,9 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 
-from service.errors import BadRequest, RequestError, TooBusy, TooLarge, TooSlow
+from service.errors import BadRequest, InternalError, RequestError, TooBusy, TooLarge, TooSlow
 from service.http import caller, problems
 
 log = logging.getLogger(__name__)
@@ -199,7 +199,29 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
         self.began_ns = self.arrived_ns = time.perf_counter_ns()
 
 
-class _ClosingTask(WSGITask):  # type: ignore[misc]
+HEADERS = {
+    # Nothing here is to be guessed at, framed, kept, or run.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+"""Of each answer, unless the application has set its own; for browsers that are led here."""
+
+
+class _Guarded(Task):  # type: ignore[misc]
+    """Sends the headers of every answer."""
+
+    @override
+    def build_response_header(self) -> bytes:
+        given = {name.lower() for name, _ in self.response_headers}
+        self.response_headers += [
+            (name, value) for name, value in HEADERS.items() if name.lower() not in given
+        ]
+        header: bytes = super().build_response_header()
+        return header
+
+
+class _ClosingTask(_Guarded, WSGITask):  # type: ignore[misc]
     """Answers, and ends the connection after that if the listener drains."""
 
     @override
@@ -220,7 +242,7 @@ class _ClosingTask(WSGITask):  # type: ignore[misc]
         return environ
 
 
-class _ProblemTask(ErrorTask):  # type: ignore[misc]
+class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
     """Answers what never reaches the application: in the form of all other errors, and counted."""
 
     @override
@@ -308,4 +330,6 @@ def _as_problem(error: Any) -> RequestError:
         return error
     if error.code == 413:
         return TooLarge("the body is over the limit of this service (MGEO_MAX_BODY_BYTES)")
+    if error.code == 500:  # the application raised; its log line says where
+        return InternalError("the service failed to answer; its log says why")
     return BadRequest("the HTTP request is malformed")

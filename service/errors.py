@@ -11,6 +11,7 @@ MGeoError
     ├── InvalidBody          400  not JSON, or not the shape that the route takes
     ├── InvalidField         400  a field of the wrong type or beyond its limit
     ├── BadRequest           400  HTTP itself was not followed
+    ├── Unauthorized         401  no API key, or one that is not known
     ├── UnknownRoute         404  no route has this path
     ├── UnknownModel         404  no model has this name and version
     ├── UnknownTrace         404  none of the requests kept belongs to this trace
@@ -101,6 +102,12 @@ class BadRequest(RequestError):
     """HTTP itself was not followed."""
 
     status, code, title = 400, "bad-request", "Bad request"
+
+
+class Unauthorized(RequestError):
+    """No API key, or one that is not known."""
+
+    status, code, title = 401, "unauthorized", "API key required"
 
 
 class UnknownRoute(RequestError):

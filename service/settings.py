@@ -75,6 +75,11 @@ class Settings:
     metrics_port: int = _setting(
         8000, "Port for metrics and health; 0 lets the system choose.", low=0, high=65535
     )
+    api_keys_file: str = _setting(
+        "",
+        "File of names and hashes of the API keys that predictions require, read again when it "
+        "changes; without one they are open. `python -m service key` makes a key.",
+    )
     http_threads: int = _setting(
         64,
         "Requests worked on at once. Each holds a thread while it waits for the model, so this "

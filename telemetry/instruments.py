@@ -65,6 +65,11 @@ REQUESTS_INPROGRESS = Metric(
     "mgeo.requests.inprogress", "up_down_counter", "{request}",
     "Requests being worked on now.",
 )  # fmt: skip
+REQUEST_ADMITTED = Metric(
+    "mgeo.request.admitted", "counter", "{request}",
+    "Requests that came with an API key, by the key's name; none where no keys are required.",
+    ("key",),
+)  # fmt: skip
 REQUESTS_WAITING = Metric(
     "mgeo.requests.waiting", "gauge", "{request}",
     "Requests that have arrived and wait for a thread; further ones are refused with 429.",
@@ -251,6 +256,7 @@ class Instruments:
         self.prediction_failed = self._counter(PREDICTION_FAILED)
         self.queue_dropped = self._counter(QUEUE_DROPPED)
         self.connection_closed = self._counter(CONNECTION_CLOSED)
+        self.request_admitted = self._counter(REQUEST_ADMITTED)
         self.request_problem = self._counter(REQUEST_PROBLEM)
         # From the start at zero: a rate over the first one is not missing where it began.
         self.input_truncated.add(0)

@@ -166,6 +166,14 @@ def _traffic(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
+            "Requests by API key",
+            "By the key's name. Empty where no keys are required (`MGEO_API_KEYS_FILE`).",
+            "reqps",
+            Query(f"sum by (key) (rate(mgeo_request_admitted_total{_RATE}))", "{{key}}"),
+        )
+    )
+    board.with_panel(
+        lines(
             "Connections",
             "Open connections, how many may be, and those that the service ended because they were "
             "silent or slow. At the limit: idle or slow clients crowd out others.",

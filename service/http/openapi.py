@@ -44,10 +44,14 @@ from service.errors import (
     TooLarge,
     TooLate,
     TooSlow,
+    Unauthorized,
     UnsupportedMediaType,
 )
 from service.http import caller, problems, schemas
 from service.http.shapes import Schema, Shape
+
+DOCUMENT = "/openapi.json"
+"""Where the document is."""
 
 Errors = tuple[type[RequestError], ...]
 View = TypeVar("View", bound=Callable[..., Any])
@@ -56,8 +60,8 @@ ANY_ROUTE: Errors = (BadRequest, TooSlow, TooBusy, InternalError)
 """What every route may answer."""
 
 SCORING: Errors = (
-    InvalidBody, InvalidField, MissingFields, UnsupportedMediaType, TooLarge, QueueFull, TooLate,
-    NotReady, TimedOut, EngineFailed,
+    InvalidBody, InvalidField, MissingFields, Unauthorized, UnsupportedMediaType, TooLarge,
+    QueueFull, TooLate, NotReady, TimedOut, EngineFailed,
 )  # fmt: skip
 """What a route that scores pairs may answer."""
 
@@ -155,7 +159,7 @@ class Api:
         @self.route(
             Operation(
                 method="GET",
-                path="/openapi.json",
+                path=DOCUMENT,
                 tag="Documentation",
                 summary="This document.",
                 answer=dict[str, Any],

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
 from service.http import caller, explain, open_inference, page, problems, rerank, schemas
 from service.http.bodies import json_body
-from service.http.measure import measure_requests
-from service.http.openapi import SCORING, Api, Operation
+from service.http.keys import Keys
+from service.http.measure import HEALTH, measure_requests
+from service.http.openapi import DOCUMENT, SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
 from service.settings import Settings
@@ -29,6 +31,9 @@ def create_app(
         scorer: Has the model, and scores.
         telemetry: Where requests are counted, timed and traced.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
+
+    Raises:
+        SettingsError: The file of API keys cannot be read.
     """
     app = Flask("mgeo", static_folder=None)
     # Handed to the client as written: no re-ordering, Chinese as itself.
@@ -37,9 +42,25 @@ def create_app(
     recent = RecentRequests()
     measure_requests(app, telemetry, recent)
     problems.register(app)
+    if settings.api_keys_file:
+        _require_key(app, Keys(Path(settings.api_keys_file)), telemetry)
     add_routes(Api(app), settings, scorer, stuck, recent)
     page.add_pages(app)
     return app
+
+
+OPEN = frozenset({*HEALTH, *page.PAGES, page.ASSET_ROUTE, DOCUMENT})
+"""Routes that need no API key: probes have none, and the rest is the same for everybody."""
+
+
+def _require_key(app: Flask, keys: Keys, telemetry: Telemetry) -> None:
+    """Have every other route ask for a key, before the body is looked at."""
+    admitted = telemetry.instruments.request_admitted
+
+    @app.before_request
+    def admit() -> None:
+        if request.url_rule is None or request.url_rule.rule not in OPEN:
+            admitted.add(1, {"key": keys.name(request.headers.get("Authorization", ""))})
 
 
 def add_routes(

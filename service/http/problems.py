@@ -11,7 +11,14 @@ from flask.sansio.scaffold import Scaffold
 from opentelemetry import trace
 from werkzeug.exceptions import HTTPException
 
-from service.errors import BadRequest, InternalError, RequestError, UnknownRoute, WrongMethod
+from service.errors import (
+    BadRequest,
+    InternalError,
+    RequestError,
+    Unauthorized,
+    UnknownRoute,
+    WrongMethod,
+)
 from service.http import schemas
 
 log = logging.getLogger(__name__)
@@ -33,6 +40,8 @@ def headers(error: RequestError) -> list[tuple[str, str]]:
     given = [("Content-Type", MEDIA_TYPE)]
     if error.retry_after is not None:
         given.append(("Retry-After", str(error.retry_after)))
+    if isinstance(error, Unauthorized):
+        given.append(("WWW-Authenticate", 'Bearer realm="mgeo"'))
     return given
 
 

@@ -72,6 +72,7 @@ def test_service_has_no_more_rights_than_it_needs(service: Service) -> None:
         return  # privileged, as NEEDS_ROOT says
     assert raw["cap_drop"] == ["ALL"]
     assert raw["security_opt"] == ["no-new-privileges:true"]
+    assert raw["read_only"] is True
     assert (raw.get("user") == "root") == (service.name in NEEDS_ROOT)
     assert not raw.get("privileged")
 
@@ -81,6 +82,17 @@ def test_only_loopback_is_published(files: list[Path]) -> None:
     for service in load_services(files).values():
         for port in service.raw.get("ports", ()):
             assert ipaddress.ip_address(port["host_ip"]).is_loopback, service.name
+
+
+def test_the_service_writes_to_its_volume_and_to_memory_alone() -> None:
+    raw = SERVICES["mgeo"].raw
+    assert raw["tmpfs"] == ["/tmp"]
+    [volume] = raw["volumes"]
+    assert (volume["type"], volume["target"]) == ("volume", raw["environment"]["MODELSCOPE_CACHE"])
+    # Docker gives a new volume the owner that the image's folder has.
+    image = (REPOSITORY / "Dockerfile").read_text("utf-8")
+    assert f"install --directory --owner mgeo --group mgeo {volume['target']}" in image
+    assert "\nUSER 10001\n" in image
 
 
 def test_no_two_services_listen_on_the_same_port() -> None:

@@ -53,6 +53,7 @@ def test_sigterm_while_loading_ends_at_once() -> None:
         ((), {"MGEO_PROT": "1"}, "MGEO_PROT is not a setting; did you mean MGEO_PORT?"),
         (("--port", "99999"), {}, "--port='99999': must be from 0 to 65535"),
         (("--model", "no/such/place/at/all"), {}, "no/such/place/at/all"),
+        (("--api-keys-file", "no/such/file"), {}, "MGEO_API_KEYS_FILE=no/such/file: No such file"),
         (("--max-tokens", "3"), {}, "tiny reads from 5 to 512 tokens"),
         ((), {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "only 'grpc' is supported"),
         ((), {"OTEL_TRACES_EXPORTER": "zipkin"}, "use one of otlp, none"),
@@ -94,6 +95,9 @@ def test_predict_and_model_info_work_without_a_server() -> None:
     empty = run("predict", "", "b", "--model", str(TINY))
     assert (empty.returncode, empty.stdout) == (2, "")
     assert empty.stderr == "mgeo: error: address1 is empty\n"
+    made = run("key", "billing")
+    assert made.stdout.startswith("billing ")
+    assert made.stderr.startswith("The key, which is shown this once: ")
     info = run("model", "info")
     assert info.returncode == 0, info.stderr
     assert "not the published MGeo" in info.stdout
