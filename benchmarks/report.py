@@ -30,7 +30,8 @@ pairs in a batch, and otherwise their own defaults. "With" a backend: the same s
 service's tokenizer and backend. infinity serves one logit instead of three labels, so only its
 speed compares. ModelScope's pipeline is called in a loop, without a server: `default` is what the
 model's card shows, `tuned` is 128 tokens at most and no padding, or batches padded to 128.
-This service runs with full telemetry: every request is sampled and exported."""
+This service runs with full telemetry: every request is sampled and exported. `/predict/batch` gets
+32 pairs a request from 2 clients."""
 
 _OPEN = """\
 Requests at a constant rate, whatever the server does; each latency counts from when the request was

@@ -135,16 +135,18 @@ class Schedule:
                 single = partial(bench.closed, "peers", turn, server, concurrency, seconds)
                 steps.append((f"{name}, {concurrency} clients", single))
             if name.startswith(OURS):
-                steps.append((f"{name}, {BATCH}", partial(self._batches, "peers", turn, server)))
+                batches = partial(self._batches, "peers", turn, server, clients=2, pairs=32)
+                steps.append((f"{name}, {BATCH}", batches))
         # In another order each round: no one always follows the same neighbour.
         random.Random(turn).shuffle(steps)  # noqa: S311 - an order, no secret
         for name, step in steps:
             self._try(name, step)
 
-    def _batches(self, section: str, turn: int, server: Server) -> None:
+    def _batches(self, section: str, turn: int, server: Server, clients: int, pairs: int) -> None:
         seconds = self._plan.seconds[16] if section == "peers" else self._plan.turn_seconds
+        load = f"c{clients} {BATCH}"
         self._bench.closed(
-            section, turn, server, 4, seconds, pairs_per_request=64, path=BATCH, load=f"c4 {BATCH}"
+            section, turn, server, clients, seconds, pairs_per_request=pairs, path=BATCH, load=load
         )
 
     def _open(self, servers: Sequence[Server], fastest: str) -> None:
@@ -197,7 +199,9 @@ class Schedule:
                     single = partial(bench.closed, "telemetry", turn, server, 16)
                     self._try(of, partial(single, plan.turn_seconds))
                     if name == "no-op backend":
-                        batches = partial(self._batches, "telemetry", turn, server)
+                        batches = partial(
+                            self._batches, "telemetry", turn, server, clients=4, pairs=64
+                        )
                         self._try(f"{of}, {BATCH}", batches)
 
     def bulk(self) -> None:
@@ -239,7 +243,9 @@ class Schedule:
                         bench.end(server)
 
     def _bert(self, backend: str) -> tuple[str, ...]:
-        return ("--model", str(self._subject.models / MGEO), "--backend", backend)
+        # On a slow machine two requests of 256 pairs take more than the default 30 s.
+        patience = ("--request-timeout", "120")
+        return ("--model", str(self._subject.models / MGEO), "--backend", backend, *patience)
 
     def _service(self, backend: str, endpoint: str) -> contenders.Contender:
         """With BERT-base, and all its telemetry at 100 % sampling."""
