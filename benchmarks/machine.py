@@ -59,8 +59,7 @@ def _versions(name: str, packages: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for site in (environments.directory(name) / "lib").glob("python*/site-packages"):
         for distribution in importlib.metadata.distributions(path=[str(site)]):
-            if distribution.name.lower() in packages:
-                found[distribution.name.lower()] = distribution.version
+            found[distribution.name.lower().replace("_", "-")] = distribution.version
     return {package: found[package] for package in packages if package in found}
 
 
