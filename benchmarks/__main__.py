@@ -14,7 +14,7 @@ from benchmarks.bench import Bench
 from benchmarks.processes import ROOT, BenchmarkError
 from benchmarks.results import Results
 
-_BACKENDS = ("openvino-f32", "openvino-bf16")
+_BACKENDS = ("auto", "openvino-f32")
 _LEAST_MEMORY_GB = 16
 """All contenders of one section are alive at once, frozen while others are measured."""
 
@@ -46,7 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--quick", action="store_true",
         help="a few minutes, to see that everything runs; no figures to quote")  # fmt: skip
-    add("--backends", nargs="+", default=_BACKENDS, metavar="NAME", help="as in MGEO_BACKEND")
+    add(
+        "--backends",
+        nargs="+",
+        default=_BACKENDS,
+        metavar="NAME",
+        help="as in MGEO_BACKEND; comparisons are made with the first",
+    )
     add("--device", default="cpu", choices=("cpu", "cuda"), help="of everything [cpu]")
     add("--only", nargs="+", default=schedule.SECTIONS, choices=schedule.SECTIONS,
         metavar="SECTION", help=f"some of: {', '.join(schedule.SECTIONS)}")  # fmt: skip

@@ -122,6 +122,7 @@ class RunningLoop:
 
     Attributes:
         ready_seconds: From the command until it takes orders.
+        note: What it said of itself: the backend that `auto` chose.
     """
 
     def __init__(self, loop: Loop, logs: Path) -> None:
@@ -129,7 +130,8 @@ class RunningLoop:
         begun = time.perf_counter()
         log = logs / f"{loop.name.replace(' ', '-')}.log"
         self.process = Measured(loop.name, loop.command, _QUIET, log, piped=True)
-        if self._read() != "ready":
+        ready, _, self.note = self._read().partition(" ")
+        if ready != "ready":
             last = self.process
             last.wait_ready(lambda: False)  # it ended: raises with its last words
         self.ready_seconds = time.perf_counter() - begun

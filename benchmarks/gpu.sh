@@ -10,4 +10,4 @@ if ! "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; 
 	exit 2
 fi
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-exec "$PYTHON" -m benchmarks --device cuda --backends torch --document docs/benchmarks-gpu.md "$@"
+exec "$PYTHON" -m benchmarks --device cuda --backends auto torch --document docs/benchmarks-gpu.md "$@"

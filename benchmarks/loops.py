@@ -1,8 +1,8 @@
 """Bare loops: a model called from a plain loop, without a server. Runs as a process of its own.
 
-A loop process says `ready` on standard output, then reads one JSON `Order` a line and answers each
-with one JSON `Lap`. Here are the orders, and the loop over this service's own backends; the other
-loops are in `peers/`. Only the standard library is imported at the top.
+A loop process says `ready` and perhaps a note on standard output, then reads one JSON `Order` a
+line and answers each with one JSON `Lap`. Here are the orders, and the loop over this service's own
+backends; the other loops are in `peers/`. Only the standard library is imported at the top.
 """
 
 from __future__ import annotations
@@ -50,10 +50,15 @@ class Lap:
 Mode = Callable[[Order], Lap]
 
 
-def answer(modes: dict[str, Mode]) -> None:
-    """Answer orders until standard input ends."""
+def answer(modes: dict[str, Mode], note: str = "") -> None:
+    """Answer orders until standard input ends.
+
+    Args:
+        modes: What it can be asked to do.
+        note: Said with `ready`, for the report.
+    """
     protocol, sys.stdout = sys.stdout, sys.stderr  # libraries print, too
-    print("ready", file=protocol, flush=True)
+    print("ready", note, file=protocol, flush=True)
     for line in sys.stdin:
         order = Order(**json.loads(line))
         print(json.dumps(asdict(modes[order.mode](order))), file=protocol, flush=True)
@@ -157,7 +162,8 @@ def main(arguments: Sequence[str]) -> None:
             "single": one_by_one(lambda pair: score([pair])),
             "batches of 32": batched(by_count(32), score),
             "batches of its budget": batched(by_budget(model.batch_tokens), score),
-        }
+        },
+        note=model.backend.name,
     )
 
 

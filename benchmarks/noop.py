@@ -14,6 +14,7 @@ import numpy as np
 
 from service.__main__ import main
 from service.scoring.backends import CPU_BATCH_TOKENS, Probabilities, choose
+from service.scoring.backends.kept import Choice
 from service.scoring.tokens import TokenizedPair
 
 
@@ -22,6 +23,7 @@ class ConstantBackend:
 
     name = "no-op"
     device = "cpu"
+    pads = False
     batch_tokens = CPU_BATCH_TOKENS
 
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
@@ -30,8 +32,8 @@ class ConstantBackend:
         return np.tile(row, (len(pairs), 1))
 
 
-def _build(*_: Any, **__: Any) -> ConstantBackend:
-    return ConstantBackend()
+def _build(*_: Any, **__: Any) -> tuple[ConstantBackend, Choice]:
+    return ConstantBackend(), Choice(ConstantBackend.name, "the benchmark's")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ single requests alone."""
 
 _START = """\
 From the command until the first pair is scored, and memory after the first load. PSS divides shared
-pages among those who share them. Peers start once a run, this service several times."""
+pages among those who share them. Peers start once a run, this service several times. The first
+start with `auto` on a machine measures the backends, the others know."""
 
 
 def write(results: Results, document: Path) -> None:
@@ -130,6 +131,7 @@ def _machine(results: Results) -> str:
         ["memory", f"{machine['memory_gb']} GB"],
         ["run", f"{machine['date']}, {results.seconds / 60:.0f} minutes, "
                 f"commit {machine['commit']}"],
+        *([f"`{asked}` ran", ran] for asked, ran in results.chosen.items() if asked != ran),
         ["here", f"Python {machine['python']}, {versions}"],
         *([name, ", ".join(f"{package} {version}" for package, version in found.items())]
           for name, found in machine["peers"].items() if found),

@@ -79,7 +79,8 @@ class Results:
         cells: All cells in the order of their measurement.
         starts: All starts.
         failures: Contenders that could not be measured, and why.
-        fastest: The backend with the fastest bare loop, which LitServe was also given.
+        backend: What the comparisons are made with, as in `MGEO_BACKEND`; LitServe got it, too.
+        chosen: The backend that ran, by what `MGEO_BACKEND` said.
         seconds: How long the run took.
     """
 
@@ -88,7 +89,8 @@ class Results:
     cells: list[Cell] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
-    fastest: str = ""
+    backend: str = ""
+    chosen: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def of(self, section: str, contender: str, load: str) -> list[Cell]:

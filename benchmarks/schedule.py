@@ -68,7 +68,7 @@ class Subject:
     """What of this service is measured.
 
     Attributes:
-        backends: As in `MGEO_BACKEND`.
+        backends: As in `MGEO_BACKEND`. The first is what comparisons are made with.
         device: As in `MGEO_DEVICE`.
         models: Directory of the random checkpoints.
         with_peers: Whether peers are measured too.
@@ -89,6 +89,7 @@ class Schedule:
     def run(self, sections: Sequence[str]) -> None:
         """Measure the named sections, in their own order."""
         begun = time.monotonic()
+        self._bench.results.backend = self._subject.backends[0]
         for name in SECTIONS:
             if name in sections:
                 _SECTIONS[name](self)
@@ -99,7 +100,6 @@ class Schedule:
         bench, plan, subject = self._bench, self._plan, self._subject
         with bench.running(), self._sink() as endpoint:
             loops = self._loops()
-            fastest = self._fastest(loops)
             servers = [
                 bench.start(partial(self._service, name, endpoint)) for name in subject.backends
             ]
@@ -109,7 +109,7 @@ class Schedule:
                     bench.start(make)
                     for make in (
                         partial(contenders.litserve, models, device),
-                        partial(contenders.litserve, models, device, fastest),
+                        partial(contenders.litserve, models, device, subject.backends[0]),
                         partial(contenders.bentoml, models, device),
                         partial(contenders.infinity, models, device),
                     )
@@ -117,7 +117,7 @@ class Schedule:
             running = [server for server in servers if isinstance(server, Server)]
             for turn in range(plan.rounds):
                 self._round(turn, running, loops)
-            self._open(running, fastest)
+            self._open(running)
             started: list[Server | RunningLoop] = [*running, *loops]
             for one in started:
                 bench.remember_start(one)
@@ -149,14 +149,14 @@ class Schedule:
             section, turn, server, clients, seconds, pairs_per_request=pairs, path=BATCH, load=load
         )
 
-    def _open(self, servers: Sequence[Server], fastest: str) -> None:
+    def _open(self, servers: Sequence[Server]) -> None:
         """Latency at constant rates, for this service, LitServe, and LitServe with its backend."""
-        results, plan = self._bench.results, self._plan
-        ours = results.by_round("peers", f"{OURS} {fastest}", "c16", "pairs_per_second")
+        results, plan, backend = self._bench.results, self._plan, self._subject.backends[0]
+        ours = results.by_round("peers", f"{OURS} {backend}", "c16", "pairs_per_second")
         if not ours:
             return
         rates = [share * max(ours.values()) for share in plan.open_fractions]
-        wanted = (f"{OURS} {fastest}", f"LitServe with {fastest}", "LitServe", "BentoML")
+        wanted = (f"{OURS} {backend}", f"LitServe with {backend}", "LitServe", "BentoML")
         for rate, share in zip(rates, plan.open_fractions, strict=True):
             for server in servers:
                 name = server.contender.name
@@ -171,10 +171,10 @@ class Schedule:
 
     def telemetry(self) -> None:
         """Off, 100 % and 5 % in turn: with BERT-base, the bundled model, and no model at all."""
-        fastest = self._bench.results.fastest or self._subject.backends[0]
+        backend = self._subject.backends[0]
         device = ("--device", self._subject.device)
         for name, module, flags in (
-            ("BERT-base", ("service", "serve"), (*self._bert(fastest), *device)),
+            ("BERT-base", ("service", "serve"), (*self._bert(backend), *device)),
             ("bundled model", ("service", "serve"), device),
             ("no-op backend", ("benchmarks.noop",), device),
         ):
@@ -209,9 +209,9 @@ class Schedule:
     def bulk(self) -> None:
         """Single requests without and with clients that send 256 pairs at a time, without end."""
         bench, plan = self._bench, self._plan
-        fastest = bench.results.fastest or self._subject.backends[0]
+        backend = self._subject.backends[0]
         with bench.running(), self._sink() as endpoint:
-            server = bench.start(partial(self._service, fastest, endpoint))
+            server = bench.start(partial(self._service, backend, endpoint))
             if not isinstance(server, Server):
                 return
             for turn in range(plan.bulk_rounds):
@@ -266,21 +266,11 @@ class Schedule:
             makers.append(partial(contenders.torch_loop, models, device))
             makers.append(partial(contenders.modelscope_loop, models, device))
         started = [self._bench.start(make) for make in makers]
-        return [one for one in started if isinstance(one, RunningLoop)]
-
-    def _fastest(self, loops: Sequence[RunningLoop]) -> str:
-        """The backend whose bare loop is fastest, by a lap that is not part of any round."""
-        bench, subject = self._bench, self._subject
-        speeds: dict[str, float] = {}
-        for backend in subject.backends:
-            for loop in loops:
-                if loop.loop.name == f"{backend} loop":
-                    cell = bench.lap(-1, loop, "batches of its budget", self._plan.loop_seconds)
-                    speeds[backend] = cell.pairs_per_second
-        if not speeds:
-            raise BenchmarkError(f"no backend runs: {'; '.join(bench.results.failures.values())}")
-        bench.results.fastest = max(speeds, key=speeds.__getitem__)
-        return bench.results.fastest
+        loops = [one for one in started if isinstance(one, RunningLoop)]
+        for loop in loops:
+            if loop.note:
+                self._bench.results.chosen[loop.loop.name.removesuffix(" loop")] = loop.note
+        return loops
 
     def _sink(self) -> _Sink:
         return _Sink(self._bench)

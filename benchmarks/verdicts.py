@@ -38,12 +38,12 @@ def lines(results: Results) -> list[str]:
 
 
 def _ours(results: Results) -> str:
-    return f"{OURS} {results.fastest}"
+    return f"{OURS} {results.backend}"
 
 
 def _throughput(results: Results) -> list[str]:
     """This service with 16 clients, to everything that it is held against."""
-    fastest = results.fastest
+    backend = results.backend
     ours = results.by_round("peers", _ours(results), "c16", _THROUGHPUT)
     against = (
         ("ModelScope", "default", "ModelScope's pipeline as its card shows it"),
@@ -52,29 +52,29 @@ def _throughput(results: Results) -> list[str]:
         ("LitServe", "c16", "LitServe"),
         ("BentoML", "c16", "BentoML"),
         ("infinity", "c16", "infinity"),
-        (f"LitServe with {fastest}", "c16", f"LitServe given our {fastest}"),
-        (f"{fastest} loop", "batches of its budget", f"the bare sorted loop of {fastest}"),
-        (f"{fastest} loop", "batches of 32", "the same in batches of 32"),
+        (f"LitServe with {backend}", "c16", f"LitServe given our {backend}"),
+        (f"{backend} loop", "batches of its budget", f"the bare sorted loop of {backend}"),
+        (f"{backend} loop", "batches of 32", "the same in batches of 32"),
     )
     said = []
     for contender, load, words in against:
         theirs = results.by_round("peers", contender, load, _THROUGHPUT)
         if ratio := paired_ratio(ours, theirs):
-            said.append(f"Throughput with 16 clients ({fastest}): {_times(ratio)} that of {words}.")
+            said.append(f"Throughput with 16 clients ({backend}): {_times(ratio)} that of {words}.")
     return said
 
 
 def _latency(results: Results) -> list[str]:
     """One client, to the bare forward pass of the same backend."""
-    fastest = results.fastest
+    backend = results.backend
     ours = results.by_round("peers", _ours(results), "c1", "p50")
-    bare = results.by_round("peers", f"{fastest} loop", "single", "p50")
+    bare = results.by_round("peers", f"{backend} loop", "single", "p50")
     ratio = paired_ratio(ours, bare)
     if ratio is None:
         return []
     beyond = Spread.of([ours[key] - 1.05 * bare[key] for key in ours.keys() & bare.keys()])
     return [
-        f"Median latency of one client: {_times(ratio)} that of the bare call of {fastest}, "
+        f"Median latency of one client: {_times(ratio)} that of the bare call of {backend}, "
         f"tokenising included; it exceeds 1.05 × by {beyond.median:.2f} ms "
         f"({beyond.low:.2f} to {beyond.high:.2f})."
     ]
@@ -114,7 +114,7 @@ def _bulk(results: Results) -> list[str]:
 
 
 def _peer_wins(results: Results) -> list[str]:
-    """Wherever a server is ahead of our fastest backend, by load: said, not left to the reader."""
+    """Wherever a server is ahead of our backend, by load: said, not left to the reader."""
     said = []
     for load in results.loads("peers"):
         ours = {

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from benchmarks import checkpoint, pairs
-from service.scoring.backends.padding import padded
+from service.scoring.backends.layout import padded
 from service.scoring.model import load
 from service.settings import Settings
 
