@@ -17,7 +17,8 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run test check lint types lock sbom audit docs clean help stack stack-build stack-collector-source dashboards
+.PHONY: run test check lint types lock sbom audit docs clean help stack stack-build \
+	stack-collector-source dashboards bench bench-quick bench-lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +71,17 @@ stack-collector-source: ## Write tools/go/otelcol anew from otel-collector/build
 
 dashboards: $(VENV)/.development ## Write grafana/dashboards/*.json anew
 	$(BIN)/python -m grafana.generator
+
+bench: $(VENV)/.development ## Measure against the peers and write docs/benchmarks.md (half an hour)
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.development ## The same in five minutes, into build/: no figures to quote
+	$(BIN)/python -m benchmarks --quick
+
+bench-lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
+	cd benchmarks/peers && for peer in litserve modelscope infinity bentoml; do \
+		../../$(BIN)/uv pip compile $(subst make lock,make bench-lock,$(LOCK)) \
+			$$peer.in -o $$peer.txt || exit 1; done
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis

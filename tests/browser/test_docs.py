@@ -38,6 +38,7 @@ def test_every_route_of_the_document_is_there(page: Page, site: Running) -> None
 def test_examples_are_answered(page: Page, site: Running) -> None:
     """Each body that the page proposes works as it stands."""
     page.goto(site.predictions + "/docs")
+    expect(page.locator(".operation").first).to_be_visible()  # the list is made by the script
     asked = 0
     for operation in page.locator(".operation:has(textarea)").all():
         operation.evaluate("one => { one.open = true; }")

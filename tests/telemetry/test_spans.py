@@ -100,7 +100,7 @@ def test_a_request_begins_when_it_arrived_and_not_when_a_thread_was_free(
     from service.settings import Settings
 
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
-    app = predict.create_app(Settings(), SimpleNamespace(), telemetry)
+    app = predict.create_app(Settings(), SimpleNamespace(), telemetry, lambda: False)
     arrived = time.perf_counter_ns() - 2_000_000_000
     app.test_client().get("/nowhere", environ_overrides={caller.ARRIVED: arrived}).close()
     assert telemetry.shutdown(5)

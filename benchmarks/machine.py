@@ -1,0 +1,75 @@
+"""What the figures were measured on: processor, its matrix instructions, memory, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks import environments
+from service import __version__
+from service.scoring.cpus import available_cpus
+
+MATRIX_FLAGS = ("amx_tile", "amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni")
+"""Instructions that decide which precision is fast."""
+
+_OURS = ("openvino", "torch", "transformers", "tokenizers", "numpy", "flask", "waitress",
+         "opentelemetry-sdk")  # fmt: skip
+_THEIRS = {
+    "litserve": ("litserve", "torch", "transformers", "openvino"),
+    "modelscope": ("modelscope", "torch", "transformers"),
+    "infinity": ("infinity-emb", "torch", "transformers"),
+    "bentoml": ("bentoml", "torch", "transformers"),
+}
+
+
+def describe() -> dict[str, Any]:
+    """The machine and the versions, for the report."""
+    information = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", information)
+    flags = re.search(r"flags\s*: (.*)", information)
+    present = set(flags[1].split()) if flags else set()
+    return {
+        "cpu": " ".join(model[1].split()) if model else platform.machine(),
+        "processors": os.cpu_count(),
+        "granted": available_cpus(),
+        "matrix_instructions": [flag for flag in MATRIX_FLAGS if flag in present],
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "service": __version__,
+        "commit": _commit(),
+        "versions": {name: importlib.metadata.version(name) for name in _OURS},
+        "peers": {name: _versions(name, packages) for name, packages in _THEIRS.items()},
+    }
+
+
+def has_amx(machine: dict[str, Any]) -> bool:
+    """Whether the processor has tile instructions for bf16."""
+    return "amx_bf16" in machine["matrix_instructions"]
+
+
+def _versions(name: str, packages: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for site in (environments.directory(name) / "lib").glob("python*/site-packages"):
+        for distribution in importlib.metadata.distributions(path=[str(site)]):
+            found[distribution.name.lower().replace("_", "-")] = distribution.version
+    return {package: found[package] for package in packages if package in found}
+
+
+def _commit() -> str:
+    """The commit that is checked out, with a plus if files differ from it."""
+    root = Path(__file__).parents[1]
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],  # noqa: S607
+            cwd=root, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
