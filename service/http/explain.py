@@ -78,7 +78,8 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
         )
     )
     def trace(trace_id: str) -> Trace:
-        requests = recent.of_trace(_number(trace_id))
+        number = _number(trace_id)
+        requests = recent.of_trace(number) if number else []
         if not requests:
             raise UnknownTrace(f"none of the last {CAPACITY} requests here belongs to this trace")
         told: Trace = {"trace_id": trace_id, "requests": [_told(request) for request in requests]}
@@ -89,7 +90,7 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
 
 
 def _number(trace_id: str) -> int:
-    """A trace id as written in headers; 0, which no trace has, for anything else."""
+    """A trace id as written in headers; 0, which is none, for anything else."""
     written = len(trace_id) == 32 and set(trace_id) <= set("0123456789abcdef")
     return int(trace_id, 16) if written else 0
 

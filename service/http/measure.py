@@ -14,7 +14,7 @@ from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import SpanContext, get_current_span
 
 from service.errors import RequestError
 from service.http import caller
@@ -32,6 +32,8 @@ HEALTH = (
     "/v2/models/<name>/versions/<version>/ready",
 )
 """Routes left out: probes answered in microseconds would hide slow predictions and failing ones."""
+
+_HEALTH_PATH = re.compile("|".join(re.sub("<[a-z]+>", "[^/?]+", rule) for rule in HEALTH))
 
 SCORING = ("/predict", "/predict/batch", "/rerank", "/v2/models/<name>/infer")
 """Routes whose series exist from the start: a rate over the first error has its zero."""
@@ -63,7 +65,8 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
 
     @app.before_request
     def begin() -> None:
-        if request.url_rule is None or request.url_rule.rule not in HEALTH:
+        # By its path: a wrong method on a probe's route has no rule.
+        if not _HEALTH_PATH.fullmatch(request.path):
             # The wait for a thread is the service's time, and the request's first stage.
             g.timeline = timeline = Timeline(request.environ.get(caller.ARRIVED))
             request.environ[_SPAN_START] = timeline.began_epoch_ns
@@ -75,11 +78,13 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         if timeline is not None:
             timeline.finish()
             response.headers["Server-Timing"] = timeline.server_timing()
-            response.headers["traceparent"] = _traceparent()
+            span = get_current_span().get_span_context()
             method, endpoint = _labels()
-            if method == "POST":
-                span = get_current_span().get_span_context()
-                recent.add(span, method, endpoint, response.status_code, timeline)
+            # None for an encoded path that the instrumentation takes for a probe's.
+            if span.is_valid:
+                response.headers["traceparent"] = _traceparent(span)
+                if method == "POST":
+                    recent.add(span, method, endpoint, response.status_code, timeline)
             parent, status = context.get_current(), response.status_code
             problem: str | None = g.get("problem")
             response.call_on_close(
@@ -117,16 +122,13 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         app,
         tracer_provider=telemetry.tracer_provider,
         meter_provider=NoOpMeterProvider(),
-        excluded_urls=",".join(
-            rf"://[^/?]*{re.sub('<[a-z]+>', '[^/?]+', rule)}(\?|$)" for rule in HEALTH
-        ),
+        excluded_urls=rf"://[^/?]*({_HEALTH_PATH.pattern})(\?|$)",
         enable_commenter=False,
     )
 
 
-def _traceparent() -> str:
+def _traceparent(span: SpanContext) -> str:
     """This request's own place in its trace: what to look up, or to quote in a report."""
-    span = get_current_span().get_span_context()
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 

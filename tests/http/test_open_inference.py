@@ -249,7 +249,9 @@ def test_health_is_in_no_metric_and_the_name_of_no_model_either() -> None:
             path = rule.replace("<name>", "tiny").replace("<version>", version["versions"][0])
             answer = requests.get(running.predictions + path, timeout=10)
             assert answer.status_code == 200, path
-            assert "traceparent" not in answer.headers
+            wrong = requests.post(running.predictions + path, timeout=10)
+            assert wrong.status_code == 405
+            assert "traceparent" not in {**answer.headers, **wrong.headers}
         requests.get(running.predictions + "/v2/models/tiny", timeout=10)
         metrics = running.get("/metrics").text
         counted = [line for line in metrics.splitlines() if line.startswith("mgeo_request_total")]
