@@ -8,12 +8,14 @@ is kept, unless the library is known to quote nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import sys
 import traceback
 from datetime import UTC, datetime
+from typing import TextIO
 
 from opentelemetry.trace import get_current_span
 from typing_extensions import override
@@ -58,6 +60,27 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines, and makes each of them before it waits for its turn to write.
+
+    The standard handler formats while it holds its lock, so that under load the request threads
+    queue for each other's formatting.
+    """
+
+    @override
+    def handle(self, record: logging.LogRecord) -> bool:
+        if not self.filter(record):
+            return False
+        try:
+            line = self.format(record) + self.terminator
+            with self.lock or contextlib.nullcontext():
+                self.stream.write(line)
+                self.flush()
+        except Exception:
+            self.handleError(record)
+        return True
+
+
 def for_export(record: logging.LogRecord) -> logging.LogRecord:
     """The record as it may leave the process; a copy wherever that is less than it holds."""
     raised = record.exc_info and record.exc_info[0]
@@ -75,7 +98,7 @@ def for_export(record: logging.LogRecord) -> logging.LogRecord:
 
 def configure(level: str) -> None:
     """Send all logs of the process as JSON lines to standard error, from `level` up."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -82,7 +83,10 @@ class Job:
         self.started_ns = 0
         self.finished_ns = 0
         self._remaining = len(pairs)
-        self._done = threading.Event()
+        # Held until the last result is there. An Event does the same in Python code, on the way of
+        # every request; this is one call into the interpreter at each end.
+        self._done = threading.Lock()
+        self._done.acquire()
         self.is_abandoned = False
 
     @property
@@ -97,16 +101,16 @@ class Job:
             False when time ran out, or the job was abandoned; what has not been computed by then
             never will be.
         """
-        if self._done.wait(timeout):
+        if self._done.acquire(timeout=timeout):
             return not self.is_abandoned
         self.expires_ns = 0
         return False
 
     def abandon(self) -> None:
         """Give the job up: nobody waits for it any more."""
-        if not self._done.is_set():
+        if self._done.locked():
             self.is_abandoned = True
-            self._done.set()
+            self._release()
 
     def begin(self, batch: Batch) -> None:
         """Note a batch that computes pairs of this job, and link its span to the request's."""
@@ -131,7 +135,12 @@ class Job:
         self._remaining -= 1
         if not self._remaining:
             self.finished_ns = now_ns
-            self._done.set()
+            self._release()
+
+    def _release(self) -> None:
+        # Abandoning and the last result may come at once: whoever is second finds it released.
+        with contextlib.suppress(RuntimeError):
+            self._done.release()
 
 
 class Item:
