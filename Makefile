@@ -17,7 +17,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run test check lint types lock sbom audit docs clean help stack stack-build \
+.PHONY: run test check lint types lock fuzz sbom audit docs clean help stack stack-build \
 	stack-collector-source dashboards bench bench-quick bench-lock
 
 help: ## List the targets
@@ -45,6 +45,10 @@ lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
 	$(BIN)/uv pip compile $(LOCK) tools/audit.in -o tools/audit.lock
+
+fuzz: $(VENV)/.development ## Send 100,000 bad requests and read 10,000 damaged model directories; FUZZ_SEED=n for others
+	$(BIN)/python -m tests.fuzz http --cases 100000 --seed $(or $(FUZZ_SEED),0)
+	$(BIN)/python -m tests.fuzz checkpoints --cases 10000 --seed $(or $(FUZZ_SEED),0)
 
 sbom: $(AUDIT)/.installed ## Write what the service is made of, as CycloneDX: build/sbom.cdx.json and sbom-gpu.cdx.json
 	@mkdir -p build

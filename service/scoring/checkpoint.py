@@ -136,7 +136,7 @@ def _json_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {_one_line(error)}") from None
+        raise CheckpointError(f"{path} cannot be read as JSON: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} must hold a JSON object")
     return value
@@ -224,7 +224,7 @@ def _vocabulary(path: Path, size: int) -> dict[str, int]:
         # Not splitlines(): it also splits at U+2028 and others, which are tokens.
         lines = re.split("\r\n|\r|\n", _bytes(path).decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} cannot be read as UTF-8: {_one_line(error)}") from None
+        raise CheckpointError(f"{path} cannot be read as UTF-8: {one_line(error)}") from None
     if lines[-1] == "":
         lines.pop()
     vocabulary = {line: index for index, line in enumerate(lines)}
@@ -341,5 +341,7 @@ def _version(directory: Path, weights: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def one_line(error: Exception) -> str:
+    """What a library says is wrong, fit for a terminal: it may quote the file's own bytes."""
+    words = " ".join(str(error).split())[:200]
+    return "".join(c if c.isprintable() else "\ufffd" for c in words) or type(error).__name__

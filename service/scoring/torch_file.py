@@ -144,13 +144,19 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
     numpy_type = _NUMPY_TYPES.get(storage.kind)
     if numpy_type is None:
         return StoredTensor(storage.kind, shape, None)
+    if len(storage.data) % numpy_type.itemsize:
+        raise ValueError("a storage holds no whole number of values")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if 0 not in shape and (last + 1) * numpy_type.itemsize > len(storage.data):
         raise ValueError("a tensor reaches beyond its storage")
 
     def values() -> Array:
         flat = np.frombuffer(storage.data, numpy_type)
-        steps = tuple(step * numpy_type.itemsize for step in stride)
+        # A step along a single value is never taken, and could be beyond what numpy can count.
+        steps = tuple(
+            step * numpy_type.itemsize if n > 1 else 0
+            for n, step in zip(shape, stride, strict=True)
+        )
         view = np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False)
         if storage.kind == "BFloat16Storage":
             return (view.astype(np.uint32) << 16).view(np.float32)

@@ -21,7 +21,7 @@ import safetensors
 from service.errors import CheckpointError
 from service.scoring import torch_file
 from service.scoring.architecture import tensor_shapes
-from service.scoring.checkpoint import Checkpoint
+from service.scoring.checkpoint import Checkpoint, one_line
 from service.scoring.torch_file import Array, StoredTensor
 
 PREFIX = "bert.text_encoder."
@@ -107,8 +107,7 @@ def _read(path: Path) -> dict[str, StoredTensor]:
             "it was not loaded. Fetch it again, or convert it to safetensors where you trust it"
         ) from None
     except Exception as error:  # zip, pickle, safetensors and OS each raise their own
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{path} is corrupt or truncated: {reason}") from None
+        raise CheckpointError(f"{path} is corrupt or truncated: {one_line(error)}") from None
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(tensor, StoredTensor)
         for name, tensor in loaded.items()

@@ -115,6 +115,25 @@ def test_a_tensor_that_is_not_within_its_storage(
         torch_file.read(path)
 
 
+def _described(path: Path, storage: bytes, *described: Any) -> Path:
+    buffer = io.BytesIO()
+    Writer(buffer).dump({"one": Described(STORAGE, *described, False, None)})
+    return archive(path, buffer.getvalue(), storage)
+
+
+def test_a_storage_of_half_a_value_is_refused(tmp_path: Path) -> None:
+    path = _described(tmp_path / "weights.bin", b"\0" * 15, 0, (3,), (1,))
+    with pytest.raises(ValueError, match="no whole number of values"):
+        torch_file.read(path)
+
+
+def test_a_step_that_is_never_taken_may_be_any(tmp_path: Path) -> None:
+    path = _described(tmp_path / "weights.bin", b"\0" * 16, 0, (1, 4), (2**70, 1))
+    values = read(path)["one"].values
+    assert values is not None
+    assert values().shape == (1, 4)
+
+
 def test_the_file_may_be_replaced_once_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     torch.save({"one": torch.arange(3.0)}, path)

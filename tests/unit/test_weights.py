@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import shutil
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -257,6 +259,16 @@ def test_truncated_safetensors(model: Path, part: float) -> None:
     (model / "pytorch_model.bin").unlink()
     os.truncate(path, int(path.stat().st_size * part))
     assert "truncated" in refusal(model)
+
+
+def test_a_refusal_quotes_no_control_character_of_the_file(model: Path) -> None:
+    head = json.dumps({"a": {"dtype": "F\0\x1b[2J", "shape": [], "data_offsets": [0, 4]}}).encode()
+    (model / "pytorch_model.bin").unlink()
+    data = struct.pack("<Q", len(head)) + head + b"\0" * 400_000
+    (model / "model.safetensors").write_bytes(data)
+    line = refusal(model)
+    assert "F\ufffd\ufffd[2J" in line
+    assert line.isprintable()
 
 
 def test_the_format_before_torch_1_6_is_accepted(model: Path) -> None:
