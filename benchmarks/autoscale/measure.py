@@ -2,7 +2,8 @@
 
 One replica on one core, its client on the others: closed loop for the rate at which it is full,
 then open loop (requests arrive at random, whether or not earlier ones are answered) at shares of
-that rate, for the waiting that the model has to reproduce.
+that rate, for the waiting that the model has to reproduce. Without the cache of results, but for
+the last figure, which is the rate with everything in it: what HTTP alone allows.
 """
 
 from __future__ import annotations
@@ -88,13 +89,16 @@ def measure(model: str, seconds: float) -> dict[str, Any]:
         model: As in `MGEO_MODEL`, or `published-size`.
         seconds: Length of each of the measurements.
     """
-    with (
-        _client_cores() as pin,
-        directory(model) as path,
-        overhead.service(path, *pin) as (predictions, operations, pid),
-    ):
-        while overhead.get(operations, "/readyz") != 200:
-            time.sleep(0.05)
+    with _client_cores() as pin, directory(model) as path:
+        return _uncached(model, path, pin, seconds) | {
+            "cached_requests_per_second": _cached(path, pin, seconds)
+        }
+
+
+def _uncached(model: str, path: str, pin: tuple[str, ...], seconds: float) -> dict[str, Any]:
+    wrapper = ("env", "MGEO_CACHE_PAIRS=0", *pin)
+    with overhead.service(path, *wrapper) as (predictions, operations, pid):
+        _wait_ready(operations)
         url = f"http://{predictions}/predict"
         run(url, requests=10**9, concurrency=8, seconds=min(3.0, seconds))
         alone = run(url, requests=10**9, concurrency=1, seconds=seconds)
@@ -121,6 +125,22 @@ def measure(model: str, seconds: float) -> dict[str, Any]:
             "load_seconds": round(_sum(exposed, "mgeo_model_load_duration_seconds"), 2),
             "open_loop": points,
         }
+
+
+def _cached(path: str, pin: tuple[str, ...], seconds: float) -> float:
+    """Requests a second when each is answered from the cache: the same ones twice."""
+    with overhead.service(path, *pin) as (predictions, operations, _):
+        _wait_ready(operations)
+        url = f"http://{predictions}/predict"
+        first = run(url, requests=10**9, concurrency=32, seconds=seconds)
+        begun = time.monotonic()
+        again = run(url, requests=first.answered, concurrency=32, seconds=seconds)
+        return round(again.answered / (time.monotonic() - begun), 1)
+
+
+def _wait_ready(operations: str) -> None:
+    while overhead.get(operations, "/readyz") != 200:
+        time.sleep(0.05)
 
 
 def open_loop(address: str, rate: float, seconds: float, connections: int = 48) -> list[float]:
