@@ -34,7 +34,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Policies of one direction, which of them counts, and the window of stabilisation (seconds)."""
+    """Policies of one direction, which of them counts, and the stabilising window in seconds."""
 
     policies: tuple[Policy, ...]
     select: Literal["Max", "Min", "Disabled"] = "Max"

@@ -61,7 +61,9 @@ class Replica:
 def departures(arrivals: Floats, services: Floats, busy_until: float) -> Floats:
     """When each request is done, in order of arrival; all in seconds (Lindley's recursion)."""
     done = np.cumsum(services)
-    result: Floats = done + np.maximum.accumulate(np.maximum(arrivals - done + services, busy_until))
+    result: Floats = done + np.maximum.accumulate(
+        np.maximum(arrivals - done + services, busy_until)
+    )
     return result
 
 

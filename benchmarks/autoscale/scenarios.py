@@ -22,7 +22,8 @@ MANIFEST = (
 )  # fmt: skip
 
 LOW, HIGH = 200.0, 1500.0
-"""Requests a second before and at the height of each load; HIGH is 3.4 times what one pod answers."""
+"""Requests a second before and at the height of each load: less than half of one pod, and more than
+three."""
 
 START_SECONDS = 20.0
 """From the decision for a pod to its first request, the image being on the node: an assumption.
@@ -66,6 +67,12 @@ def _only(name: str) -> Autoscaler:
     return autoscaler
 
 
+def _at_least_four() -> Autoscaler:
+    autoscaler = shipped()
+    autoscaler.low = 4
+    return autoscaler
+
+
 def _default_behaviour() -> Autoscaler:
     autoscaler = shipped()
     autoscaler.up, autoscaler.down = hpa.DEFAULT_UP, hpa.DEFAULT_DOWN
@@ -74,6 +81,7 @@ def _default_behaviour() -> Autoscaler:
 
 SETTINGS: Mapping[str, Callable[[], Autoscaler | None]] = {
     "as shipped": shipped,
+    "at least 4 pods": _at_least_four,
     "120 a pod": lambda: _target(120),
     "300 a pod": lambda: _target(300),
     "requests alone": lambda: _only(REQUESTS_METRIC),

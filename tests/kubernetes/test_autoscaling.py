@@ -1,4 +1,4 @@
-"""What the autoscaler asks: the same names on both sides, and PromQL that gives the right number."""
+"""What the autoscaler asks: the same names on both sides, and PromQL that gives the number."""
 
 from __future__ import annotations
 
@@ -79,10 +79,14 @@ def test_an_unknown_metric_is_refused() -> None:
 def _promtool(tmp_path: Path, series: list[dict[str, str]], expected: dict[str, Any]) -> str:
     """Has promtool evaluate each query four minutes in; what it complains of."""
     checks = [
-        # Rounded: the last bits of a float are nobody's concern.
-        {"expr": f"round({expr}, 0.001)", "eval_time": "4m", "exp_samples": [] if v is None else [{"labels": "{}", "value": v}]}
-        for expr, v in expected.items()
-    ]  # fmt: skip
+        {
+            # Rounded: the last bits of a float are nobody's concern.
+            "expr": f"round({expr}, 0.001)",
+            "eval_time": "4m",
+            "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
+        }
+        for expr, value in expected.items()
+    ]
     test = {
         "evaluation_interval": "15s",
         "tests": [{"interval": "15s", "input_series": series, "promql_expr_test": checks}],

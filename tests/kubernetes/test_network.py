@@ -32,7 +32,11 @@ Labels = dict[str, str] | None
 
 
 def allowed(
-    source: Labels, target: Labels, port: int, source_space: str = "mgeo", target_space: str = "mgeo"
+    source: Labels,
+    target: Labels,
+    port: int,
+    source_space: str = "mgeo",
+    target_space: str = "mgeo",
 ) -> bool:
     """Whether a TCP connection gets through: out of its source's policies and into its target's."""
     return _one_way("Egress", source, source_space, target, target_space, port) and _one_way(
@@ -99,7 +103,9 @@ def _behind(name: str, port: int) -> tuple[str, int]:
     """The workload and its port behind a Service's; fails where there is none."""
     spec = named(OBJECTS, "Service", name)["spec"]
     [target_port] = [p["targetPort"] for p in spec["ports"] if p["port"] == port]
-    [found] = [w for w in workloads(OBJECTS) if selects(spec["selector"], LABELS[w["metadata"]["name"]])]
+    [found] = [
+        w for w in workloads(OBJECTS) if selects(spec["selector"], LABELS[w["metadata"]["name"]])
+    ]
     return found["metadata"]["name"], container_ports(found)[target_port]
 
 
@@ -143,7 +149,8 @@ def test_prometheus_reaches_what_it_scrapes(target: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mgeo", "otel-collector", "prometheus", "grafana", "prometheus-adapter", "mgeo-model-fetch"]
+    "name",
+    ["mgeo", "otel-collector", "prometheus", "grafana", "prometheus-adapter", "mgeo-model-fetch"],
 )
 def test_who_uses_names_reaches_the_name_server(name: str) -> None:
     assert allowed(LABELS[name], KUBE_DNS, 53, target_space="kube-system")
@@ -169,6 +176,12 @@ def test_pods_that_see_addresses_cannot_send_them_away() -> None:
         for port in (80, 443, 4317, 5000):
             assert not allowed(LABELS[name], INTERNET, port)
             assert not allowed(LABELS[name], STRANGER, port, target_space="shop")
+
+
+def test_every_pod_has_a_policy() -> None:
+    policies = [p["spec"]["podSelector"] for p in of_kind(OBJECTS, "NetworkPolicy")]
+    for labels in LABELS.values():
+        assert any(selects(selector, labels) for selector in policies)
 
 
 def test_only_the_fetching_job_reaches_the_models_source() -> None:

@@ -1,4 +1,4 @@
-"""The service in what the Deployment makes for it: its settings, a read-only file system, no rights.
+"""The service in what the Deployment makes for it: settings, a read-only file system, no rights.
 
 Without containers: a mount namespace of its own in which everything but one folder is read-only,
 and a process without capabilities. The image and its user are not part of this.
@@ -50,8 +50,7 @@ class Pod:
         }
         (folder / "tmp").mkdir()
         script = (
-            'mount -t tmpfs -o size=256m tmpfs "$TMPDIR"'
-            ' && mount -o remount,bind,ro / && exec "$@"'
+            'mount -t tmpfs -o size=256m tmpfs "$TMPDIR" && mount -o remount,bind,ro / && exec "$@"'
         )
         no_rights = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
         command = ["unshare", "--mount", "sh", "-c", script, "sh", *no_rights]
@@ -88,12 +87,16 @@ def _status(url: str) -> int:
     return requests.get(url, timeout=5).status_code
 
 
-def test_it_starts_answers_and_stops_as_the_manifest_asks(running: Pod, collector: Collector) -> None:
+def test_it_starts_answers_and_stops_as_the_manifest_asks(
+    running: Pod, collector: Collector
+) -> None:
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert _status(running.operations + CONTAINER[probe]["httpGet"]["path"]) == 200
     # Larger than what is held in memory: waits in a file, of which only /tmp takes any.
     pairs = [{"address1": "杭" * 250, "address2": "州" * 250}] * 256
-    answer = requests.post(f"{running.predictions}/predict/batch", json={"pairs": pairs}, timeout=60)
+    answer = requests.post(
+        f"{running.predictions}/predict/batch", json={"pairs": pairs}, timeout=60
+    )
     assert answer.status_code == 200
     began = time.monotonic()
     running.process.signal(signal.SIGTERM)

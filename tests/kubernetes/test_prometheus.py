@@ -69,7 +69,9 @@ def test_each_job_finds_pods_that_are_there_on_a_port_that_they_have() -> None:
             key, value = selector["label"].split("=")
             assert key == "app.kubernetes.io/name"
             rules = job["relabel_configs"]
-            [port] = [r["regex"] for r in rules if r.get("source_labels", [""])[0].endswith("port_name")]
+            [port] = [
+                r["regex"] for r in rules if r.get("source_labels", [""])[0].endswith("port_name")
+            ]
             assert port in found[value], name
 
 

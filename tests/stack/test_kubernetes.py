@@ -20,6 +20,7 @@ import yaml
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from benchmarks import capacity
 from tests.kubernetes.manifests import container_ports, everything, named, pod
 from tests.kubernetes.test_autoscaling import QUEUE, REQUESTS, query
 from tests.stack import names
@@ -71,6 +72,17 @@ def test_the_autoscalers_queries_follow_the_load(
     assert all(0 <= age < 1 for age in ages)
 
 
+def test_series_of_a_replica_in_prometheus(
+    prometheus: Prometheus, traffic: Traffic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What docs/capacity.md reckons with, without the metrics of this replica's stub GPU."""
+    mine = 'instance="mgeo-1", __name__!~"nvidia_.*|hw_.*|mgeo_gpu_.*|up|scrape_.*"'
+    count = prometheus.value(f"count({{{mine}}})")
+    with capsys.disabled():
+        print(f"\n{count:.0f} series of a replica in Prometheus")
+    assert count == pytest.approx(capacity.SERIES_IN_PROMETHEUS, rel=0.05)
+
+
 # ---- Prometheus finds pods -------------------------------------------------------------------
 
 
@@ -107,7 +119,9 @@ def _api_server(pods: list[dict[str, Any]]) -> Iterator[str]:
                 return
             if asked.get("watch") and asked.get("sendInitialEvents"):
                 # A server without streaming lists; clients then list and watch.
-                self._answer(422, {"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid"})
+                self._answer(
+                    422, {"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid"}
+                )
                 return
             if asked.get("watch"):
                 self.send_response(200)
@@ -118,7 +132,9 @@ def _api_server(pods: list[dict[str, Any]]) -> Iterator[str]:
             key, _, value = asked.get("labelSelector", [""])[0].partition("=")
             chosen = [p for p in pods if p["metadata"]["labels"].get(key) == value]
             meta = {"resourceVersion": "1"}
-            self._answer(200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": chosen})
+            self._answer(
+                200, {"kind": "PodList", "apiVersion": "v1", "metadata": meta, "items": chosen}
+            )
 
         def _answer(self, status: int, document: Any) -> None:
             body = json.dumps(document).encode()
@@ -183,10 +199,11 @@ def test_prometheus_finds_the_pods_of_the_manifests(tmp_path: Path) -> None:
                 seconds=60,
             )
     metrics, application = (container_ports(collector)[name] for name in ("metrics", "application"))
+    pushed = f"127.0.0.14:{application}"
     assert targets == {
         ("mgeo-inference", "mgeo-7d9c-aaaaa", "", "127.0.0.11:8000"),
         ("mgeo-inference", "mgeo-7d9c-bbbbb", "", "127.0.0.12:8000"),
-        ("mgeo-inference-otlp", f"127.0.0.14:{application}", "otel-collector-0", f"127.0.0.14:{application}"),
+        ("mgeo-inference-otlp", pushed, "otel-collector-0", pushed),
         ("otel-collector", "otel-collector-0", "", f"127.0.0.14:{metrics}"),
         ("jaeger", "jaeger-0", "", "127.0.0.15:8887"),
         ("prometheus", "127.0.0.1:9090", "", "127.0.0.1:9090"),
@@ -214,7 +231,9 @@ INSTANCES = 12
 
 
 @pytest.fixture(scope="module")
-def shards(name_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Collector]]:
+def shards(
+    name_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Collector]]:
     """Three receivers under one name, and the real router in front of them."""
     folder = tmp_path_factory.mktemp("router")
     ports = native.free_ports([4317, 4318, 8888, 13133])
@@ -233,8 +252,7 @@ def shards(name_server: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     router = Managed("otel-router", command, environment, folder, folder / "log", health)
     with ExitStack() as running:
         found = [
-            running.enter_context(Collector(address=f"{host}:{shard_port}"))
-            for host in names.HOSTS
+            running.enter_context(Collector(address=f"{host}:{shard_port}")) for host in names.HOSTS
         ]
         running.callback(router.stop)
         router.start()
