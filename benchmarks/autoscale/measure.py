@@ -35,6 +35,9 @@ from tools.load import pair, run
 PUBLISHED_SIZE = "published-size"
 """A model of the published MGeo's size with random weights: as fast, and of no use otherwise."""
 
+BACKEND = "openvino-f32"
+"""As in the Deployment."""
+
 SHARES = (0.3, 0.5, 0.7, 0.85)
 """Of the full rate, at which waiting is measured."""
 
@@ -100,7 +103,7 @@ def measure(model: str, seconds: float) -> dict[str, Any]:
 
 
 def _uncached(model: str, path: str, pin: tuple[str, ...], seconds: float) -> dict[str, Any]:
-    wrapper = ("env", "MGEO_CACHE_PAIRS=0", *pin)
+    wrapper = ("env", "MGEO_CACHE_PAIRS=0", f"MGEO_BACKEND={BACKEND}", *pin)
     with overhead.service(path, *wrapper) as (predictions, operations, pid):
         _wait_ready(operations)
         url = f"http://{predictions}/predict"
@@ -124,6 +127,7 @@ def _uncached(model: str, path: str, pin: tuple[str, ...], seconds: float) -> di
             "model": model,
             "machine": _machine(),
             "cores_per_replica": 1,
+            "backend": BACKEND,
             "requests_per_second": round(rate, 1),
             "alone_p50_ms": _quantile(alone.seconds, 0.5),
             "alone_p95_ms": _quantile(alone.seconds, 0.95),
@@ -136,7 +140,8 @@ def _uncached(model: str, path: str, pin: tuple[str, ...], seconds: float) -> di
 
 def _cached(path: str, pin: tuple[str, ...], seconds: float) -> float:
     """Requests a second when each is answered from the cache: the same ones twice."""
-    with overhead.service(path, *pin) as (predictions, operations, _):
+    wrapper = ("env", f"MGEO_BACKEND={BACKEND}", *pin)
+    with overhead.service(path, *wrapper) as (predictions, operations, _):
         _wait_ready(operations)
         url = f"http://{predictions}/predict"
         first = run(url, requests=10**9, concurrency=32, seconds=seconds)

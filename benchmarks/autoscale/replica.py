@@ -22,9 +22,9 @@ HTTP_THREADS = 64
 """`MGEO_HTTP_THREADS`: so many requests at most are seen by the queue's gauges, the rest wait
 before them (`tests/kubernetes/test_autoscale.py` holds it to the setting)."""
 
-PLACES = 1000 + 1024
-"""Requests that one replica can hold, each on a connection of its own: `MGEO_MAX_CONNECTIONS` and
-what the system completes on its behalf (`service/server.py`). One more finds no connection."""
+PLACES = HTTP_THREADS + 64
+"""Requests that one replica can hold: with a thread, or waiting for one
+(`MGEO_MAX_WAITING_REQUESTS`). One more is refused with 429."""
 
 _SPREADS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 _FIT_REQUESTS = 100_000
@@ -53,9 +53,14 @@ class Replica:
         """Seconds that the last request waits when every place is taken."""
         return PLACES * self.mean
 
-    def seen_age(self, work: float) -> float:
-        """The age of the queue that the gauge shows, with `work` seconds of requests waiting."""
-        return min(work, HTTP_THREADS * self.mean)
+    def seen_age(self, work: float, cost: float) -> float:
+        """The age of the queue that the gauge shows.
+
+        Args:
+            work: Seconds of the server that what waits will take.
+            cost: How many times as long as usual a request takes.
+        """
+        return min(work, HTTP_THREADS * self.mean * cost)
 
 
 def departures(arrivals: Floats, services: Floats, busy_until: float) -> Floats:

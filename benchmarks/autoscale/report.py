@@ -121,7 +121,7 @@ def picture() -> str:
 
 
 def _panels(load: str, courses: Mapping[str, Any], left: int, *, first: bool) -> Iterator[str]:
-    offered = scenarios.LOADS[load]
+    offered = scenarios.LOADS[load].requests
     pods = {name: courses[name]["replicas"] for name in DRAWN}
     p95 = {name: [math.log10(v) for v in courses[name]["p95_ms"]] for name in DRAWN}
     yield from _panel(left, 0, (0, 1600), {0: "0", 800: "800", 1600: "1,600"},

@@ -14,7 +14,13 @@ import yaml
 from benchmarks.autoscale import hpa
 from benchmarks.autoscale.hpa import Autoscaler
 from benchmarks.autoscale.replica import Replica
-from benchmarks.autoscale.simulate import QUEUE_METRIC, REQUESTS_METRIC, Course, simulate
+from benchmarks.autoscale.simulate import (
+    QUEUE_METRIC,
+    REQUESTS_METRIC,
+    Course,
+    Load,
+    simulate,
+)
 
 MANIFEST = (
     Path(__file__).parent.parent.parent
@@ -25,6 +31,9 @@ LOW, HIGH = 200.0, 1500.0
 """Requests a second before and at the height of each load: less than half of one pod, and more than
 three."""
 
+STEADY = 600.0
+"""Requests a second of that load."""
+
 START_SECONDS = 20.0
 """From the decision for a pod to its first request, the image being on the node: an assumption.
 The process itself takes 1 s to its first answer with the bundled model; scheduling, the container
@@ -33,18 +42,30 @@ and the readiness probe's 5 s make up the rest."""
 SLOW_SECONDS = 0.25
 """Slower answers are counted; a bound of the service's own histogram."""
 
-LOADS: Mapping[str, tuple[float, ...]] = {
+LONGER = 2.5
+"""How many times as long each pair takes in the load called so: addresses written out in full."""
+
+
+def _load(*requests: float, costs: tuple[float, ...] = ()) -> Load:
+    return Load(requests, costs or (1.0,) * len(requests))
+
+
+LOADS: Mapping[str, Load] = {
     # 5 minutes of quiet, then 25 at once, then 30 to see the pods go again.
-    "step": (LOW,) * 20 + (HIGH,) * 100 + (LOW,) * 120,
+    "step": _load(*(LOW,) * 20, *(HIGH,) * 100, *(LOW,) * 120),
     # The same height reached in 10 minutes.
-    "ramp": (LOW,) * 20
-    + tuple(LOW + (HIGH - LOW) * k / 40 for k in range(1, 41))
-    + (HIGH,) * 60
-    + (LOW,) * 120,
+    "ramp": _load(
+        *(LOW,) * 20,
+        *(LOW + (HIGH - LOW) * k / 40 for k in range(1, 41)),
+        *(HIGH,) * 60,
+        *(LOW,) * 120,
+    ),
     # Two minutes of it.
-    "spike": (LOW,) * 20 + (HIGH,) * 8 + (LOW,) * 212,
+    "spike": _load(*(LOW,) * 20, *(HIGH,) * 8, *(LOW,) * 212),
+    # As many requests all the time, of pairs that take longer for 25 minutes.
+    "longer pairs": _load(*(STEADY,) * 240, costs=(1.0,) * 20 + (LONGER,) * 100 + (1.0,) * 120),
 }
-"""Requests a second, one value a round of 15 s; an hour each."""
+"""An hour each."""
 
 
 def shipped() -> Autoscaler:
@@ -102,8 +123,8 @@ class Figures:
         most: Most pods at once.
         p95_ms: Of all requests of the hour.
         worst_ms: P95 of the worst round of 15 s.
-        slow: Share of answers slower than `SLOW_SECONDS`.
-        refused: Share of requests that found no connection.
+        slow: Share of those not refused that took longer than `SLOW_SECONDS`.
+        refused: Share of requests answered with 429.
         pod_minutes: Cost.
     """
 
@@ -119,6 +140,8 @@ def run(load: str, setting: str, replica: Replica) -> Course:
     """The course of one load under one setting; the same each time."""
     autoscaler = copy.deepcopy(SETTINGS[setting]())
     pods = autoscaler.low if autoscaler else FIXED_PODS
+    if autoscaler and load == "longer pairs":
+        pods = max(pods, 3)  # what STEADY has long had
     return simulate(LOADS[load], replica, autoscaler, pods=pods, start_seconds=START_SECONDS)
 
 

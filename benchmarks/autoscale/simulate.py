@@ -27,6 +27,19 @@ Prometheus scrapes. Measured: median 15 to 21 s (tests/stack/test_freshness.py);
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of the service, by rounds of 15 s.
+
+    Attributes:
+        requests: Requests a second.
+        costs: How many times as long as usual each takes the model.
+    """
+
+    requests: tuple[float, ...]
+    costs: tuple[float, ...]
+
+
 @dataclass
 class Pod:
     """One pod.
@@ -48,8 +61,8 @@ class Course:
         offered: Requests a second, by round.
         replicas: Pods there were, ready or not, by round.
         p95: Of the requests that arrived in the round, in seconds.
-        latencies: Of all answered requests, in seconds.
-        refused: Requests that found no connection.
+        latencies: Of all requests that were not refused, in seconds.
+        refused: Requests answered with 429.
         pod_seconds: What it cost.
     """
 
@@ -67,7 +80,7 @@ class Course:
 
 
 def simulate(
-    load: Sequence[float],
+    load: Load,
     replica: Replica,
     autoscaler: Autoscaler | None,
     *,
@@ -78,7 +91,7 @@ def simulate(
     """Run `load` against an autoscaled set of pods.
 
     Args:
-        load: Requests a second, one value a round of 15 s.
+        load: What is asked.
         replica: The queueing model of one pod.
         autoscaler: What decides; None keeps the number of pods.
         pods: How many there are, ready, at the beginning.
@@ -88,32 +101,35 @@ def simulate(
     source = np.random.default_rng(seed)
     running = [Pod(ready_at=0.0) for _ in range(pods)]
     course = Course()
-    answered = np.zeros(len(load) + 1)
+    answered = np.zeros(len(load.requests) + 1)
     ages: list[float] = []
-    for number, rate in enumerate(load):
+    for number, (rate, cost) in enumerate(zip(load.requests, load.costs, strict=True)):
         begin, end = number * SYNC_SECONDS, (number + 1) * SYNC_SECONDS
         ready = [pod for pod in running if pod.ready_at <= begin]
         seconds = []
         for pod in ready:
             count = source.poisson(rate * SYNC_SECONDS / len(ready))
             arrivals = np.sort(source.uniform(begin, end, count))
-            services = replica.services(count, source)
-            taken = admitted(arrivals, services, pod.busy_until, replica.longest_wait)
+            services = replica.services(count, source) * cost
+            taken = admitted(arrivals, services, pod.busy_until, replica.longest_wait * cost)
             course.refused += count - int(taken.sum())
+            # A refusal is an answer, and counts in mgeo_request_total, at once.
+            answered[number] += count - int(taken.sum())
             arrivals = arrivals[taken]
             done = departures(arrivals, services[taken], pod.busy_until)
             if done.size:
                 pod.busy_until = float(done[-1])
             seconds.append(done - arrivals + replica.base)
-            rounds = np.minimum(done // SYNC_SECONDS, len(load)).astype(int)
-            answered += np.bincount(rounds, minlength=len(load) + 1)
+            rounds = np.minimum(done // SYNC_SECONDS, len(load.requests)).astype(int)
+            answered += np.bincount(rounds, minlength=answered.size)
         together = np.concatenate(seconds)
         course.offered.append(rate)
         course.replicas.append(len(running))
         course.p95.append(float(np.percentile(together, 95)) if together.size else 0.0)
         course.latencies.append(together)
         course.pod_seconds += len(running) * SYNC_SECONDS
-        ages.append(float(np.mean([replica.seen_age(max(0, p.busy_until - end)) for p in ready])))
+        waits = [max(0.0, pod.busy_until - end) for pod in ready]
+        ages.append(float(np.mean([replica.seen_age(wait, cost) for wait in waits])))
         if autoscaler:
             values = _seen(answered, ages, number)
             wanted = autoscaler.sync(end, len(running), len(ready), values)

@@ -170,9 +170,9 @@ def test_collector_source_is_made_of_what_the_manifest_lists(folder: str, module
     }
     required = (REPOSITORY / "tools" / "go" / module / "go.mod").read_text("utf-8")
     components = (REPOSITORY / "tools" / "go" / module / "components.go").read_text("utf-8")
-    for module in listed:
-        assert f"\t{module}\n" in required
-        assert f'"{module.split()[0]}"' in components or "/provider/" in module
+    for source in listed:
+        assert f"\t{source}\n" in required
+        assert f'"{source.split()[0]}"' in components or "/provider/" in source
     [program] = [binary for binary in BINARIES if binary.module == module]
     assert manifest["dist"]["version"] == program.release
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.autoscale import report, scenarios
+from benchmarks.autoscale import measure, report, scenarios
 from benchmarks.autoscale.hpa import Autoscaler, Metric, quantity
 from benchmarks.autoscale.replica import (
     HTTP_THREADS,
@@ -18,13 +18,21 @@ from benchmarks.autoscale.replica import (
     departures,
     latencies,
 )
-from benchmarks.autoscale.simulate import QUEUE_METRIC, REQUESTS_METRIC, simulate
+from benchmarks.autoscale.simulate import QUEUE_METRIC, REQUESTS_METRIC, Load, simulate
 from benchmarks.capacity import TARGET_SHARE
-from service.server import _BACKLOG
 from service.settings import Settings
-from tests.kubernetes.manifests import FOLDER, ROOT
+from tests.kubernetes.manifests import FOLDER, ROOT, containers, environment, named, objects_of
 
 RUN_AGAIN = [("spike", "as shipped"), ("ramp", "requests alone")]
+
+
+def test_the_deployment_runs_what_was_measured() -> None:
+    deployment = named(objects_of("overlays/cpu"), "Deployment", "mgeo")
+    [container] = containers(deployment)
+    assert environment(container)["MGEO_BACKEND"] == measure.BACKEND
+    assert {entry["backend"] for entry in report.measured()} == {measure.BACKEND}
+    cores = {str(entry["cores_per_replica"]) for entry in report.measured()}
+    assert cores == {container["resources"]["requests"]["cpu"]}
 
 
 def test_departures_by_hand() -> None:
@@ -53,19 +61,19 @@ def test_mean_waiting_is_what_pollaczek_and_khinchine_say(load: float, spread: f
 def test_the_queues_bounds_are_the_services() -> None:
     settings = Settings()
     assert settings.http_threads == HTTP_THREADS
-    assert settings.max_connections + _BACKLOG == PLACES
+    assert settings.http_threads + settings.max_waiting_requests == PLACES
 
 
 def test_pods_come_after_sample_rate_and_start_and_the_rate_settles() -> None:
     """100 requests a second from the fifth minute on, at 10 a pod: ten pods in the end."""
     autoscaler = Autoscaler(1, 50, (Metric(REQUESTS_METRIC, "AverageValue", 10),))
-    load = [10.0] * 20 + [100.0] * 60
+    load = Load((10.0,) * 20 + (100.0,) * 60, (1.0,) * 80)
     replica = Replica(mean=0.001, spread=1.0, base=0.0)
     course = simulate(load, replica, autoscaler, pods=1, start_seconds=20)
     assert course.replicas[20:22] == [1, 1], "the samples of 30 s ago do not show it yet"
     assert course.replicas[-1] in (9, 10, 11), "within the tolerance"
     assert course.refused == 0
-    offered = sum(rate * 15 for rate in load)
+    offered = sum(rate * 15 for rate in load.requests)
     assert course.all_latencies.size == pytest.approx(offered, rel=0.02)
     assert course.pod_seconds == sum(course.replicas) * 15
 
@@ -117,6 +125,6 @@ def test_targets_are_the_share_of_a_measured_rate_that_the_page_reckons_with(fol
 def test_what_the_page_says_of_the_shipped_settings_is_what_came_out() -> None:
     page = (ROOT / "docs" / "capacity.md").read_text("utf-8")
     step = report.results()["step"]["as shipped"]["figures"]
-    stated = re.search(r"([\d.]+) % of the hour's requests found no connection", page)
+    stated = re.search(r"([\d.]+) % of the hour's requests were refused", page)
     assert stated
     assert float(stated[1]) == pytest.approx(step["refused"] * 100, abs=0.05)
