@@ -1,7 +1,8 @@
 """Simulates the autoscaler on each load and writes what docs/capacity.md shows.
 
     python -m benchmarks.autoscale             simulate; write results.json and the picture
-    python -m benchmarks.autoscale --measure   measure this machine first (about nine minutes)
+    python -m benchmarks.autoscale --measure   measure this machine first (about nine minutes);
+                                               of one model: --measure bundled
 
 Run `make docs` afterwards: the tables are generated from what this records.
 """
@@ -22,14 +23,16 @@ def main() -> int:
     """Measure if asked to, simulate, and record."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscale", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--measure", action="store_true", help="measure the replica anew")
+    parser.add_argument("--measure", nargs="*", choices=list(_SECONDS), metavar="MODEL",
+                        help="measure a replica with these models anew; default: all")  # fmt: skip
     options = parser.parse_args()
-    if options.measure:
-        found = []
-        for model, seconds in _SECONDS.items():
-            print(f"measuring {model}, {seconds:.0f} s for each figure", flush=True)
-            found.append(measure.measure(model, seconds))
-            print(json.dumps(found[-1]), flush=True)
+    if options.measure is not None:
+        known = {m["model"]: m for m in report.measured()} if report.MEASURED.exists() else {}
+        for model in options.measure or _SECONDS:
+            print(f"measuring {model}, {_SECONDS[model]:.0f} s for each figure", flush=True)
+            known[model] = measure.measure(model, _SECONDS[model])
+            print(json.dumps(known[model]), flush=True)
+        found = [known[model] for model in _SECONDS if model in known]
         report.MEASURED.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     replica = report.model_of("bundled")
     print(f"one replica: {replica}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -362,3 +363,35 @@ def test_everything_is_in_one_namespace(folder: str) -> None:
             assert metadata["namespace"] == NAMESPACE
         for subject in entry.get("subjects", ()):
             assert subject["namespace"] in (NAMESPACE, "kube-system")
+
+
+def test_commands_of_the_page_name_what_is_there() -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+    commands = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    applied = {match[1] for c in commands if (match := re.search(r"kubectl apply -k (\S+)", c))}
+    assert applied == {f"deploy/kubernetes/{f}" for f in (*OVERLAYS, "adapter")}
+    objects = objects_of("overlays/gpu")
+    known = {(o["kind"].lower(), o["metadata"]["name"]) for o in objects}
+    pattern = r"\b(deployment|service|job|horizontalpodautoscaler)[/ ]([\w-]+)"
+    for command in commands:
+        if "kubectl -n mgeo" in command:
+            for kind, name in re.findall(pattern, command):
+                assert (kind, name) in known, command
+    assert f":{service.__version__}" in page
+    secret = re.search(r"create secret generic ([\w-]+) --from-literal=(\w+)=", page)
+    assert secret
+    [grafana] = containers(named(objects, "StatefulSet", "grafana"))
+    [password] = [
+        e["valueFrom"] for e in grafana["env"] if e["name"] == "GF_SECURITY_ADMIN_PASSWORD"
+    ]
+    assert password["secretKeyRef"] == {"name": secret[1], "key": secret[2]}
+
+
+def test_addresses_in_the_cluster_are_those_of_services() -> None:
+    [adapter] = containers(named(objects_of("adapter"), "Deployment", "prometheus-adapter"))
+    assert f"--prometheus-url=http://prometheus.{NAMESPACE}.svc:9090/" in adapter["args"]
+    assert named(objects_of("overlays/cpu"), "Service", "prometheus")
