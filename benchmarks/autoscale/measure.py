@@ -181,7 +181,7 @@ def open_loop(
 
     Each is counted from the moment it was due, so that a client that is late hides no waiting.
     """
-    source = random.Random(seed)
+    source = random.Random(seed)  # noqa: S311 - arrivals, no secrets
     due, at = [], 0.0
     while at < seconds:
         at += source.expovariate(rate)
@@ -192,7 +192,7 @@ def open_loop(
     started = time.perf_counter()
 
     def worker(number: int) -> None:
-        pairs = random.Random(1000 * seed + number)
+        pairs = random.Random(1000 * seed + number)  # noqa: S311 - addresses, no secrets
         host, _, port = address.rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=60)
         while True:
