@@ -69,9 +69,11 @@ stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, 
 	$(BIN)/python -m tools.packages
 	$(BIN)/python -m tools.build
 
-stack-collector-source: ## Write tools/go/otelcol anew from otel-collector/builder.yaml
+stack-collector-source: ## Write tools/go/otelcol and otelcol-router anew from otel-collector
 	cd tools/go/ocb && go build -o "$(CURDIR)/build/ocb" go.opentelemetry.io/collector/cmd/builder
 	cd otel-collector && GOFLAGS=-mod=mod "$(CURDIR)/build/ocb" --config builder.yaml --skip-compilation
+	@# The router's go.mod is kept: the builder would write its own release's core modules into it.
+	cd otel-collector/router && "$(CURDIR)/build/ocb" --config builder.yaml --skip-compilation --skip-get-modules
 
 dashboards: $(VENV)/.development ## Write grafana/dashboards/*.json anew
 	$(BIN)/python -m grafana.generator

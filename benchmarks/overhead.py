@@ -33,9 +33,14 @@ PAIRS = [
 
 
 @contextmanager
-def service(model: str) -> Iterator[tuple[str, str, int]]:
-    """A running `serve`: its two base URLs and its process id."""
-    command = [sys.executable, "-m", "service", "serve", "--model", model, "--port", "0",
+def service(model: str, *wrapper: str) -> Iterator[tuple[str, str, int]]:
+    """A running `serve`: its two addresses and its process id.
+
+    Args:
+        model: As in `MGEO_MODEL`.
+        wrapper: A command that becomes the service, such as `taskset -c 0`.
+    """
+    command = [*wrapper, sys.executable, "-m", "service", "serve", "--model", model, "--port", "0",
                "--metrics-port", "0"]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
     assert process.stderr is not None

@@ -55,6 +55,14 @@ BINARIES: tuple[Binary, ...] = (
         source="go.opentelemetry.io/collector/otelcol",
     ),
     Binary(
+        # In front of several Collectors; the last release of its exporter that is a Go module.
+        name="otelcol-router",
+        module="otelcol-router",
+        package=".",
+        release="0.152.0",
+        source="github.com/open-telemetry/opentelemetry-collector-contrib/exporter/loadbalancingexporter",
+    ),
+    Binary(
         name="node_exporter",
         module="node_exporter",
         package="github.com/prometheus/node_exporter",
@@ -79,6 +87,29 @@ BINARIES: tuple[Binary, ...] = (
         package="github.com/compose-spec/compose-go/v2/cmd",
         release="2.16.2",
         source="github.com/compose-spec/compose-go/v2",
+    ),
+    Binary(
+        name="kustomize",
+        module="kustomize",
+        package="sigs.k8s.io/kustomize/kustomize/v5",
+        release="5.8.2",
+        source="sigs.k8s.io/kustomize/kustomize/v5",
+    ),
+    Binary(
+        # Holds manifests to the schemas of tests/kubernetes/schemas.
+        name="kubeconform",
+        module="kubeconform",
+        package="github.com/yannh/kubeconform/cmd/kubeconform",
+        release="0.8.0",
+        source="github.com/yannh/kubeconform",
+    ),
+    Binary(
+        # What the Prometheus adapter makes of its rules, by its own code.
+        name="adapter-queries",
+        module="adapter-queries",
+        package=".",
+        release="0.12.0",
+        source="sigs.k8s.io/prometheus-adapter",
     ),
     Binary(
         name="promtool",

@@ -12,6 +12,8 @@ from typing import cast
 
 from flask import Flask
 
+from benchmarks import capacity
+from benchmarks.autoscale import report
 from service import settings
 from service.http import openapi, predict
 from service.http.openapi import Operation
@@ -82,6 +84,10 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "routes": ("docs/api.md", routes_table),
     "otel": ("docs/metrics.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),
+    "replica": ("docs/capacity.md", report.replica_table),
+    "autoscale": ("docs/capacity.md", report.autoscale_table),
+    "volume": ("docs/capacity.md", capacity.volume_table),
+    "capacity": ("docs/capacity.md", capacity.capacity_table),
 }
 """Each generated block: the file that holds it between its markers, and what writes it."""
 

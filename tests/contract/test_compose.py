@@ -150,8 +150,12 @@ def test_release_is_the_source_that_go_mod_pins(binary: Binary) -> None:
     assert source == binary.release
 
 
-def test_collector_source_is_made_of_what_the_manifest_lists() -> None:
-    manifest = yaml.safe_load((REPOSITORY / "otel-collector" / "builder.yaml").read_text("utf-8"))
+@pytest.mark.parametrize(
+    ("folder", "module"),
+    [("otel-collector", "otelcol"), ("otel-collector/router", "otelcol-router")],
+)
+def test_collector_source_is_made_of_what_the_manifest_lists(folder: str, module: str) -> None:
+    manifest = yaml.safe_load((REPOSITORY / folder / "builder.yaml").read_text("utf-8"))
     listed = {
         entry["gomod"]
         for kind in (
@@ -162,27 +166,29 @@ def test_collector_source_is_made_of_what_the_manifest_lists() -> None:
             "connectors",
             "providers",
         )
-        for entry in manifest[kind]
+        for entry in manifest.get(kind, ())
     }
-    required = (REPOSITORY / "tools" / "go" / "otelcol" / "go.mod").read_text("utf-8")
-    components = (REPOSITORY / "tools" / "go" / "otelcol" / "components.go").read_text("utf-8")
-    for module in listed:
-        assert f"\t{module}\n" in required
-        assert f'"{module.split()[0]}"' in components or "/provider/" in module
-    assert manifest["dist"]["version"] == find("otelcol-mgeo").release
+    required = (REPOSITORY / "tools" / "go" / module / "go.mod").read_text("utf-8")
+    components = (REPOSITORY / "tools" / "go" / module / "components.go").read_text("utf-8")
+    for source in listed:
+        assert f"\t{source}\n" in required
+        assert f'"{source.split()[0]}"' in components or "/provider/" in source
+    [program] = [binary for binary in BINARIES if binary.module == module]
+    assert manifest["dist"]["version"] == program.release
 
 
 def _collector_types(config: Mapping[str, Any]) -> set[str]:
     return {
         name.split("/")[0]
         for kind in ("extensions", "receivers", "processors", "exporters", "connectors")
-        for name in config[kind]
+        for name in config.get(kind, ())
     }
 
 
-def test_collector_uses_no_component_that_is_not_built() -> None:
-    config = yaml.safe_load((REPOSITORY / "otel-collector" / "config.yaml").read_text("utf-8"))
-    builder = (REPOSITORY / "otel-collector" / "builder.yaml").read_text("utf-8").replace("_", "")
+@pytest.mark.parametrize("folder", ["otel-collector", "otel-collector/router"])
+def test_collector_uses_no_component_that_is_not_built(folder: str) -> None:
+    config = yaml.safe_load((REPOSITORY / folder / "config.yaml").read_text("utf-8"))
+    builder = (REPOSITORY / folder / "builder.yaml").read_text("utf-8").replace("_", "")
     for name in _collector_types(config):
         # `otlp_http` is the type of otlphttpexporter, `span_metrics` of spanmetricsconnector.
         assert name.replace("_", "") in builder

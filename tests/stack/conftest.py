@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stack import names
 from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
 from tests.telemetry.nvml import stub
 from tools import native
@@ -28,6 +29,13 @@ def nvml(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     state = folder / "state"
     stub.write_state(state, stub.ONE_GPU | {"0.used": 6 << 30, "0.total": 16 << 30})
     return {"LD_LIBRARY_PATH": str(folder), "NVML_STUB_STATE": str(state)}
+
+
+@pytest.fixture(scope="module")
+def name_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A name server that knows `names.NAME`, for programs started by `names.asking_only_it`."""
+    with names.server(tmp_path_factory.mktemp("dns")):
+        yield
 
 
 def prepare(

@@ -82,11 +82,13 @@ class Collector:
 
     Attributes:
         mode: How calls are treated: accepted, refused, or left unanswered.
+        address: Where it listens; port 0 takes a free one.
         requests: Every request that was accepted, in its wire form.
         calls: How many calls came, whatever became of them.
     """
 
     mode: Mode = "accept"
+    address: str = "127.0.0.1:0"
     requests: list[Message] = field(default_factory=list)
     calls: int = 0
 
@@ -109,8 +111,8 @@ class Collector:
             ),
         ):
             add(_Servicer(self._receive, response), self._server)
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        self.endpoint = f"http://127.0.0.1:{port}"
+        port = self._server.add_insecure_port(self.address)
+        self.endpoint = f"http://{self.address.rpartition(':')[0]}:{port}"
         self._server.start()
         return self
 

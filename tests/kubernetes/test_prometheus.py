@@ -1,0 +1,100 @@
+"""Prometheus in Kubernetes scrapes what it does elsewhere, and finds it by what the pods carry."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import yaml
+
+from tests.kubernetes.manifests import (
+    ROOT,
+    container_ports,
+    everything,
+    named,
+    of_kind,
+    pod,
+    workloads,
+)
+from tools.build import require
+
+NOT_IN_A_CLUSTER = {
+    "mgeo-inference": "instances that push nothing: prometheus/discovery/kubernetes.yml",
+    "haproxy": "the Service spreads the requests",
+    "node": "clusters have their own node exporters",
+    "cadvisor": "the kubelet has it, for whoever runs the cluster",
+}
+ONLY_IN_A_CLUSTER = {"otel-router"}
+
+
+def _config(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "prometheus" / name).read_text("utf-8"))
+    return loaded
+
+
+KUBERNETES, PLAIN = _config("kubernetes.yml"), _config("prometheus.yml")
+JOBS = {job["job_name"]: job for job in KUBERNETES["scrape_configs"]}
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    done = subprocess.run(
+        [require("promtool"), "check", "config", ROOT / "prometheus" / "kubernetes.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_is_the_other_configuration_but_for_how_targets_are_found() -> None:
+    for part in ("global", "storage", "rule_files"):
+        assert KUBERNETES[part] == PLAIN[part]
+    plain = {job["job_name"]: job for job in PLAIN["scrape_configs"]}
+    assert set(JOBS) - ONLY_IN_A_CLUSTER == set(plain) - set(NOT_IN_A_CLUSTER)
+    for name in set(JOBS) - ONLY_IN_A_CLUSTER:
+        for part in ("honor_labels", "metric_relabel_configs", "scrape_interval", "metrics_path"):
+            assert JOBS[name].get(part) == plain[name].get(part)
+
+
+def test_each_job_finds_pods_that_are_there_on_a_port_that_they_have() -> None:
+    found = {
+        pod(w)["metadata"]["labels"]["app.kubernetes.io/name"]: container_ports(w)
+        for w in workloads(everything())
+    }
+    found["otel-router"] = found["otel-collector"]  # of the component; has the same ports
+    for name, job in JOBS.items():
+        for discovery in job.get("kubernetes_sd_configs", ()):
+            assert discovery["namespaces"] == {"own_namespace": True}
+            [selector] = discovery["selectors"]
+            key, value = selector["label"].split("=")
+            assert key == "app.kubernetes.io/name"
+            rules = job["relabel_configs"]
+            [port] = [
+                r["regex"] for r in rules if r.get("source_labels", [""])[0].endswith("port_name")
+            ]
+            assert port in found[value], name
+
+
+def test_it_may_look_for_pods_in_its_namespace_and_do_nothing_else() -> None:
+    objects = everything()
+    account = pod(named(objects, "StatefulSet", "prometheus"))["spec"]["serviceAccountName"]
+    assert named(objects, "Role", account)["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+    ]
+    bindings = of_kind(objects, "RoleBinding", "ClusterRoleBinding")
+    bound = [b for b in bindings if account in {s["name"] for s in b["subjects"]}]
+    assert [b["roleRef"]["name"] for b in bound] == [account]
+
+
+def test_the_operators_monitors_scrape_the_same() -> None:
+    from tests.kubernetes.manifests import objects_of
+
+    monitors = {o["metadata"]["name"]: o["spec"] for o in objects_of("prometheus-operator")}
+    pushed = monitors["mgeo-inference-otlp"]["podMetricsEndpoints"][0]
+    assert pushed["port"] == "application"
+    assert pushed["honorLabels"] is JOBS["mgeo-inference-otlp"]["honor_labels"]
+    [probed] = monitors["mgeo-inference-probe"]["podMetricsEndpoints"]
+    [drop] = JOBS["mgeo-inference-probe"]["metric_relabel_configs"]
+    [same] = probed["metricRelabelings"]
+    assert same["sourceLabels"] == drop["source_labels"]
+    assert (same["regex"], same["action"]) == (drop["regex"], drop["action"])
