@@ -15,7 +15,12 @@ MEASURED = FOLDER / "measured.json"
 RESULTS = FOLDER / "results.json"
 PICTURE = FOLDER.parent.parent / "docs" / "autoscaling.svg"
 
-DRAWN = {"as shipped": "#1f77b4", "queue age alone": "#d62728", "8 pods, not scaled": "#7f7f7f"}
+DRAWN = {
+    "8 pods, not scaled": "#9a9a9a",
+    "requests alone": "#ff7f0e",
+    "queue age alone": "#d62728",
+    "as shipped": "#1f77b4",
+}
 """Settings in the picture, with their colours."""
 
 _NAMES = {
@@ -94,7 +99,7 @@ def autoscale_table() -> str:
 # ---- the picture: loads side by side, requests, pods and P95 one below the other -------------
 
 _WIDTH, _HEIGHT = 250, 110
-_LEFT, _TOP, _GAP = 62, 46, 26
+_LEFT, _TOP, _GAP = 62, 60, 26
 
 
 def picture() -> str:
@@ -114,7 +119,7 @@ def picture() -> str:
         x += 40 + 7 * len(setting)
     for column, load in enumerate(loads):
         left = _LEFT + column * (_WIDTH + _GAP)
-        parts.append(f'<text x="{left}" y="{_TOP - 8}" font-weight="bold">{load}</text>')
+        parts.append(f'<text x="{left}" y="{_TOP - 20}" font-weight="bold">{load}</text>')
         parts += _panels(load, results()[load], left, first=column == 0)
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
@@ -130,9 +135,10 @@ def _panels(load: str, courses: Mapping[str, Any], left: int, *, first: bool) ->
     yield from _panel(left, 2, (1, 4), {1: "10 ms", 2: "100 ms", 3: "1 s", 4: "10 s"},
                       "P95" if first else "", p95)  # fmt: skip
     bottom = _TOP + 3 * (_HEIGHT + _GAP) - _GAP + 14
-    for minute in (0, 20, 40, 60):
+    for minute in (0, 20, 40):
         at = left + _WIDTH * minute / 60
-        yield f'<text x="{at:.0f}" y="{bottom}" text-anchor="middle">{minute} min</text>'
+        anchor = "middle" if minute else "start"
+        yield f'<text x="{at:.0f}" y="{bottom}" text-anchor="{anchor}">{minute} min</text>'
 
 
 def _panel(
