@@ -23,10 +23,11 @@ class DelimitedSource:
     def __init__(self, reading: Reading, delimiter: str) -> None:
         self._reading = reading
         self._delimiter = delimiter
-        stream, self.has_bom = streams.open_input(reading)
-        self._records = _records(stream, reading, delimiter)
+        self._stream, self.has_bom = streams.open_input(reading)
+        self._records = _records(self._stream, reading, delimiter)
         first = next(self._records, None)
         if not first:
+            self.close()
             raise BulkError(f"{reading.name} does not begin with a row")
         self.has_header = reading.has_header
         if self.has_header:
@@ -59,6 +60,10 @@ class DelimitedSource:
                 row: list[object] = [*record, *[""] * (width - len(record))]
                 cells.append(row[:width])
             yield Rows(cells, faults)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
 
 
 class _Lines:
@@ -110,6 +115,9 @@ class DelimitedSink:
 
     def close(self) -> None:
         """Nothing is left."""
+
+    def discard(self) -> None:
+        """Nothing is held."""
 
     def _write(self, rows: Iterable[list[str]]) -> None:
         written = io.StringIO(newline="")

@@ -42,11 +42,19 @@ class ExcelSource:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        assert reading.path  # noqa: S101 - never of a stream
+        self._file = reading.path.open("rb")
         try:
-            assert reading.path  # noqa: S101 - never of a stream
+            self._begin(reading)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, reading: Reading) -> None:
+        try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of parts that are not read, such as validations
-                book = openpyxl.load_workbook(reading.path, read_only=True, data_only=True)
+                book = openpyxl.load_workbook(self._file, read_only=True, data_only=True)
         except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError):
             raise BulkError(
                 f"{reading.name} is not an Excel workbook (.xlsx), or has a password"
@@ -89,6 +97,10 @@ class ExcelSource:
                 [[*map(_unescaped, row), *[None] * (width - len(row))][:width] for row in batch],
                 faults,
             )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _sheet_name(names: list[str], reading: Reading) -> str:
@@ -145,6 +157,10 @@ class ExcelSink:
         self._book.properties.created = self._book.properties.modified = _EPOCH
         with _TimelessZip(self._writing.file, "w", zipfile.ZIP_DEFLATED) as archive:
             ExcelWriter(self._book, archive).save()
+
+    def discard(self) -> None:
+        """Release the sheet's temporary file."""
+        self._sheet.close()
 
     def _append(self, row: list[object]) -> None:
         self._written += 1

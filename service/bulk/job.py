@@ -58,6 +58,13 @@ class Job:
             OSError: A file cannot be read or written.
         """
         source = formats.open_source(self._source_format, self._reading)
+        with contextlib.ExitStack() as stack:
+            stack.callback(source.close)
+            tally = self._score(source, stack)
+        if tally:
+            self._summarise(tally)
+
+    def _score(self, source: Source, stack: contextlib.ExitStack) -> Tally | None:
         result_columns = tuple(self._flags.prefix + name for name in Result._fields)
         formats.check_columns(self._sink_format, source, result_columns, self._reading.name)
         pair = self._columns(source)
@@ -65,35 +72,31 @@ class Job:
         seen = self._reading.path and _Seen.of(self._reading.path)
         self._progress = Progress(self._reading.name, rows)
         scorer = self._scorer(self._progress.note)
-        with contextlib.ExitStack() as stack:
-            journal = None
-            if self._output and seen:
-                journal = stack.enter_context(
-                    self._output.journal(
-                        {
-                            "input": seen.sha256,
-                            "way of reading": self._way_of_reading(),
-                            "choice of columns": pair,
-                            **scorer.identity,
-                        }
-                    )
-                )
-                if self._output.is_done(journal):
-                    self._progress.note(f"{self._flags.output} is complete already")
-                    return
-            self._is_kept = journal is not None
-            file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
-            writing = Writing(file, self._flags.output, result_columns, self._reading.encoding)
-            sink = formats.open_sink(self._sink_format, writing, source)
-            stack.enter_context(self._progress)
-            chunks = source.chunks(scorer.chunk_rows)
-            tally = run(chunks, pair, scorer, sink, journal, self._progress)
-            if seen:
-                seen.check(self._reading)
-            file.flush()
-            if self._output:
-                self._output.finish(file, journal)
-        self._summarise(tally)
+        journal = None
+        if self._output and seen:
+            identity = {
+                "input": seen.sha256,
+                "way of reading": self._way_of_reading(),
+                "choice of columns": pair,
+                **scorer.identity,
+            }
+            journal = stack.enter_context(self._output.journal(identity))
+            if self._output.is_done(journal):
+                self._progress.note(f"{self._flags.output} is complete already")
+                return None
+        self._is_kept = journal is not None
+        file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
+        writing = Writing(file, self._flags.output, result_columns, self._reading.encoding)
+        sink = formats.open_sink(self._sink_format, writing, source)
+        stack.enter_context(self._progress)
+        chunks = source.chunks(scorer.chunk_rows)
+        tally = run(chunks, pair, scorer, sink, journal, self._progress)
+        if seen:
+            seen.check(self._reading)
+        file.flush()
+        if self._output:
+            self._output.finish(file, journal)
+        return tally
 
     def standing(self) -> str:
         """What is done and kept of it, after it was cut off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ class JsonSource:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._count: int | None = None
+        self._stream: io.TextIOWrapper | None = None
         keys: dict[str, None] = {}
         if reading.path:
             self._count = 0
@@ -77,8 +79,14 @@ class JsonSource:
             faults = {place: _FAULT for place, value in enumerate(batch) if value is None}
             yield Objects([value or {} for value in batch], self.columns, faults)
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream:
+            self._stream.close()
+
     def _objects(self) -> Iterator[dict[str, Any] | None]:
         stream, _ = streams.open_input(self._reading)
+        self._stream = stream
         stream.reconfigure(newline="\n")
         with stream, streams.telling_encoding(self._reading):
             for line in stream:
@@ -121,6 +129,9 @@ class JsonSink:
 
     def close(self) -> None:
         """Nothing is left."""
+
+    def discard(self) -> None:
+        """Nothing is held."""
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -32,12 +32,25 @@ class Batch:
 
     def values(self, column: int) -> Sequence[object]:
         """The values of one column."""
-        values: list[object] = self.batch.column(column).to_pylist()
+        cells = self.batch.column(column)
+        try:
+            values: list[object] = cells.to_pylist()
+        except ValueError:  # nanoseconds, which Python's types have not
+            values = _as_text(cells, self.batch.schema.names[column]).to_pylist()
         return values
 
     def rows(self) -> Iterable[Sequence[object]]:
         """The values row by row."""
         return zip(*(self.values(i) for i in range(self.batch.num_columns)), strict=True)
+
+
+def _as_text(cells: pa.Array, name: str) -> pa.Array:
+    try:
+        return cells.cast(pa.string())
+    except pa.ArrowException:
+        raise BulkError(
+            f"column {name} holds {cells.type}, which only Parquet can; write .parquet"
+        ) from None
 
 
 class ParquetSource:
@@ -88,6 +101,10 @@ class ParquetSource:
                 f"{self._reading.name} cannot be read on: {type(error).__name__}"
             ) from None
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
 
 class ParquetSink:
     """Rows to a file; columns of other formats than Parquet become text."""
@@ -127,6 +144,10 @@ class ParquetSink:
     def close(self) -> None:
         """Write what is left, and the file's end."""
         self._flush()
+        self._writer.close()
+
+    def discard(self) -> None:
+        """Release the file."""
         self._writer.close()
 
     def _flush(self) -> None:

@@ -70,9 +70,13 @@ def run(
         OSError: An output cannot be written.
     """
     tally = Tally()
-    for chunk, results in _results(chunks, pair, scorer, journal, progress):
-        sink.write(chunk, results)
-        tally.add(results)
+    try:
+        for chunk, results in _results(chunks, pair, scorer, journal, progress):
+            sink.write(chunk, results)
+            tally.add(results)
+    except BaseException:
+        sink.discard()
+        raise
     sink.close()
     return tally
 

@@ -24,6 +24,7 @@ def open_input(reading: Reading) -> tuple[io.TextIOWrapper, bool]:
     begin = cast(io.BufferedReader, raw).peek(3)
     has_bom = begin.startswith(codecs.BOM_UTF8)
     if has_bom and reading.encoding != "utf-8":
+        raw.close()
         raise BulkError(f"{reading.name} begins as UTF-8 does: leave out --encoding")
     encoding = "utf-8-sig" if reading.encoding == "utf-8" else reading.encoding
     return io.TextIOWrapper(raw, encoding=encoding, newline=""), has_bom

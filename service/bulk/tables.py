@@ -131,6 +131,10 @@ class Source(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
 
 class Sink(Protocol):
     """An output."""
@@ -146,6 +150,10 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Write what is still to be written. Without it the output is incomplete."""
+        ...
+
+    def discard(self) -> None:
+        """Let go of an output that will not be complete."""
         ...
 
 
