@@ -65,6 +65,7 @@ class Client:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._failing_since: float | None = None
+        self._is_told = False
 
     def post(self, body: object) -> Any:
         """The answer to a body, both as JSON values.
@@ -97,13 +98,18 @@ class Client:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         raise BulkError(f"{self._where}: the run has ended")
 
-    def close(self) -> None:
+    def abort(self) -> None:
         """End all requests, those in flight too."""
         self._closed.set()
         for connection in self._connections:
             # Closing alone would not wake the thread that waits for the answer.
             with contextlib.suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connections, when no request is in flight."""
+        for connection in self._connections:
+            connection.close()
 
     def _send(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
         connection = self._connection()
@@ -127,7 +133,7 @@ class Client:
 
     def _read(self, received: bytes) -> Any:
         with self._lock:
-            self._failing_since = None
+            self._failing_since, self._is_told = None, False
         try:
             return json.loads(received)
         except ValueError:
@@ -136,14 +142,16 @@ class Client:
     def _pause(self, seconds: float, why: str) -> None:
         now = time.monotonic()
         with self._lock:
-            is_first = self._failing_since is None
             since = self._failing_since = self._failing_since or now
+            # Being behind (429) is no fault.
+            is_news = not self._is_told and not why.startswith("answered 429")
         if now - since + seconds > self._patience:
             raise BulkError(
                 f"{self._where} gave no result for {now - since:.0f} s: {why}; "
                 "the same command goes on from here when it does"
             )
-        if is_first and "429" not in why:  # being behind is no fault
+        if is_news:
+            self._is_told = True
             self._note(f"{self._where}: {why}; trying on for {self._patience:g} s")
         self._closed.wait(seconds)
 

@@ -71,7 +71,7 @@ class Job:
         rows = source.count()
         seen = self._reading.path and _Seen.of(self._reading.path)
         self._progress = Progress(self._reading.name, rows)
-        scorer = self._scorer(self._progress.note)
+        scorer = self._scorer(self._progress.note, stack)
         journal = None
         if self._output and seen:
             identity = {
@@ -134,7 +134,7 @@ class Job:
         reading = self._reading
         return [self._source_format, reading.encoding, reading.has_header, reading.sheet]
 
-    def _scorer(self, note: Callable[[str], None]) -> Scorer:
+    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer:
         flags = self._flags
         wanted = settings.load(flags)
         if flags.url:
@@ -142,6 +142,7 @@ class Job:
             from service.bulk.remote import RemoteScorer
 
             client = Client(flags.url, patience=flags.patience, note=note)
+            stack.callback(client.close)
             return RemoteScorer(
                 client, in_flight=flags.in_flight, request_pairs=flags.request_pairs
             )

@@ -76,7 +76,7 @@ class RemoteScorer:
             while sent:
                 yield _received(sent.popleft(), report)
         finally:
-            self._client.close()
+            self._client.abort()
             pool.shutdown(cancel_futures=True)
 
     def _send(self, pool: ThreadPoolExecutor, chunk: Chunk, read: Sequence[Pair | str]) -> _Sent:

@@ -61,6 +61,6 @@ def score(*arguments: str | Path, by: FakeScorer | None = None) -> FakeScorer:
     """Run a job by a fake scorer, and return it."""
     scorer = by or FakeScorer()
     job = Job(parse(*arguments))
-    job._scorer = lambda note: scorer  # type: ignore[method-assign]
+    job._scorer = lambda note, stack: scorer  # type: ignore[method-assign]
     job.run()
     return scorer
