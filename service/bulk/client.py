@@ -145,13 +145,13 @@ class Client:
             since = self._failing_since = self._failing_since or now
             # Being behind (429) is no fault.
             is_news = not self._is_told and not why.startswith("answered 429")
+            self._is_told |= is_news
         if now - since + seconds > self._patience:
             raise BulkError(
                 f"{self._where} gave no result for {now - since:.0f} s: {why}; "
                 "the same command goes on from here when it does"
             )
         if is_news:
-            self._is_told = True
             self._note(f"{self._where}: {why}; trying on for {self._patience:g} s")
         self._closed.wait(seconds)
 
