@@ -144,7 +144,7 @@ def kill_and_resume(given: Path, output: Path, model: str, size: int, kills: int
             time.sleep(0.001)
         process.kill()
         process.wait()
-        print(f"killed at {journal_size(output) / size:.1%} of the journal")
+        print(f"killed when {journal_size(output) / size:.0%} of the journal was there")
     if start(given, output, model).wait():
         raise SystemExit("the resumed run failed")
 

@@ -101,8 +101,8 @@ class Job:
     def standing(self) -> str:
         """What is done and kept of it, after it was cut off."""
         if not self._is_kept or self._progress is None:
-            return "nothing of it is kept"
-        return f"{self._progress.done} are done; the same command goes on from there"
+            return "nothing is kept"
+        return f"{self._progress.done} were done; the same command goes on"
 
     def _check_flags(self) -> None:
         flags = self._flags
@@ -162,10 +162,10 @@ class Job:
         if tally.bad:
             more = " ..." if tally.bad > len(tally.first_bad) else ""
             listed = ", ".join(map(str, tally.first_bad))
-            header = ", the header not counted" if self._reading.has_header else ""
+            header = ", without the header" if self._reading.has_header else ""
             progress.note(
-                f"{tally.bad:,} rows have no score; why is in their column "
-                f"{self._flags.prefix}error: rows {listed}{more} (from 1{header})"
+                f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1{header}); "
+                f"the column {self._flags.prefix}error says why"
             )
 
 
