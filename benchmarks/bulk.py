@@ -77,7 +77,8 @@ class Bare:
 
 def start(given: Path, output: Path, model: str) -> subprocess.Popen[bytes]:
     """`score` as a process."""
-    command = [sys.executable, "-m", "service", "score", given, "-o", output, "--model", model]
+    command = [sys.executable, "-m", "service", "score", str(given), "-o", str(output)]
+    command += ["--model", model]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603
 
 

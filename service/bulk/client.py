@@ -21,7 +21,7 @@ _ROUTE = "/predict/batch"
 _ANSWER_SECONDS = 90.0
 """More than a service lets a request wait by default (30 s)."""
 
-_AGAIN = (429, 502, 503, 504)
+_AGAIN = (408, 429, 502, 503, 504)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 15.0
 _MOST_FAILURES = 3
 """Times that a request may fail within the service (500) before the run ends: it may be the

@@ -164,8 +164,8 @@ class Job:
             listed = ", ".join(map(str, tally.first_bad))
             header = ", without the header" if self._reading.has_header else ""
             progress.note(
-                f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1{header}); "
-                f"the column {self._flags.prefix}error says why"
+                f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
+                f"{header}); the column {self._flags.prefix}error says why"
             )
 
 

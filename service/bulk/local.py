@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.bulk import columns, tables
 from service.bulk.ahead import ahead
 from service.bulk.tables import Chunk, Result
+from service.errors import BulkError
 from service.http.schemas import Limits
 from service.scoring import model as models
 from service.scoring.scorer import UNREADABLE, score_batch_now
@@ -15,11 +16,13 @@ from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 
 _BATCHES = 80
-"""Batches in a chunk. Sorting among so many leaves 2 % of padding, and no more than a chunk is
+"""Batches in a chunk. Sorting among so many leaves hardly any padding, and no more than a chunk is
 computed twice when a run is cut off."""
 
 _TOKENS = 40
 """Of a pair of usual length (19 and 16 characters), special tokens included."""
+
+_FAILED = "the model failed on this pair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,32 @@ class LocalScorer:
         for ready in ahead(self._prepare(chunk, pair) for chunk in chunks):
             report(len(ready.chunk) - len(ready.tokens))
             for batch in ready.batches:
-                scores = score_batch_now(self._model, [ready.tokens[place] for place in batch])
-                for place, score in zip(batch, scores, strict=True):
-                    ready.results[place] = tables.scored(
-                        score.similarity, score.label, score.probabilities, score.truncated
-                    )
+                results = self._results([ready.tokens[place] for place in batch])
+                for place, result in zip(batch, results, strict=True):
+                    ready.results[place] = result
                 report(len(batch))
             yield ready.chunk, ready.results
+
+    def _results(self, batch: list[TokenizedPair]) -> list[Result]:
+        """Results of a batch; of one that fails in halves, so that a pair at fault is alone."""
+        try:
+            scores = score_batch_now(self._model, batch)
+        except Exception as error:
+            if len(batch) == 1:
+                self._check_that_it_lives(error)
+                return [Result(error=_FAILED)]
+            middle = len(batch) // 2
+            return self._results(batch[:middle]) + self._results(batch[middle:])
+        return [tables.scored(s.similarity, s.label, s.probabilities, s.truncated) for s in scores]
+
+    def _check_that_it_lives(self, failure: Exception) -> None:
+        try:
+            score_batch_now(self._model, self._model.tokenizer.encode([("1", "1")]))
+        except Exception:
+            raise BulkError(
+                f"the model fails on every pair ({type(failure).__name__}); "
+                "the same command goes on from here when that is mended"
+            ) from failure
 
     def _prepare(self, chunk: Chunk, pair: tuple[int, int]) -> _Prepared:
         read = columns.pairs(chunk, pair, self._limits)
@@ -86,15 +108,14 @@ class LocalScorer:
         )
         tokens = {p: t for p, t in zip(good, encoded, strict=True) if t.is_readable}
         results = [Result(error=v if isinstance(v, str) else UNREADABLE) for v in read]
-        return _Prepared(chunk, results, tokens, _batches(tokens, self._model.batch_tokens))
+        return _Prepared(chunk, results, tokens, self._batches(tokens))
 
-
-def _batches(tokens: dict[int, TokenizedPair], budget: int) -> list[list[int]]:
-    """Places by length, cut where a batch with its padding would exceed the budget."""
-    batches: list[list[int]] = []
-    for place in sorted(tokens, key=lambda place: len(tokens[place].ids)):
-        length = len(tokens[place].ids)  # the longest so far
-        if not batches or length * (len(batches[-1]) + 1) > budget:
-            batches.append([])
-        batches[-1].append(place)
-    return batches
+    def _batches(self, tokens: dict[int, TokenizedPair]) -> list[list[int]]:
+        """Places by length, cut where a batch would be more than the backend should compute."""
+        batches: list[list[int]] = []
+        for place in sorted(tokens, key=lambda place: len(tokens[place].ids)):
+            length = len(tokens[place].ids)  # the longest so far
+            if not batches or length * (len(batches[-1]) + 1) > self._model.batch_tokens:
+                batches.append([])
+            batches[-1].append(place)
+        return batches

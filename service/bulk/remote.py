@@ -19,6 +19,9 @@ _CHUNK_ROWS = 1024
 _CHUNKS_IN_FLIGHT = 2
 """Beside the one that is waited for: no connection is idle while a chunk's last answer comes."""
 
+_TRIES = 3
+"""Of a pair that the service takes and its model fails on."""
+
 _ANY_LENGTH = Limits(2**31, 1)
 """The service knows its limit of characters and says so of each pair."""
 
@@ -88,7 +91,7 @@ class RemoteScorer:
             requests.append((places, pool.submit(self._ask, pairs)))
         return chunk, results, requests
 
-    def _ask(self, pairs: list[Pair]) -> list[Result]:
+    def _ask(self, pairs: list[Pair], tries: int = _TRIES) -> list[Result]:
         """Results of some pairs; asked for in halves if they are too much for one request."""
         try:
             body = {"pairs": [dict(zip(FIELDS, pair, strict=True)) for pair in pairs]}
@@ -97,7 +100,7 @@ class RemoteScorer:
             if len(pairs) == 1:
                 return [Result(error=str(error))]
             middle = len(pairs) // 2
-            return self._ask(pairs[:middle]) + self._ask(pairs[middle:])
+            return self._ask(pairs[:middle], tries) + self._ask(pairs[middle:], tries)
         if (model := _model(answer)) != self._model:
             raise BulkError(
                 f"the service answers with model {' '.join(model)} now; this run was begun with "
@@ -105,10 +108,15 @@ class RemoteScorer:
             )
         try:
             results = [_result(result) for result in answer["results"]]
-        except (KeyError, TypeError):
+            failed = [i for i, one in enumerate(answer["results"]) if one.get("status", 0) >= 500]
+        except (KeyError, TypeError, AttributeError):
             raise BulkError(_STRANGE) from None
         if len(results) != len(pairs):
             raise BulkError(_STRANGE)
+        if failed and tries > 1:  # perhaps with the engine, and not by these pairs' own fault
+            again = self._ask([pairs[place] for place in failed], tries - 1)
+            for place, result in zip(failed, again, strict=True):
+                results[place] = result
         return results
 
 

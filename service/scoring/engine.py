@@ -11,20 +11,18 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
 
 from service.errors import EngineFailed
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
-from service.scoring.backends import OutOfMemory, Probabilities, Progress
+from service.scoring.backends import OutOfMemory, Progress
 from service.scoring.backends.layout import computed_tokens
 from service.scoring.budget import Budget
 from service.scoring.job import Batch, Item
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
-from service.scoring.tokens import TokenizedPair
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)

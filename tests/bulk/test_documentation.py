@@ -32,7 +32,7 @@ def test_the_commands_run_in_their_order(running: Running, tmp_path: Path) -> No
     environment = os.environ | {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "MGEO_DEVICE": "cpu",
+        "MGEO_BACKEND": "openvino-f32",  # whose numbers the page shows
     }
     commands = 0
     for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL):

@@ -261,3 +261,24 @@ def test_several_requests_are_in_flight(stub: Stub, tmp_path: Path) -> None:
     score(tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--url", stub.url,
           "--request-pairs", "8")  # fmt: skip
     assert len(_rows(tmp_path / "out.csv")) == 64
+
+
+def test_a_pair_that_failed_with_the_engine_is_asked_for_again(stub: Stub, tmp_path: Path) -> None:
+    failure = {
+        "type": "urn:mgeo:problem:engine-failed",
+        "status": 500,
+        "detail": "the model failed",
+    }
+
+    def reply(turn: int, pairs: list[Any]) -> Reply:
+        answer = good(pairs)
+        for place, pair in enumerate(pairs):
+            if pair["address1"] == "always" or (pair["address1"] == "once" and turn == 2):
+                answer[2]["results"][place] = failure
+        return answer
+
+    stub.reply = reply
+    (tmp_path / "in.csv").write_text("address1,address2\n1,2\nonce,2\nalways,2\n1,2\n")
+    score(tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--url", stub.url)
+    assert [row["error"] for row in _rows(tmp_path / "out.csv")] == ["", "", "the model failed", ""]
+    assert stub.seen == [0, 4, 2, 1]

@@ -17,7 +17,16 @@ from tests.serving import ROOT, run
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ("--model", str(TINY), "--cpu-threads", "1", "--batch-tokens", "64")
+FLAGS = (
+    "--model",
+    str(TINY),
+    "--backend",
+    "openvino-f32",
+    "--cpu-threads",
+    "1",
+    "--batch-tokens",
+    "64",
+)
 
 
 @pytest.fixture
