@@ -37,8 +37,8 @@ def test_a_service_gives_what_the_model_here_gives(running: Running, tmp_path: P
     pairs = [f"紫萱路{n}号{'人力' * (n % 40)},紫萱路{n % 7}号" for n in range(300)]
     pairs[7], pairs[8], pairs[9] = ",x", "\u200b,x", "长" * 513 + ",x"
     given.write_text("\n".join(["address1,address2", *pairs]) + "\n", "utf-8")
-    score(given, "-o", tmp_path / "here.csv", "--model", TINY, "--backend", "openvino-f32", "--cpu-threads", "1",
-          "--batch-tokens", "64")  # fmt: skip
+    score(given, "-o", tmp_path / "here.csv", "--model", TINY, "--backend", "openvino-f32",
+          "--cpu-threads", "1", "--batch-tokens", "64")  # fmt: skip
     score(given, "-o", tmp_path / "there.csv", "--url", running.predictions,
           "--request-pairs", "16")  # fmt: skip
     here, there = _rows(tmp_path / "here.csv"), _rows(tmp_path / "there.csv")
