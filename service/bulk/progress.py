@@ -67,7 +67,7 @@ class Progress:
         self.resumed += rows
         self._begin = time.monotonic()
         if self._bar is not None:
-            self._bar.initial = self._bar.n = self.resumed
+            self._bar.initial = self._bar.n = self._bar.last_print_n = self.resumed
             self._bar.start_t = self._bar.last_print_t = time.time()
             self._bar.refresh()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,20 @@ def test_progress_is_a_line_now_and_then(
 
 def test_durations_are_readable() -> None:
     assert [duration(s) for s in (0.4, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with Progress("in.csv", 100) as progress:
+        progress.resume(40)
+        progress.note("the service does not answer")
+        progress.advance(60)
+    shown = terminal.getvalue()
+    assert "in.csv:   0%" in shown
+    assert "in.csv: 100%" in shown
+    assert "100/100" in shown
+    assert "mgeo: the service does not answer\n" in shown
