@@ -28,6 +28,9 @@ from benchmarks.overhead import resident_mb
 _MEAN_CHARACTERS = (19, 16)
 """Of the first and the second address of real pairs."""
 
+_CHUNK_ROWS = 1024
+"""Rows that `score` notes at a time on a CPU."""
+
 _CHARACTERS = (
     "东南西北中上下前后大小新老城乡村镇街道路巷里号栋幢楼单元层室院园区县市省苑庭湾山水河江湖海"
     "文化学府科技工业商贸金银花木林田桥门口广场华星时代明珠翠竹长青望春和平建设人民解放0123456789"
@@ -50,9 +53,17 @@ def pairs(count: int, seed: int) -> Iterator[tuple[str, str]]:
 
 
 class Bare:
-    """The model alone, on samples of pairs that are tokenised, sorted and batched beforehand."""
+    """The model alone, on samples of pairs that are tokenised, sorted and batched beforehand.
+
+    Attributes:
+        pairs: Scored so far.
+        seconds: That took.
+        processor: Seconds of all processors together.
+    """
 
     def __init__(self, model: str, sample: int) -> None:
+        self.seconds = self.processor = 0.0
+        self.pairs = 0
         from service.bulk.local import LocalScorer
         from service.bulk.tables import Rows
         from service.settings import Settings
@@ -63,15 +74,17 @@ class Bare:
         self._backend = scorer._model.backend
         self._batches = [[ready.tokens[place] for place in batch] for batch in ready.batches]
         self.name = f"{scorer._model.checkpoint.name} on {self._backend.name}"
-        self.seconds = 0.0
+        self.run()  # kernels are made, and caches warm
+        self.seconds = self.processor = 0.0
         self.pairs = 0
 
     def run(self) -> None:
         """Score the sample once."""
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         for batch in self._batches:
             self._backend.predict(batch)
         self.seconds += time.perf_counter() - begun
+        self.processor += time.process_time() - used
         self.pairs += sum(len(batch) for batch in self._batches)
 
 
@@ -87,6 +100,17 @@ def journal_of(output: Path) -> Path:
     return output.with_name(output.name + ".journal")
 
 
+def chunks_done(output: Path) -> int:
+    """Chunks in the journal."""
+    return journal_of(output).read_bytes().count(b"\n") - 1
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def journal_size(output: Path) -> int:
     """Bytes of it; 0 without one."""
     try:
@@ -98,15 +122,14 @@ def journal_size(output: Path) -> int:
 def measure(given: Path, output: Path, model: str, count: int, every: float) -> int:
     """Rate against the bare model and memory; returns the journal's size near the end."""
     bare = Bare(model, sample=1024)
-    bare.run()  # warm
-    bare.seconds, bare.pairs = 0.0, 0
     memory: list[int] = []
     size = 0
     process = start(given, output, model)
     while process.poll() is None and journal_size(output) < 1000:
         time.sleep(0.01)
     begun = time.perf_counter()
-    paused = 0.0
+    used = processor_seconds(process.pid)
+    paused, processor, done = 0.0, used, _CHUNK_ROWS
     while True:
         try:
             process.wait(every)
@@ -115,6 +138,8 @@ def measure(given: Path, output: Path, model: str, count: int, every: float) -> 
             stopped = time.perf_counter()
             process.send_signal(signal.SIGSTOP)
             memory.append(resident_mb(process.pid))
+            processor = processor_seconds(process.pid)
+            done = chunks_done(output) * _CHUNK_ROWS
             size = max(size, journal_size(output))
             bare.run()
             process.send_signal(signal.SIGCONT)
@@ -122,12 +147,17 @@ def measure(given: Path, output: Path, model: str, count: int, every: float) -> 
     seconds = time.perf_counter() - begun - paused
     if process.returncode:
         raise SystemExit(f"score ended with {process.returncode}")
-    # The first chunk was done when the clock began; it is 1024 rows on a CPU.
-    rate, alone = (count - 1024) / seconds, bare.pairs / bare.seconds
+    # The first chunk was done when the clock began.
+    rate, alone = (count - _CHUNK_ROWS) / seconds, bare.pairs / bare.seconds
     print(f"model: {bare.name}")
     print(
         f"score: {rate:.0f} pairs/s ({count} pairs in {seconds:.0f} s); bare model: {alone:.0f} "
         f"pairs/s ({bare.pairs} pairs in samples between); score is {rate / alone:.1%} of it"
+    )
+    cost, least = (processor - used) / (done - _CHUNK_ROWS), bare.processor / bare.pairs
+    print(
+        f"processor time of a pair: {cost * 1e3:.2f} ms in score, {least * 1e3:.2f} ms in the bare "
+        f"model; the rest costs {cost / least - 1:.1%}"
     )
     tenth = max(1, len(memory) // 10)
     first, last = (statistics.median(part) for part in (memory[:tenth], memory[-tenth:]))
