@@ -9,7 +9,8 @@ from service.errors import BulkError, RequestError
 from service.http import schemas
 from service.http.schemas import Limits
 
-Pair = tuple[str, str]
+FIELDS = ("address1", "address2")
+"""What the service calls the two addresses, and where they are looked for."""
 
 
 def find(columns: Sequence[str], name: str, flag: str, file: str) -> int:
@@ -31,17 +32,17 @@ def find(columns: Sequence[str], name: str, flag: str, file: str) -> int:
     )
 
 
-def pairs(chunk: Chunk, columns: tuple[int, int], limits: Limits) -> list[Pair | str]:
+def pairs(chunk: Chunk, columns: tuple[int, int], limits: Limits) -> list[schemas.Pair | str]:
     """Each row's pair, or why it has none, as the service would say it."""
-    read: list[Pair | str] = []
+    read: list[schemas.Pair | str] = []
+    body = schemas.pair(limits)
     both = zip(*(chunk.values(column) for column in columns), strict=True)
     for place, addresses in enumerate(both):
         if place in chunk.faults:
             read.append(chunk.faults[place])
             continue
         try:
-            pair = dict(zip(schemas.FIELDS, addresses, strict=True))
-            read.append(schemas.parse_pair(pair, limits))
+            read.append(body.read(dict(zip(FIELDS, addresses, strict=True)), ""))
         except RequestError as error:
             read.append(str(error))
     return read

@@ -45,6 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--restart", action="store_true", help="drop what an interrupted run has done")
     add = parser.add_argument_group("by a running service").add_argument
     add("--url", help="its base URL; without one the model runs here")
+    add("--api-key-file", metavar="FILE", help="file that holds a key, where it asks for one")
     add("--in-flight", type=_number(int, 1, 256), default=4, metavar="INT", help="requests [4]")
     add("--request-pairs", type=_number(int, 1, 100_000), default=64, metavar="INT",
         help="pairs in a request [64]")  # fmt: skip

@@ -13,13 +13,13 @@ from typing import Any, Self
 
 from service import settings
 from service.bulk import formats
+from service.bulk.columns import FIELDS
 from service.bulk.command import MODEL_SETTINGS
 from service.bulk.output import Output
 from service.bulk.progress import Progress, duration
 from service.bulk.run import Scorer, Tally, run
 from service.bulk.tables import Reading, Result, Source, Writing
 from service.errors import BulkError
-from service.http.schemas import FIELDS
 
 
 class Job:
@@ -138,10 +138,16 @@ class Job:
         flags = self._flags
         wanted = settings.load(flags)
         if flags.url:
-            from service.bulk.client import Client
+            from service.bulk.client import PatientClient
             from service.bulk.remote import RemoteScorer
 
-            client = Client(flags.url, patience=flags.patience, note=note)
+            client = PatientClient(
+                flags.url,
+                api_key=flags.api_key_file and _key(Path(flags.api_key_file)),
+                connections=flags.in_flight,
+                patience=flags.patience,
+                note=note,
+            )
             stack.callback(client.close)
             return RemoteScorer(
                 client, in_flight=flags.in_flight, request_pairs=flags.request_pairs
@@ -167,6 +173,13 @@ class Job:
                 f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
                 f"{header}); the column {self._flags.prefix}error says why"
             )
+
+
+def _key(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise BulkError(f"--api-key-file: {path} cannot be read, or holds no key") from None
 
 
 @dataclass(frozen=True, slots=True)

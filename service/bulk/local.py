@@ -11,6 +11,7 @@ from service.bulk.tables import Chunk, Result
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.scoring import model as models
+from service.scoring.backends.layout import computed_tokens
 from service.scoring.scorer import UNREADABLE, score_batch_now
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
@@ -112,10 +113,15 @@ class LocalScorer:
 
     def _batches(self, tokens: dict[int, TokenizedPair]) -> list[list[int]]:
         """Places by length, cut where a batch would be more than the backend should compute."""
+        pads, budget = self._model.backend.pads, self._model.batch_tokens
         batches: list[list[int]] = []
+        total = 0
         for place in sorted(tokens, key=lambda place: len(tokens[place].ids)):
             length = len(tokens[place].ids)  # the longest so far
-            if not batches or length * (len(batches[-1]) + 1) > self._model.batch_tokens:
+            total += length
+            size = len(batches[-1]) + 1 if batches else 1
+            if not batches or computed_tokens(size, total, length, pads=pads) > budget:
                 batches.append([])
+                total = length
             batches[-1].append(place)
         return batches

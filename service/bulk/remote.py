@@ -9,11 +9,10 @@ from typing import Any
 
 from service.bulk import columns, tables
 from service.bulk.ahead import ahead
-from service.bulk.client import Client, TooLargeError
-from service.bulk.columns import Pair
+from service.bulk.client import PatientClient, TooLargeError
 from service.bulk.tables import Chunk, Result, batched
 from service.errors import BulkError
-from service.http.schemas import FIELDS, Limits
+from service.http.schemas import Limits, Pair
 
 _CHUNK_ROWS = 1024
 _CHUNKS_IN_FLIGHT = 2
@@ -46,11 +45,11 @@ class RemoteScorer:
 
     chunk_rows = _CHUNK_ROWS
 
-    def __init__(self, client: Client, *, in_flight: int, request_pairs: int) -> None:
+    def __init__(self, client: PatientClient, *, in_flight: int, request_pairs: int) -> None:
         self._client = client
         self._in_flight = in_flight
         self._request_pairs = request_pairs
-        self._model = _model(client.post({"pairs": []}))
+        self._model = _model(client.predict_batch([]))
         self.identity: Mapping[str, object] = {
             "model": self._model,
             "setting": {"backend": "service"},
@@ -79,7 +78,7 @@ class RemoteScorer:
             while sent:
                 yield _received(sent.popleft(), report)
         finally:
-            self._client.abort()
+            self._client.end()
             pool.shutdown(cancel_futures=True)
 
     def _send(self, pool: ThreadPoolExecutor, chunk: Chunk, read: Sequence[Pair | str]) -> _Sent:
@@ -94,8 +93,7 @@ class RemoteScorer:
     def _ask(self, pairs: list[Pair], tries: int = _TRIES) -> list[Result]:
         """Results of some pairs; asked for in halves if they are too much for one request."""
         try:
-            body = {"pairs": [dict(zip(FIELDS, pair, strict=True)) for pair in pairs]}
-            answer = self._client.post(body)
+            answer: Any = self._client.predict_batch(pairs)
         except TooLargeError as error:
             if len(pairs) == 1:
                 return [Result(error=str(error))]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.bulk.client import Client
+from service.bulk.client import PatientClient
 from service.bulk.job import Job
 from service.errors import BulkError
 from tests.bulk.jobs import parse
@@ -64,11 +64,13 @@ class Stub:
     Attributes:
         url: Where it is.
         seen: The number of pairs of each request.
+        authorization: That header of the last request.
         reply: Answers.
     """
 
     def __init__(self) -> None:
         self.seen: list[int] = []
+        self.authorization: str | None = None
         self.reply: Callable[[int, list[Any]], Reply | None] = lambda turn, pairs: good(pairs)
         stub = self
 
@@ -78,6 +80,7 @@ class Stub:
             def do_POST(self) -> None:
                 pairs = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["pairs"]
                 stub.seen.append(len(pairs))
+                stub.authorization = self.headers["Authorization"]
                 reply = stub.reply(len(stub.seen), pairs)
                 if reply is None:
                     self.close_connection = True
@@ -125,7 +128,7 @@ def stub() -> Iterator[Stub]:
     service.thread.join(5)
 
 
-class Patient(Client):
+class Patient(PatientClient):
     """A client that notes for how long it would wait, and does not.
 
     Attributes:
@@ -135,7 +138,9 @@ class Patient(Client):
 
     def __init__(self, stub: Stub, patience: float = 60) -> None:
         self.notes: list[str] = []
-        super().__init__(stub.url, patience=patience, note=self.notes.append)
+        super().__init__(
+            stub.url, api_key=None, connections=1, patience=patience, note=self.notes.append
+        )
         self.pauses = pauses = list[float]()
 
         class Event(threading.Event):
@@ -143,7 +148,7 @@ class Patient(Client):
                 pauses.append(timeout or 0.0)
                 return self.is_set()
 
-        self._closed = Event()
+        self._ended = Event()
 
 
 def test_retry_after_is_honoured_and_else_pauses_grow(stub: Stub) -> None:
@@ -157,7 +162,7 @@ def test_retry_after_is_honoured_and_else_pauses_grow(stub: Stub) -> None:
     ]
     stub.reply = lambda turn, pairs: script[turn - 1] if turn <= len(script) else good(pairs)
     client = Patient(stub)
-    assert client.post({"pairs": [1]})["model"] == MODEL
+    assert client.predict_batch([("1", "2")])["model"] == MODEL
     client.close()
     assert client.pauses == [7, 0.5, 1, 2, 4, 0]
     assert len(stub.seen) == 7
@@ -168,7 +173,7 @@ def test_an_outage_is_told_once_and_ends_after_the_patience(stub: Stub) -> None:
     stub.reply = lambda turn, pairs: problem(503, "not-ready")
     client = Patient(stub, patience=3)
     with pytest.raises(BulkError, match=r"answered 503: because of not-ready; the same command"):
-        client.post({"pairs": []})
+        client.predict_batch([])
     client.close()
     assert client.pauses == [0.25, 0.5, 1, 2]
     assert len(client.notes) == 1
@@ -179,7 +184,7 @@ def test_a_failure_within_the_service_is_tried_three_times(stub: Stub) -> None:
     stub.reply = lambda turn, pairs: problem(500, "engine-failed")
     client = Patient(stub)
     with pytest.raises(BulkError, match="answered 500: because of engine-failed"):
-        client.post({"pairs": []})
+        client.predict_batch([])
     client.close()
     assert len(stub.seen) == 3
 
@@ -209,7 +214,7 @@ def test_something_else_at_the_url_is_refused_at_once(
 )
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(BulkError, match="--url") as caught:
-        Client(url, patience=1, note=print)
+        PatientClient(url, api_key=None, connections=1, patience=1, note=print)
     assert "u:p" not in str(caught.value)
 
 
@@ -226,7 +231,7 @@ def test_a_request_that_is_too_large_is_halved(stub: Stub, tmp_path: Path) -> No
     score(tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--url", stub.url)
     rows = _rows(tmp_path / "out.csv")
     assert [row["error"] for row in rows] == [""] * 4 + [
-        "answered 413: because of too-large"
+        "it answered 413: because of too-large"
     ] + [""] * 3  # fmt: skip
     assert rows[0]["similarity"] == "0.500000"
 
@@ -282,3 +287,13 @@ def test_a_pair_that_failed_with_the_engine_is_asked_for_again(stub: Stub, tmp_p
     score(tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--url", stub.url)
     assert [row["error"] for row in _rows(tmp_path / "out.csv")] == ["", "", "the model failed", ""]
     assert stub.seen == [0, 4, 2, 1]
+
+
+def test_a_key_is_read_from_a_file(stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("address1,address2\n1,2\n")
+    (tmp_path / "key").write_text("pV0-secret\n")
+    arguments = (tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--url", stub.url)
+    score(*arguments, "--api-key-file", tmp_path / "key")
+    assert stub.authorization == "Bearer pV0-secret"
+    with pytest.raises(BulkError, match=r"--api-key-file: .* cannot be read"):
+        score(*arguments, "--force", "--api-key-file", tmp_path / "none")
