@@ -17,7 +17,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run test check lint types lock fuzz sbom audit docs clean help stack stack-build \
+.PHONY: run bulk test check lint types lock fuzz sbom audit docs clean help stack stack-build \
 	stack-collector-source dashboards bench bench-quick bench-lock
 
 help: ## List the targets
@@ -25,6 +25,9 @@ help: ## List the targets
 
 run: $(VENV)/.runtime ## Serve the bundled model: predictions on 127.0.0.1:5000, operations on 127.0.0.1:8000
 	$(BIN)/python -m service serve
+
+bulk: $(VENV)/.runtime ## Install what `score` needs for Parquet and Excel
+	$(INSTALL) -r requirements-bulk.lock
 
 test: $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them
 	$(BIN)/python -m pytest
@@ -42,7 +45,8 @@ types: $(VENV)/.development
 lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) requirements.in -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-dev.in -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-bulk.in -o requirements-bulk.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock -c requirements-bulk.lock requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
 	$(BIN)/uv pip compile $(LOCK) tools/audit.in -o tools/audit.lock
 
@@ -56,7 +60,7 @@ sbom: $(AUDIT)/.installed ## Write what the service is made of, as CycloneDX: bu
 	$(SBOM) -o build/sbom-gpu.cdx.json requirements-gpu.lock
 
 audit: $(AUDIT)/.installed ## Ask PyPI for known vulnerabilities of what the lock files name (needs the internet)
-	$(foreach file,requirements.lock requirements-gpu.lock requirements-dev.lock tools/uv.lock tools/audit.lock,\
+	$(foreach file,requirements.lock requirements-gpu.lock requirements-bulk.lock requirements-dev.lock tools/uv.lock tools/audit.lock,\
 		$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r $(file) &&) true
 
 docs: $(VENV)/.development ## Rewrite the generated parts of the documentation

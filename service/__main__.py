@@ -1,4 +1,4 @@
-"""The command line: `python -m service serve | predict | key | model`."""
+"""The command line: `python -m service serve | predict | score | key | model`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from service import __version__, settings
+from service.bulk import command as bulk
 from service.errors import MGeoError
 from service.settings import BUNDLED
 from telemetry.setup import TelemetryError
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 done, 1 the service failed while running, 2 the command cannot run.
+        The exit status: 0 done, 1 the service failed while running, 2 the command cannot run,
+        130 `score` was interrupted.
     """
     parsed = _parser().parse_args(arguments)
     try:
@@ -55,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("address2")
     settings.add_flags(predict, "model", "device", "backend", "cpu_threads", "max_tokens")
     predict.set_defaults(run=_predict)
+
+    score = commands.add_parser("score", help="score the pairs of a whole file")
+    bulk.add_flags(score)
+    score.set_defaults(run=bulk.run)
 
     key = commands.add_parser("key", help="make an API key, and the line that admits it")
     key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")

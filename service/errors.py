@@ -5,6 +5,7 @@ MGeoError
 │   ├── SettingsError             a variable or flag is unknown or out of range
 │   ├── CheckpointError           a model directory is not what it should be
 │   ├── FetchError                a model could not be downloaded
+│   ├── BulkError                 a file of pairs cannot be scored, or not on
 │   └── ListenError               an address or port cannot be bound
 └── RequestError                  a request cannot be answered: one problem document
     ├── MissingFields        400  no address, or nothing readable in it
@@ -54,6 +55,10 @@ class CheckpointError(OperatorError):
 
 class FetchError(OperatorError):
     """A model could not be downloaded."""
+
+
+class BulkError(OperatorError):
+    """A file of pairs cannot be scored, or not on."""
 
 
 class ListenError(OperatorError):

@@ -218,7 +218,7 @@ def rows() -> list[Row]:
     ]
 
 
-def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+def add_flags(parser: argparse._ActionsContainer, *names: str) -> None:
     """Add a flag for each named setting, or for every one if none is named."""
     for row in rows():
         if not names or row.name in names:

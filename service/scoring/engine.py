@@ -11,20 +11,18 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
 
 from service.errors import EngineFailed
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
-from service.scoring.backends import OutOfMemory, Probabilities, Progress
+from service.scoring.backends import OutOfMemory, Progress
 from service.scoring.backends.layout import computed_tokens
 from service.scoring.budget import Budget
 from service.scoring.job import Batch, Item
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
-from service.scoring.tokens import TokenizedPair
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
@@ -162,7 +160,7 @@ class Engine:
             raise
         if not scored and not memory:
             # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
-            _predict(model, model.tokenizer.encode([_PROBE]))
+            model.predict(model.tokenizer.encode([_PROBE]))
 
     def _forward(self, model: Model, batch: list[Item]) -> Exception | None:
         """One forward pass; the error if it failed, and then nobody was told."""
@@ -177,7 +175,7 @@ class Engine:
         span = self._start_span(batch, shape)
         self._queue.begin(batch, Batch(shape, started, span))
         try:
-            probabilities = _predict(model, pairs)
+            probabilities = model.predict(pairs)
         except Exception as error:
             failure = error
             log.exception("batch failed", extra={"pairs": len(pairs), "tokens": computed})
@@ -202,15 +200,6 @@ class Engine:
         self._instruments.batch_tokens.add(tokens, _REAL)
         self._instruments.batch_tokens.add(computed - tokens, _PADDING)
         return failure
-
-
-def _predict(model: Model, pairs: Sequence[TokenizedPair]) -> Probabilities:
-    probabilities = model.backend.predict(pairs)
-    if probabilities.shape != (len(pairs), len(model.checkpoint.labels)):
-        raise ValueError("the model returned an array of another shape")
-    if not np.isfinite(probabilities).all():
-        raise FloatingPointError("the model returned values that are not numbers")
-    return probabilities
 
 
 def _splits(pairs: int) -> int:

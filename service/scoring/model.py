@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
-from service.scoring.backends import Backend, Progress, calibration, choose
+from service.scoring.backends import Backend, Probabilities, Progress, calibration, choose
 from service.scoring.backends.kept import Choice
 from service.scoring.checkpoint import Checkpoint
-from service.scoring.tokens import PairTokenizer
+from service.scoring.tokens import PairTokenizer, TokenizedPair
 from service.settings import Settings
 
 _WARM_UP = [(1, 16), (1, 64), (8, 48)]
@@ -34,6 +37,21 @@ class Model:
     backend: Backend
     choice: Choice
     batch_tokens: int
+
+    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+        """Score one batch in one forward pass, and check what comes back.
+
+        Raises:
+            Exception: What the backend raised.
+            ValueError: It returned an array of another shape.
+            FloatingPointError: It returned values that are not numbers.
+        """
+        probabilities = self.backend.predict(pairs)
+        if probabilities.shape != (len(pairs), len(self.checkpoint.labels)):
+            raise ValueError("the model returned an array of another shape")
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError("the model returned values that are not numbers")
+        return probabilities
 
 
 def load(settings: Settings, progress: Progress) -> Model:

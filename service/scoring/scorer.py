@@ -26,7 +26,8 @@ from service.scoring.tokens import TokenizedPair
 from telemetry.instruments import Instruments
 from telemetry.spans import Timeline
 
-_UNREADABLE = "an address has no readable character"
+UNREADABLE = "an address has no readable character"
+"""What is wrong with a pair that is not `is_readable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +215,26 @@ def score_now(model: Model, pair: tuple[str, str]) -> Score:
     """
     [tokens] = model.tokenizer.encode([pair])
     if not tokens.is_readable:
-        raise MissingFields(_UNREADABLE)
-    [row] = model.backend.predict([tokens]).tolist()
-    return _score(Result(tuple(row), tokens.truncated), model.checkpoint.labels)
+        raise MissingFields(UNREADABLE)
+    [score] = score_batch_now(model, [tokens])
+    return score
+
+
+def score_batch_now(model: Model, pairs: Sequence[TokenizedPair]) -> list[Score]:
+    """Score readable pairs in one forward pass on the calling thread, as `score_now` does.
+
+    Raises:
+        Exception: What the backend raised, or it returned what are no probabilities.
+    """
+    return [
+        _score(Result(tuple(row), pair.truncated), model.checkpoint.labels)
+        for row, pair in zip(model.predict(pairs).tolist(), pairs, strict=True)
+    ]
 
 
 def _outcome(result: Result | RequestError | None, order: Sequence[Label]) -> Score | RequestError:
     if result is None:
-        return MissingFields(_UNREADABLE)
+        return MissingFields(UNREADABLE)
     return result if isinstance(result, RequestError) else _score(result, order)
 
 

@@ -11,8 +11,16 @@ ROOT = Path(__file__).parent.parent.parent
 
 FORBIDDEN = {
     "telemetry": ("service", "training", "tools", "tests"),
-    "service/scoring": ("service.http", "service.app", "service.server", "flask", "waitress"),
-    "service/http": ("torch", "transformers", "tokenizers", "numpy", "service.app"),
+    "service/scoring": (
+        "service.http",
+        "service.bulk",
+        "service.app",
+        "service.server",
+        "flask",
+        "waitress",
+    ),
+    "service/http": ("torch", "transformers", "tokenizers", "numpy", "service.app", "service.bulk"),
+    "service/bulk": ("flask", "waitress", "service.app", "service.server", "torch", "openvino"),
     "service": ("training", "tools", "tests"),
 }
 

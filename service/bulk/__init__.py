@@ -1,0 +1,1 @@
+"""`python -m service score`: the pairs of a whole file, in order, interrupted or not."""

@@ -1,0 +1,153 @@
+"""A service's answers to batches, however long it is away or behind.
+
+`MGeoClient` makes each attempt. What is here is the patience of a run: hours of work shall outlast
+a restart of the service, and end in one line when it does not come back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import urllib3
+from urllib3.exceptions import LocationParseError, SSLError
+
+from service.client import ClientError, MGeoClient, Refused
+from service.errors import BulkError
+
+if TYPE_CHECKING:
+    from service.http.schemas import BatchAnswer
+
+_ANSWER_SECONDS = 60.0
+"""More than a service lets a request wait by default (30 s)."""
+
+_AGAIN = (408, 429, 502, 503, 504)
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 15.0
+_MOST_FAILURES = 3
+"""Times that a request may fail within the service (500) before the run ends: it may be the
+request's own fault."""
+
+
+class TooLargeError(Exception):
+    """The service takes no request of this size."""
+
+
+class PatientClient:
+    """Asks for batches, from any number of threads.
+
+    Args:
+        url: Of the service, such as `http://127.0.0.1:5000`.
+        api_key: Where it asks for one.
+        connections: Kept open at once.
+        patience: Seconds without any result after which to give up.
+        note: Told in a line when results stop coming.
+
+    Raises:
+        BulkError: The URL is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None,
+        connections: int,
+        patience: float,
+        note: Callable[[str], None],
+    ) -> None:
+        self._where = _checked(url)
+        self._client = MGeoClient(
+            url,
+            api_key=api_key,
+            timeout=_ANSWER_SECONDS,
+            attempts=1,  # further ones are made here
+            connections=connections,
+        )
+        self._patience = patience
+        self._note = note
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._failing_since: float | None = None
+        self._is_told = False
+
+    def predict_batch(self, pairs: Sequence[tuple[str, str]]) -> BatchAnswer:
+        """The answer to a batch.
+
+        Raises:
+            BulkError: It was refused for good, or there was no result for too long.
+            TooLargeError: It was refused for its size.
+        """
+        pause, failures = _FIRST_PAUSE_SECONDS, 0
+        while not self._ended.is_set():
+            wait: float | None = None
+            try:
+                answer = self._client.predict_batch(pairs)
+            except Refused as error:
+                why = f"it answered {error.status}{_detail(error)}"
+                if error.status == 413:
+                    raise TooLargeError(why) from None
+                failures += error.status == 500
+                if error.status not in _AGAIN and not 0 < failures < _MOST_FAILURES:
+                    raise BulkError(f"{self._where} is of no use: {why}") from None
+                wait = error.retry_after
+            except ClientError as error:
+                if isinstance(error.__cause__, SSLError):
+                    raise BulkError(f"{self._where}: its certificate is not valid here") from None
+                why = "no connection" if error.__cause__ else "no answer in time"
+            except ValueError:
+                raise BulkError(f"{self._where} did not answer with JSON") from None
+            else:
+                with self._lock:
+                    self._failing_since, self._is_told = None, False
+                return answer
+            self._pause(pause if wait is None else wait, why)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        raise BulkError("the run has ended")
+
+    def end(self) -> None:
+        """Make no further attempt."""
+        self._ended.set()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _pause(self, seconds: float, why: str) -> None:
+        now = time.monotonic()
+        with self._lock:
+            since = self._failing_since = self._failing_since or now
+            # Being behind (429) is no fault.
+            is_news = not self._is_told and not why.startswith("it answered 429")
+            self._is_told |= is_news
+        if now - since + seconds > self._patience:
+            raise BulkError(
+                f"{self._where} has given no result for {now - since:.0f} s: {why}; "
+                "the same command goes on from here when it does"
+            )
+        if is_news:
+            self._note(f"{self._where}: {why}; trying on for {self._patience:g} s")
+        self._ended.wait(seconds)
+
+
+def _checked(url: str) -> str:
+    """The URL as messages show it.
+
+    Raises:
+        BulkError: It is none of a service.
+    """
+    try:
+        parts = urllib3.util.parse_url(url)
+    except LocationParseError:
+        raise BulkError("--url has a host or port that is none") from None
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise BulkError("--url is not of the form http://host:port or https://host:port")
+    if parts.auth is not None or parts.query or parts.fragment:
+        raise BulkError("--url takes no user, query or fragment; for a key see --api-key-file")
+    return f"{parts.scheme}://{parts.netloc}{(parts.path or '').rstrip('/')}"
+
+
+def _detail(error: Refused) -> str:
+    """What this service says of an error; nothing of what others say, which could be anything."""
+    return f": {error.detail}" if error.type.startswith("urn:mgeo:problem:") else ""

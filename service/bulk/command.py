@@ -1,0 +1,93 @@
+"""`score` on the command line: its flags, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from service import settings
+from service.bulk.formats import ENCODINGS, FORMATS
+from service.errors import BulkError
+
+Number = TypeVar("Number", int, float)
+
+MODEL_SETTINGS = (
+    "model", "device", "backend", "cpu_threads", "max_tokens", "batch_tokens", "max_address_chars",
+)  # fmt: skip
+"""Settings that the model here has; a service has its own."""
+
+_INTERRUPTED = 130
+"""Exit status after SIGINT, as shells have it."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `score`."""
+    parser.add_argument("input", metavar="INPUT", help=f"file ({', '.join(FORMATS)}), or -")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUTPUT", help="file for the results, or -"
+    )
+    add = parser.add_argument_group("reading and writing").add_argument
+    add("--from", dest="source_format", choices=FORMATS, help="[by the input's suffix]")
+    add("--to", dest="sink_format", choices=FORMATS, help="[by the output's suffix]")
+    for place, name in enumerate(("address1", "address2"), 1):
+        add(
+            f"--{name}",
+            metavar="COLUMN",
+            help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
+        )
+    add("--no-header", action="store_true", help="the first row is a pair already")
+    add("--sheet", help="of an Excel workbook, by name or by number from 1 [the first]")
+    add("--encoding", choices=ENCODINGS, default="utf-8", help="of text, in and out [utf-8]")
+    add("--prefix", default="", help="goes before the names of the result columns")
+    add("--force", action="store_true", help="replace the output if it exists")
+    add("--restart", action="store_true", help="drop what an interrupted run has done")
+    add = parser.add_argument_group("by a running service").add_argument
+    add("--url", help="its base URL; without one the model runs here")
+    add("--api-key-file", metavar="FILE", help="file that holds a key, where it asks for one")
+    add("--in-flight", type=_number(int, 1, 256), default=4, metavar="INT", help="requests [4]")
+    add("--request-pairs", type=_number(int, 1, 100_000), default=64, metavar="INT",
+        help="pairs in a request [64]")  # fmt: skip
+    add("--patience", type=_number(float, 0, 86400), default=300.0, metavar="SECONDS",
+        help="give up after so long without a result [300]")  # fmt: skip
+    settings.add_flags(parser.add_argument_group("by the model here"), *MODEL_SETTINGS)
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Score a file of pairs.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        OperatorError: It cannot begin, or not go on.
+    """
+    from service.bulk.job import Job
+
+    job = Job(flags)
+    try:
+        job.run()
+    except KeyboardInterrupt:
+        print(f"mgeo: interrupted: {job.standing()}", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise BulkError(
+            f"{error.filename or 'the output'}: {error.strerror}; {job.standing()}"
+        ) from None
+    return 0
+
+
+def _number(kind: type[Number], low: float, high: float) -> Callable[[str], Number]:
+    def parse(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: must be from {low:g} to {high:g}")
+        return value
+
+    return parse

@@ -1,0 +1,205 @@
+"""One call of `score`, from its flags to the summary: what is checked before any work is here."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from service import settings
+from service.bulk import formats
+from service.bulk.columns import FIELDS
+from service.bulk.command import MODEL_SETTINGS
+from service.bulk.output import Output
+from service.bulk.progress import Progress, duration
+from service.bulk.run import Scorer, Tally, run
+from service.bulk.tables import Reading, Result, Source, Writing
+from service.errors import BulkError
+
+
+class Job:
+    """A file of pairs to score.
+
+    Raises:
+        BulkError: The flags contradict each other, or the files.
+    """
+
+    def __init__(self, flags: argparse.Namespace) -> None:
+        self._flags = flags
+        self._progress: Progress | None = None
+        self._is_kept = False
+        source = None if flags.input == "-" else Path(flags.input)
+        sink = None if flags.output == "-" else Path(flags.output)
+        if source and not source.is_file():
+            raise BulkError(f"there is no file {source}")
+        self._source_format = formats.of(source, flags.source_format, "--from")
+        text_format = self._source_format if self._source_format in formats.TEXT_FORMATS else None
+        self._sink_format = formats.of(
+            sink, flags.sink_format or (None if sink else text_format), "--to"
+        )
+        self._reading = Reading(
+            source, flags.input, flags.encoding, not flags.no_header, flags.sheet
+        )
+        self._output = sink and Output(sink, is_replaced=flags.force, is_restarted=flags.restart)
+        if source and self._output and self._output.is_at(source):
+            raise BulkError("the output would overwrite the input; name another -o")
+        self._check_flags()
+
+    def run(self) -> None:
+        """Score it, and say how it went.
+
+        Raises:
+            OperatorError: It cannot begin, or not go on.
+            OSError: A file cannot be read or written.
+        """
+        source = formats.open_source(self._source_format, self._reading)
+        with contextlib.ExitStack() as stack:
+            stack.callback(source.close)
+            tally = self._score(source, stack)
+        if tally:
+            self._summarise(tally)
+
+    def _score(self, source: Source, stack: contextlib.ExitStack) -> Tally | None:
+        result_columns = tuple(self._flags.prefix + name for name in Result._fields)
+        formats.check_columns(self._sink_format, source, result_columns, self._reading.name)
+        pair = self._columns(source)
+        rows = source.count()
+        seen = self._reading.path and _Seen.of(self._reading.path)
+        self._progress = Progress(self._reading.name, rows)
+        scorer = self._scorer(self._progress.note, stack)
+        journal = None
+        if self._output and seen:
+            identity = {
+                "input": seen.sha256,
+                "way of reading": self._way_of_reading(),
+                "choice of columns": pair,
+                **scorer.identity,
+            }
+            journal = stack.enter_context(self._output.journal(identity))
+            if self._output.is_done(journal):
+                self._progress.note(f"{self._flags.output} is complete already")
+                return None
+        self._is_kept = journal is not None
+        file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
+        writing = Writing(file, self._flags.output, result_columns, self._reading.encoding)
+        sink = formats.open_sink(self._sink_format, writing, source)
+        stack.enter_context(self._progress)
+        chunks = source.chunks(scorer.chunk_rows)
+        tally = run(chunks, pair, scorer, sink, journal, self._progress)
+        if seen:
+            seen.check(self._reading)
+        file.flush()
+        if self._output:
+            self._output.finish(file, journal)
+        return tally
+
+    def standing(self) -> str:
+        """What is done and kept of it, after it was cut off."""
+        if not self._is_kept or self._progress is None:
+            return "nothing is kept"
+        return f"{self._progress.done} were done; the same command goes on"
+
+    def _check_flags(self) -> None:
+        flags = self._flags
+        if flags.sheet and self._source_format != "xlsx":
+            raise BulkError("--sheet is for Excel workbooks")
+        if flags.no_header and self._source_format not in ("csv", "tsv", "xlsx"):
+            raise BulkError(f"--no-header: {self._source_format} has names in it always")
+        if self._reading.path is None and self._source_format == "jsonl" != self._sink_format:
+            raise BulkError(
+                "the columns of JSONL are known when all of it is read: name a file, or --to jsonl"
+            )
+        if flags.url:
+            for name in MODEL_SETTINGS:
+                if getattr(flags, name) is not None:
+                    flag = "--" + name.replace("_", "-")
+                    raise BulkError(f"{flag} is the model's here; with --url the service has its")
+
+    def _columns(self, source: Source) -> tuple[int, int]:
+        defaults = FIELDS if source.has_header else ("1", "2")
+        first, second = (
+            source.column(getattr(self._flags, name) or default, f"--{name}")
+            for name, default in zip(FIELDS, defaults, strict=True)
+        )
+        if first == second:
+            raise BulkError("--address1 and --address2 name the same column")
+        return first, second
+
+    def _way_of_reading(self) -> list[object]:
+        reading = self._reading
+        return [self._source_format, reading.encoding, reading.has_header, reading.sheet]
+
+    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer:
+        flags = self._flags
+        wanted = settings.load(flags)
+        if flags.url:
+            from service.bulk.client import PatientClient
+            from service.bulk.remote import RemoteScorer
+
+            client = PatientClient(
+                flags.url,
+                api_key=flags.api_key_file and _key(Path(flags.api_key_file)),
+                connections=flags.in_flight,
+                patience=flags.patience,
+                note=note,
+            )
+            stack.callback(client.close)
+            return RemoteScorer(
+                client, in_flight=flags.in_flight, request_pairs=flags.request_pairs
+            )
+        from service.bulk.local import LocalScorer
+
+        return LocalScorer(wanted)
+
+    def _summarise(self, tally: Tally) -> None:
+        progress = self._progress
+        if progress is None:
+            return
+        line = f"{self._flags.output}: {tally.rows:,} rows"
+        if progress.resumed:
+            line += f", {progress.resumed:,} of them from before"
+        line += f", in {duration(progress.seconds)} ({progress.rate:,.0f} a second)"
+        progress.note(line)
+        if tally.bad:
+            more = " ..." if tally.bad > len(tally.first_bad) else ""
+            listed = ", ".join(map(str, tally.first_bad))
+            header = ", without the header" if self._reading.has_header else ""
+            progress.note(
+                f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
+                f"{header}); the column {self._flags.prefix}error says why"
+            )
+
+
+def _key(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise BulkError(f"--api-key-file: {path} cannot be read, or holds no key") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The input as it was at the beginning."""
+
+    sha256: str
+    state: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        with path.open("rb") as file:
+            return cls(hashlib.file_digest(file, "sha256").hexdigest(), _state(path))
+
+    def check(self, reading: Reading) -> None:
+        """Refuse what was scored if the input is another by now."""
+        if reading.path and _state(reading.path) != self.state:
+            raise BulkError(f"{reading.name} was changed while it was read; run it with --restart")
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found: Any = path.stat()
+    return found.st_size, found.st_mtime_ns

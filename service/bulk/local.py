@@ -1,0 +1,127 @@
+"""Scores chunks here, without a server: tokenised ahead, in batches of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from service.bulk import columns, tables
+from service.bulk.ahead import ahead
+from service.bulk.tables import Chunk, Result
+from service.errors import BulkError
+from service.http.schemas import Limits
+from service.scoring import model as models
+from service.scoring.backends.layout import computed_tokens
+from service.scoring.scorer import UNREADABLE, score_batch_now
+from service.scoring.tokens import TokenizedPair
+from service.settings import Settings
+
+_BATCHES = 80
+"""Batches in a chunk. Sorting among so many leaves hardly any padding, and no more than a chunk is
+computed twice when a run is cut off."""
+
+_TOKENS = 40
+"""Of a pair of usual length (19 and 16 characters), special tokens included."""
+
+_FAILED = "the model failed on this pair"
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    chunk: Chunk
+    results: list[Result]
+    tokens: dict[int, TokenizedPair]
+    batches: list[list[int]]
+
+
+class LocalScorer:
+    """The model that the settings name, in this process.
+
+    Attributes:
+        identity: What its results depend on.
+        chunk_rows: Rows to hand it at a time.
+
+    Raises:
+        OperatorError: The model cannot be loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._model = models.load(settings, lambda stage, progress: None)
+        self._limits = Limits(settings.max_address_chars, 1)
+        checkpoint, budget = self._model.checkpoint, self._model.batch_tokens
+        self.chunk_rows = max(1, _BATCHES * budget // _TOKENS)
+        self.identity: Mapping[str, object] = {
+            "model": [checkpoint.name, checkpoint.version],
+            "setting": {
+                "backend": self._model.backend.name,
+                "device": self._model.backend.device,
+                "batch_tokens": budget,
+                "max_tokens": self._model.tokenizer.max_tokens,
+                "max_address_chars": settings.max_address_chars,
+            },
+        }
+
+    def score(
+        self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
+    ) -> Iterator[tuple[Chunk, list[Result]]]:
+        """Each chunk with its results, in order.
+
+        Args:
+            chunks: The rows.
+            pair: The columns of the two addresses.
+            report: Told of rows that are done.
+        """
+        for ready in ahead(self._prepare(chunk, pair) for chunk in chunks):
+            report(len(ready.chunk) - len(ready.tokens))
+            for batch in ready.batches:
+                results = self._results([ready.tokens[place] for place in batch])
+                for place, result in zip(batch, results, strict=True):
+                    ready.results[place] = result
+                report(len(batch))
+            yield ready.chunk, ready.results
+
+    def _results(self, batch: list[TokenizedPair]) -> list[Result]:
+        """Results of a batch; of one that fails in halves, so that a pair at fault is alone."""
+        try:
+            scores = score_batch_now(self._model, batch)
+        except Exception as error:
+            if len(batch) == 1:
+                self._check_that_it_lives(error)
+                return [Result(error=_FAILED)]
+            middle = len(batch) // 2
+            return self._results(batch[:middle]) + self._results(batch[middle:])
+        return [tables.scored(s.similarity, s.label, s.probabilities, s.truncated) for s in scores]
+
+    def _check_that_it_lives(self, failure: Exception) -> None:
+        try:
+            score_batch_now(self._model, self._model.tokenizer.encode([("1", "1")]))
+        except Exception:
+            raise BulkError(
+                f"the model fails on every pair ({type(failure).__name__}); "
+                "the same command goes on from here when that is mended"
+            ) from failure
+
+    def _prepare(self, chunk: Chunk, pair: tuple[int, int]) -> _Prepared:
+        read = columns.pairs(chunk, pair, self._limits)
+        good = [place for place, value in enumerate(read) if not isinstance(value, str)]
+        encoded = self._model.tokenizer.encode(
+            [value for value in read if not isinstance(value, str)]
+        )
+        tokens = {p: t for p, t in zip(good, encoded, strict=True) if t.is_readable}
+        results = [Result(error=v if isinstance(v, str) else UNREADABLE) for v in read]
+        return _Prepared(chunk, results, tokens, self._batches(tokens))
+
+    def _batches(self, tokens: dict[int, TokenizedPair]) -> list[list[int]]:
+        """Places by length, cut where a batch would be more than the backend should compute."""
+        pads, budget = self._model.backend.pads, self._model.batch_tokens
+        batches: list[list[int]] = []
+        total = 0
+        for place in sorted(tokens, key=lambda place: len(tokens[place].ids)):
+            length = len(tokens[place].ids)  # the longest so far
+            total += length
+            size = len(batches[-1]) + 1 if batches else 1
+            if not batches or computed_tokens(size, total, length, pads=pads) > budget:
+                batches.append([])
+                total = length
+            batches[-1].append(place)
+        return batches

@@ -1,0 +1,157 @@
+"""Parquet, by pyarrow. Columns of the input keep their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.bulk import columns
+from service.bulk.tables import Chunk, Reading, Result, Source, Writing, text
+from service.errors import BulkError
+
+_ROW_GROUP = 65_536
+"""Rows gathered before they are written: smaller groups cost size and the reader's time."""
+
+_RESULT_TYPES = [
+    pa.float64(), pa.string(), pa.float64(), pa.float64(), pa.float64(), pa.bool_(), pa.string(),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A chunk as Arrow holds it."""
+
+    batch: pa.RecordBatch
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def values(self, column: int) -> Sequence[object]:
+        """The values of one column."""
+        cells = self.batch.column(column)
+        try:
+            values: list[object] = cells.to_pylist()
+        except ValueError:  # nanoseconds, which Python's types have not
+            values = _as_text(cells, self.batch.schema.names[column]).to_pylist()
+        return values
+
+    def rows(self) -> Iterable[Sequence[object]]:
+        """The values row by row."""
+        return zip(*(self.values(i) for i in range(self.batch.num_columns)), strict=True)
+
+
+def _as_text(cells: pa.Array, name: str) -> pa.Array:
+    try:
+        return cells.cast(pa.string())
+    except pa.ArrowException:
+        raise BulkError(
+            f"column {name} holds {cells.type}, which only Parquet can; write .parquet"
+        ) from None
+
+
+class ParquetSource:
+    """Rows of a file.
+
+    Raises:
+        BulkError: It is no Parquet file.
+    """
+
+    has_header = True
+    has_bom = False
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        try:
+            self._file = pq.ParquetFile(reading.path)
+        except pa.ArrowInvalid:
+            raise BulkError(f"{reading.name} is not a Parquet file, or is incomplete") from None
+        self.schema = self._file.schema_arrow
+        self.columns: list[str] = self.schema.names
+
+    def column(self, name: str, flag: str) -> int:
+        """The place of a column, which must hold text."""
+        place = columns.find(self.columns, name, flag, self._reading.name)
+        kind = self.schema.field(place).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not any(
+            is_text(kind)
+            for is_text in (
+                pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
+                pa.types.is_null,
+            )
+        ):  # fmt: skip
+            raise BulkError(f"{self._reading.name}: column {name} holds {kind}, not text ({flag})")
+        return place
+
+    def count(self) -> int | None:
+        """Rows in all."""
+        return int(self._file.metadata.num_rows)
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """All rows."""
+        try:
+            for batch in self._file.iter_batches(batch_size=rows):
+                yield Batch(batch)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise BulkError(
+                f"{self._reading.name} cannot be read on: {type(error).__name__}"
+            ) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class ParquetSink:
+    """Rows to a file; columns of other formats than Parquet become text."""
+
+    def __init__(self, writing: Writing, source: Source) -> None:
+        own = zip(writing.result_columns, _RESULT_TYPES, strict=True)
+        if isinstance(source, ParquetSource):
+            schema = source.schema
+        else:
+            schema = pa.schema([(text(name), pa.string()) for name in source.columns])
+        self._width = len(schema)
+        for name, kind in own:
+            schema = schema.append(pa.field(name, kind))
+        self._schema = schema
+        self._writer = pq.ParquetWriter(writing.file, schema)
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+        """Append rows."""
+        if isinstance(chunk, Batch):
+            kept = chunk.batch.columns
+        else:
+            kept = [
+                pa.array([None if c is None else text(c) for c in chunk.values(i)], pa.string())
+                for i in range(self._width)
+            ]
+        added = [
+            pa.array(column, kind)
+            for column, kind in zip(zip(*results, strict=True), _RESULT_TYPES, strict=True)
+        ]
+        self._waiting.append(pa.RecordBatch.from_arrays([*kept, *added], schema=self._schema))
+        self._rows += len(results)
+        if self._rows >= _ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left, and the file's end."""
+        self._flush()
+        self._writer.close()
+
+    def discard(self) -> None:
+        """Release the file."""
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            table = pa.Table.from_batches(self._waiting, schema=self._schema)
+            self._writer.write_table(table, row_group_size=len(table))
+        self._waiting, self._rows = [], 0

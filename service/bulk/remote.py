@@ -1,0 +1,146 @@
+"""Scores chunks by a running service: several requests of `/predict/batch` in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from service.bulk import columns, tables
+from service.bulk.ahead import ahead
+from service.bulk.client import PatientClient, TooLargeError
+from service.bulk.tables import Chunk, Result, batched
+from service.errors import BulkError
+from service.http.schemas import Limits, Pair
+
+_CHUNK_ROWS = 1024
+_CHUNKS_IN_FLIGHT = 2
+"""Beside the one that is waited for: no connection is idle while a chunk's last answer comes."""
+
+_TRIES = 3
+"""Of a pair that the service takes and its model fails on."""
+
+_ANY_LENGTH = Limits(2**31, 1)
+"""The service knows its limit of characters and says so of each pair."""
+
+_Sent = tuple[Chunk, list[Result], list[tuple[list[int], Future[list[Result]]]]]
+
+
+class RemoteScorer:
+    """The model of a service.
+
+    Args:
+        client: Where it is.
+        in_flight: Requests at once.
+        request_pairs: Pairs in a request.
+
+    Attributes:
+        identity: What its results depend on, as the service says.
+        chunk_rows: Rows to hand it at a time.
+
+    Raises:
+        BulkError: The service cannot be reached, or is another thing.
+    """
+
+    chunk_rows = _CHUNK_ROWS
+
+    def __init__(self, client: PatientClient, *, in_flight: int, request_pairs: int) -> None:
+        self._client = client
+        self._in_flight = in_flight
+        self._request_pairs = request_pairs
+        self._model = _model(client.predict_batch([]))
+        self.identity: Mapping[str, object] = {
+            "model": self._model,
+            "setting": {"backend": "service"},
+        }
+
+    def score(
+        self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
+    ) -> Iterator[tuple[Chunk, list[Result]]]:
+        """Each chunk with its results, in order.
+
+        Args:
+            chunks: The rows.
+            pair: The columns of the two addresses.
+            report: Told of rows that are done.
+
+        Raises:
+            BulkError: The service refused for good, was away for too long, or changed its model.
+        """
+        sent: deque[_Sent] = deque()
+        pool = ThreadPoolExecutor(self._in_flight, "request")
+        try:
+            for chunk in ahead(chunks):
+                sent.append(self._send(pool, chunk, columns.pairs(chunk, pair, _ANY_LENGTH)))
+                if len(sent) > _CHUNKS_IN_FLIGHT:
+                    yield _received(sent.popleft(), report)
+            while sent:
+                yield _received(sent.popleft(), report)
+        finally:
+            self._client.end()
+            pool.shutdown(cancel_futures=True)
+
+    def _send(self, pool: ThreadPoolExecutor, chunk: Chunk, read: Sequence[Pair | str]) -> _Sent:
+        results = [Result(error=value if isinstance(value, str) else None) for value in read]
+        good = [(place, value) for place, value in enumerate(read) if not isinstance(value, str)]
+        requests = []
+        for part in batched(good, self._request_pairs):
+            places, pairs = [place for place, _ in part], [pair for _, pair in part]
+            requests.append((places, pool.submit(self._ask, pairs)))
+        return chunk, results, requests
+
+    def _ask(self, pairs: list[Pair], tries: int = _TRIES) -> list[Result]:
+        """Results of some pairs; asked for in halves if they are too much for one request."""
+        try:
+            answer: Any = self._client.predict_batch(pairs)
+        except TooLargeError as error:
+            if len(pairs) == 1:
+                return [Result(error=str(error))]
+            middle = len(pairs) // 2
+            return self._ask(pairs[:middle], tries) + self._ask(pairs[middle:], tries)
+        if (model := _model(answer)) != self._model:
+            raise BulkError(
+                f"the service answers with model {' '.join(model)} now; this run was begun with "
+                f"{' '.join(self._model)}: finish it with that one, or begin anew by --restart"
+            )
+        try:
+            results = [_result(result) for result in answer["results"]]
+            failed = [i for i, one in enumerate(answer["results"]) if one.get("status", 0) >= 500]
+        except (KeyError, TypeError, AttributeError):
+            raise BulkError(_STRANGE) from None
+        if len(results) != len(pairs):
+            raise BulkError(_STRANGE)
+        if failed and tries > 1:  # perhaps with the engine, and not by these pairs' own fault
+            again = self._ask([pairs[place] for place in failed], tries - 1)
+            for place, result in zip(failed, again, strict=True):
+                results[place] = result
+        return results
+
+
+_STRANGE = "what answers at --url is not this service: its answer has another shape"
+
+
+def _received(sent: _Sent, report: Callable[[int], None]) -> tuple[Chunk, list[Result]]:
+    chunk, results, requests = sent
+    report(len(chunk) - sum(len(places) for places, _ in requests))
+    for places, request in requests:
+        for place, result in zip(places, request.result(), strict=True):
+            results[place] = result
+        report(len(places))
+    return chunk, results
+
+
+def _model(answer: Any) -> list[str]:
+    try:
+        return [str(answer["model"]["name"]), str(answer["model"]["version"])]
+    except (KeyError, TypeError):
+        raise BulkError(_STRANGE) from None
+
+
+def _result(result: Any) -> Result:
+    if "label" in result:
+        return tables.scored(
+            result["similarity"], result["label"], result["probabilities"], result["truncated"]
+        )
+    return Result(error=str(result["detail"]))

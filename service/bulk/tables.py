@@ -1,0 +1,225 @@
+"""What the formats have in common: rows in chunks, and results appended to them.
+
+A cell is what the format holds: text in CSV, any JSON value in JSONL, an Arrow or Excel value.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
+
+from service.scoring.checkpoint import LABELS, Label
+
+T = TypeVar("T")
+
+DIGITS = 6
+"""Decimals of each number: what fp32 probabilities hold. The rest differs between machines."""
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class Result(NamedTuple):
+    """What is appended to a row: a score, or why there is none.
+
+    Attributes:
+        similarity: From 0 to 1; None in a bad row, as all others but `error`.
+        label: The most probable label.
+        exact_match: Its probability, as those of the other two.
+        partial_match: Likewise.
+        not_match: Likewise.
+        truncated: Whether the pair was longer than the model reads.
+        error: Why the row has no score; never the row's content.
+    """
+
+    similarity: float | None = None
+    label: str | None = None
+    exact_match: float | None = None
+    partial_match: float | None = None
+    not_match: float | None = None
+    truncated: bool | None = None
+    error: str | None = None
+
+
+def scored(
+    similarity: float, label: str, probabilities: Mapping[Label, float], truncated: bool
+) -> Result:
+    """The result of a scored pair, its numbers rounded."""
+    exact, partial, different = (round(probabilities[name], DIGITS) for name in LABELS)
+    return Result(round(similarity, DIGITS), label, exact, partial, different, truncated)
+
+
+class Chunk(Protocol):
+    """Some rows of the input, in order."""
+
+    @property
+    def faults(self) -> Mapping[int, str]:
+        """What is wrong with a row as a row, by its place in the chunk."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def values(self, column: int) -> Sequence[object]:
+        """The cells of one column."""
+        ...
+
+    def rows(self) -> Iterable[Sequence[object]]:
+        """The cells row by row, as many in each as there are columns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A chunk of a format that is read row by row."""
+
+    cells: list[list[object]]
+    faults: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def values(self, column: int) -> Sequence[object]:
+        """The cells of one column."""
+        return [row[column] for row in self.cells]
+
+    def rows(self) -> Iterable[Sequence[object]]:
+        """The cells row by row."""
+        return self.cells
+
+
+class Source(Protocol):
+    """An input.
+
+    Attributes:
+        columns: Names of its columns; their numbers, where it has no header.
+        has_header: Whether these names stand in the input.
+        has_bom: Whether it begins with a BOM, which some programs need to know UTF-8 by.
+    """
+
+    columns: list[str]
+    has_header: bool
+    has_bom: bool
+
+    def column(self, name: str, flag: str) -> int:
+        """The place of a column by its name or its number.
+
+        Raises:
+            BulkError: There is none, or more than one.
+        """
+        ...
+
+    def count(self) -> int | None:
+        """Rows in all, or None where that is not known before they are read.
+
+        Raises:
+            BulkError: The input cannot be read to its end.
+        """
+        ...
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """All rows, at most so many at a time. Once only.
+
+        Raises:
+            BulkError: The input cannot be read on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Sink(Protocol):
+    """An output."""
+
+    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+        """Append the rows of a chunk, each with its result.
+
+        Raises:
+            BulkError: The format cannot hold a row.
+            OSError: The file cannot be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Write what is still to be written. Without it the output is incomplete."""
+        ...
+
+    def discard(self) -> None:
+        """Let go of an output that will not be complete."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read an input.
+
+    Attributes:
+        path: The file; None for standard input.
+        name: Of the file, for messages.
+        encoding: Of text formats: `utf-8` (with or without a BOM) or `gb18030`.
+        has_header: Whether the first row names the columns.
+        sheet: Name or number of an Excel sheet; None for the first.
+    """
+
+    path: Path | None
+    name: str
+    encoding: str = "utf-8"
+    has_header: bool = True
+    sheet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How to write an output.
+
+    Attributes:
+        file: Where to; whoever opened it closes it.
+        name: Of the output, for messages.
+        result_columns: Names of the results' columns, in the order of `Result`.
+        encoding: Of text formats.
+    """
+
+    file: BinaryIO
+    name: str
+    result_columns: Sequence[str]
+    encoding: str = "utf-8"
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def text(cell: object) -> str:
+    """A cell as CSV and string columns hold it; nothing for None."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        # Half of a surrogate pair, which JSON can hold, is no character in any encoding.
+        return _SURROGATE.sub("\ufffd", cell)
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, list | dict):
+        return json.dumps(cell, ensure_ascii=False, default=plain)
+    return str(plain(cell))
+
+
+def plain(cell: object) -> object:
+    """A cell that JSON has no type for, as one that it has."""
+    if isinstance(cell, datetime.datetime | datetime.date | datetime.time):
+        return cell.isoformat()
+    if isinstance(cell, bytes):
+        return base64.b64encode(cell).decode()
+    if isinstance(cell, decimal.Decimal | datetime.timedelta):
+        return str(cell)
+    return cell if isinstance(cell, int | float) else str(cell)

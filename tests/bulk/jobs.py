@@ -1,0 +1,66 @@
+"""What the tests of bulk scoring share: a scorer without a model, and a way to run a job."""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from service.bulk import columns, command
+from service.bulk.job import Job
+from service.bulk.tables import Chunk, Result
+from service.http.schemas import Limits
+
+
+class FakeScorer:
+    """Scores that depend on the pair alone.
+
+    Attributes:
+        scored: Rows of each chunk that it was asked for.
+        dies_after: Chunks after which it raises `death`.
+    """
+
+    chunk_rows = 3
+    identity: Mapping[str, object] = {"model": ["fake", "1"], "setting": {"backend": "none"}}
+    dies_after: int | None = None
+    death: BaseException = KeyboardInterrupt()
+
+    def __init__(self) -> None:
+        self.scored: list[int] = []
+
+    def score(
+        self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
+    ) -> Iterator[tuple[Chunk, list[Result]]]:
+        for chunk in chunks:
+            if len(self.scored) == self.dies_after:
+                raise self.death
+            self.scored.append(len(chunk))
+            report(len(chunk))
+            yield chunk, [result(value) for value in columns.pairs(chunk, pair, Limits(512, 1))]
+        if len(self.scored) == self.dies_after:
+            raise self.death
+
+
+def result(pair: tuple[str, str] | str) -> Result:
+    """What the fake scorer says of a pair."""
+    if isinstance(pair, str):
+        return Result(error=pair)
+    number = zlib.crc32("\0".join(pair).encode()) % 1_000_000 / 1_000_000
+    return Result(number, "partial_match", number / 4, 1 - number / 4, 0.0, truncated=False)
+
+
+def parse(*arguments: str | Path) -> argparse.Namespace:
+    """The flags of a call."""
+    parser = argparse.ArgumentParser()
+    command.add_flags(parser)
+    return parser.parse_args([str(argument) for argument in arguments])
+
+
+def score(*arguments: str | Path, by: FakeScorer | None = None) -> FakeScorer:
+    """Run a job by a fake scorer, and return it."""
+    scorer = by or FakeScorer()
+    job = Job(parse(*arguments))
+    job._scorer = lambda note, stack: scorer  # type: ignore[method-assign]
+    job.run()
+    return scorer
