@@ -137,10 +137,13 @@ def measure(given: Path, output: Path, model: str, count: int, every: float) -> 
         except subprocess.TimeoutExpired:
             stopped = time.perf_counter()
             process.send_signal(signal.SIGSTOP)
+            if not journal_size(output):  # it is about to end
+                process.send_signal(signal.SIGCONT)
+                continue
             memory.append(resident_mb(process.pid))
             processor = processor_seconds(process.pid)
             done = chunks_done(output) * _CHUNK_ROWS
-            size = max(size, journal_size(output))
+            size = journal_size(output)
             bare.run()
             process.send_signal(signal.SIGCONT)
             paused += time.perf_counter() - stopped
