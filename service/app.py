@@ -7,6 +7,7 @@ import logging
 import platform
 import signal
 import time
+from collections.abc import Mapping
 from types import FrameType
 
 from flask import Flask
@@ -14,8 +15,8 @@ from typing_extensions import override
 
 from service import __version__
 from service.connections import Bounds, Observer
-from service.errors import RequestError
-from service.http import operations, predict
+from service.errors import BadRequest, RequestError
+from service.http import caller, operations, predict
 from service.http.measure import UNMATCHED, known_method
 from service.lifecycle import Lifecycle, State
 from service.scoring import model
@@ -97,7 +98,7 @@ class Service:
                 body_bytes=settings.max_body_bytes,
                 receive_seconds=settings.receive_timeout,
             ),
-            observer=_CountingObserver(self.telemetry.instruments, app, self._queue),
+            observer=_CountingObserver(self.telemetry.instruments, app, self._queue, scorer),
         )
         self._observe(cache)
 
@@ -187,9 +188,21 @@ class Service:
 class _CountingObserver(Observer):
     """Counts what the prediction listener does by itself."""
 
-    def __init__(self, instruments: Instruments, app: Flask, queue: PairQueue) -> None:
-        self._instruments, self._queue = instruments, queue
+    def __init__(
+        self, instruments: Instruments, app: Flask, queue: PairQueue, scorer: Scorer
+    ) -> None:
+        self._instruments, self._queue, self._scorer = instruments, queue, scorer
         self._routes = {rule.rule for rule in app.url_map.iter_rules()}
+
+    @override
+    def refusal(self, headers: Mapping[str, str], waiting: int) -> RequestError | None:
+        try:
+            self._scorer.check(caller.of(headers), waiting)
+        except BadRequest:  # its own fault, which it is told when it has its turn
+            return None
+        except RequestError as error:
+            return error
+        return None
 
     @override
     def refused(self, error: RequestError, method: str, path: str) -> None:

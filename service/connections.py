@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,16 @@ class Bounds:
 
 
 class Observer:
-    """Told of what the server does by itself, before or instead of the application."""
+    """Told, and asked, of what the server does by itself, before or instead of the application."""
+
+    def refusal(self, headers: Mapping[str, str], waiting: int) -> RequestError | None:
+        """Why a request that finds no thread is not to wait for one, if it is not.
+
+        Args:
+            headers: Its headers, named as in a WSGI environment.
+            waiting: Requests that wait before it.
+        """
+        return None
 
     def refused(self, error: RequestError, method: str, path: str) -> None:
         """A request was answered with `error`."""
@@ -130,12 +139,22 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def add_task(self, task: Channel) -> None:
         request = task.requests[0]
         request.arrived_ns = time.perf_counter_ns()
-        if request.error is None and self.waiting() >= self.bounds.waiting:
-            request.error = TooBusy(
+        if request.error is None:
+            request.error = self._refusal(request)
+        (self._refusals if request.error else self.task_dispatcher).add_task(task)
+
+    def _refusal(self, request: _Request) -> RequestError | None:
+        threads = self.task_dispatcher
+        if len(threads.queue) + threads.active_count < self.bounds.threads:
+            return None
+        waiting = self.waiting()
+        if waiting >= self.bounds.waiting:
+            return TooBusy(
                 f"{self.bounds.threads} requests are worked on and {self.bounds.waiting} wait",
                 retry_after=self.observer.retry_after(),
             )
-        (self._refusals if request.error else self.task_dispatcher).add_task(task)
+        headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
+        return self.observer.refusal(headers, waiting)
 
     @override
     def readable(self) -> bool:
@@ -251,8 +270,8 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
         body = problems.document(error)
         self.status = f"{error.status} {error.title}"
         self.response_headers += problems.headers(error)
-        # After anything else it is not known where the next request begins.
-        if not isinstance(error, TooBusy) or self.channel.server.draining:
+        # After anything but a refusal for load it is not known where the next request begins.
+        if error.status != TooBusy.status or self.channel.server.draining:
             self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)

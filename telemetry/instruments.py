@@ -163,7 +163,7 @@ QUEUE_TOKEN_LIMIT = Metric(
 )  # fmt: skip
 QUEUE_DROPPED = Metric(
     "mgeo.queue.dropped", "counter", "{pair}",
-    "Pairs taken out of the queue uncomputed, because nobody waited for them any more.",
+    "Pairs taken out of the queue uncomputed: nobody waited for them, or would at their end.",
 )  # fmt: skip
 QUEUE_OLDEST_AGE = Metric(
     "mgeo.queue.oldest_age", "gauge", "s",

@@ -5,12 +5,14 @@ from the interactive lane if that has work, except that one in `BULK_TURN` is th
 while interactive pairs keep coming a bulk batch is as small as theirs are. In a lane, a batch
 starts with the pair that has waited longest and takes those behind it while it stays within the
 token budget; where unequal pairs cost padding, it takes those of like length first. It never waits
-to fill: while one batch is computed, the next one gathers.
+to fill: while one batch is computed, the next one gathers. What would come too late is left out, so
+that there is time for what would not.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from service.scoring.backends.layout import computed_tokens
 from service.scoring.job import Item
@@ -104,22 +106,31 @@ class Lanes:
                 self.append(item)
         return [item for item in items if not item.is_wanted]
 
-    def next_batch(self, budget: int, *, pads: bool, now_ns: int) -> tuple[list[Item], list[Item]]:
+    def next_batch(
+        self,
+        budget: int,
+        *,
+        pads: bool,
+        now_ns: int,
+        seconds: Callable[[int], float] = lambda tokens: 0.0,
+    ) -> tuple[list[Item], list[Item]]:
         """Take out the next batch.
 
         Args:
             budget: Most tokens computed for it; a single longer pair still goes.
             pads: Whether unequal pairs cost padding.
             now_ns: Monotonic time.
+            seconds: Expected time of a batch of so many tokens.
 
         Returns:
-            The batch, and what was taken out on the way because nobody waits for it. The batch is
-            empty only if nothing is left in its lane.
+            The batch, and what was taken out on the way because nobody waits for it, or will when
+            the batch is done. The batch is empty only if nothing is left in its lane.
         """
         lane = self._turn()
         if lane is self.bulk and now_ns - self._interactive_ns < INTERACTIVE_LINGERS_NS:
             budget = min(budget, self._interactive_tokens)
-        batch, unwanted = _fill(lane, budget, pads)
+        done_ns = now_ns + seconds(min(budget, lane.tokens)) * 1e9
+        batch, unwanted = _fill(lane, budget, pads, now_ns, done_ns)
         if lane is self.interactive and batch:
             self._interactive_ns = now_ns
             self._interactive_tokens = sum(len(item.pair.ids) for item in batch)
@@ -132,15 +143,28 @@ class Lanes:
         return lane
 
 
-def _fill(lane: Lane, budget: int, pads: bool) -> tuple[list[Item], list[Item]]:
+def _fill(
+    lane: Lane, budget: int, pads: bool, now_ns: int, done_ns: float
+) -> tuple[list[Item], list[Item]]:
     window: list[Item] = []
+    late: list[Item] = []
     unwanted: list[Item] = []
     reach = _WINDOW_BATCHES * budget if pads else budget
     seen = 0
     while lane.items and (seen <= reach or not window):
         item = lane.pop()
-        (window if item.is_wanted else unwanted).append(item)
-        seen += len(item.pair.ids) if item.is_wanted else 0
+        if item.is_wanted_at(done_ns):
+            window.append(item)
+            seen += len(item.pair.ids)
+        else:
+            (late if item.is_wanted_at(now_ns) else unwanted).append(item)
+    # Under overload those who waited longest are the ones who would get their answer too late:
+    # computing them first would make the next ones late as well. But the estimate may be wrong, and
+    # is learnt from batches: where all would be late they are computed.
+    if window:
+        unwanted += late
+    else:
+        window = late
     order = sorted(window, key=lambda item: _unlike(item, window[0])) if pads else window
     batch: list[Item] = []
     tokens = longest = 0

@@ -92,19 +92,28 @@ class Job:
     @property
     def is_wanted(self) -> bool:
         """Whether a request still waits for it."""
-        return not self.is_abandoned and time.perf_counter_ns() < self.expires_ns
+        return self.is_wanted_at(time.perf_counter_ns())
+
+    def is_wanted_at(self, now_ns: float) -> bool:
+        """Whether a request will still wait for it then, as far as is known now."""
+        return not self.is_abandoned and now_ns < self.expires_ns
 
     def wait(self, timeout: float) -> bool:
         """Wait until each pair has a result or an error, for at most `timeout` seconds.
 
         Returns:
-            False when time ran out, or the job was abandoned; what has not been computed by then
-            never will be.
+            False when time ran out, or will before it can be done, or the job was abandoned; what
+            has not been computed by then never will be.
         """
         if self._done.acquire(timeout=timeout):
-            return not self.is_abandoned
+            return not self._remaining
         self.expires_ns = 0
         return False
+
+    def expire(self) -> None:
+        """End the wait: it can no longer be done in time."""
+        self.expires_ns = 0
+        self._release()
 
     def abandon(self) -> None:
         """Give the job up: nobody waits for it any more."""
@@ -170,4 +179,8 @@ class Item:
     @property
     def is_wanted(self) -> bool:
         """Whether a request still waits for it."""
-        return any(job.is_wanted for job, _ in self.takers)
+        return self.is_wanted_at(time.perf_counter_ns())
+
+    def is_wanted_at(self, now_ns: float) -> bool:
+        """Whether a request will still wait for it then, as far as is known now."""
+        return any(job.is_wanted_at(now_ns) for job, _ in self.takers)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 _WEIGHT = 0.1
 """Of the newest batch: about the last ten count, so that one odd one does not show."""
 
@@ -32,13 +30,24 @@ class Pace:
         self._variance = (1 - weight) * (self._variance + weight * off_tokens**2)
         self._covariance = (1 - weight) * (self._covariance + weight * off_tokens * off_seconds)
 
-    def seconds(self, tokens: int, budget: int) -> float:
-        """Expected time for `tokens` in batches of up to `budget`; 0 before the first batch."""
-        if not self._batches or not tokens:
+    def seconds(self, tokens: int, budget: int, last: int = 0) -> float:
+        """Expected time for `tokens` in batches of up to `budget`; 0 before the first batch.
+
+        Args:
+            tokens: All of them.
+            budget: Most tokens in a batch.
+            last: The last batch holds at least as many: others may join it.
+        """
+        full, rest = divmod(tokens, max(budget, 1))
+        rest = max(rest, min(last, budget)) if rest else 0
+        return full * self.batch(budget) + (self.batch(rest) if rest else 0.0)
+
+    def batch(self, tokens: int) -> float:
+        """Expected time of one batch; 0 before the first one."""
+        if not self._batches:
             return 0.0
         per_token = 0.0
         if self._variance:
             steepest = self._seconds / self._tokens
             per_token = min(max(self._covariance / self._variance, 0.0), steepest)
-        fixed = self._seconds - per_token * self._tokens
-        return math.ceil(tokens / max(budget, 1)) * fixed + tokens * per_token
+        return self._seconds + per_token * (tokens - self._tokens)

@@ -23,6 +23,10 @@ from service.scoring.pace import Pace
 
 _LONGEST_RETRY_SECONDS = 60
 
+_CAUTION = 1.25
+"""What a wait is taken for is this much longer than the pace says: a batch may be slower than the
+last ones, and an answer has to be written and sent."""
+
 _FEWEST_TOKENS = 5
 """Of any pair: one of text for each address, and the three that the model adds."""
 
@@ -51,6 +55,7 @@ class PairQueue:
         self._lanes = Lanes()
         self._under_way: dict[bytes, Item] = {}
         self._pace, self._budget = Pace(), 1
+        self._busy_until_ns, self._busy_tokens = 0.0, 0
         self._tidied = True
         self._changed = threading.Condition()
         self._closed = False
@@ -87,15 +92,22 @@ class PairQueue:
             self._changed.notify()
             return len(order) - (self.depth() - before)
 
-    def check(self, expires_ns: float) -> None:
+    def check(self, expires_ns: float, pairs_ahead: int = 0) -> None:
         """Refuse early, before any work, what `put` would refuse even of the smallest job.
+
+        Args:
+            expires_ns: When nobody waits for it any more.
+            pairs_ahead: Pairs that will come before it and are not here yet; taken for as long as
+                those that are.
 
         Raises:
             QueueFull: Not one more pair fits.
             TooLate: The shortest pair would not be scored in time.
         """
         with self._changed:
-            self._admit(1, _FEWEST_TOKENS, expires_ns, interactive=True)
+            usual = self.tokens() // self.depth() if self.depth() else _FEWEST_TOKENS
+            tokens = _FEWEST_TOKENS + pairs_ahead * usual
+            self._admit(1 + pairs_ahead, tokens, expires_ns, interactive=True)
 
     def take(self, budget: int, *, pads: bool) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
@@ -110,9 +122,14 @@ class PairQueue:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
                 self._tidied = False
                 now_ns = time.perf_counter_ns()
-                batch, unwanted = self._lanes.next_batch(budget, pads=pads, now_ns=now_ns)
+                batch, unwanted = self._lanes.next_batch(
+                    budget, pads=pads, now_ns=now_ns, seconds=self._pace.batch
+                )
                 for item in batch:
                     item.is_waiting = False
+                if batch:
+                    self._busy_tokens = sum(len(item.pair.ids) for item in batch)
+                    self._busy_until_ns = now_ns + self._pace.batch(self._busy_tokens) * 1e9
                 self._drop(unwanted)
                 if batch or (self._closed and not self.depth()):
                     return batch
@@ -158,6 +175,7 @@ class PairQueue:
         """Note how fast a batch was, its tokens as they were computed."""
         with self._changed:
             self._pace.observe(tokens, seconds)
+            self._busy_until_ns, self._busy_tokens = 0.0, 0
 
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""
@@ -198,13 +216,25 @@ class PairQueue:
                 f"the limit is {limits}",
                 retry_after=self.retry_after(),
             )
-        wait = self._pace.seconds(self._lanes.ahead(interactive=interactive) + tokens, self._budget)
+        wait = self._wait(tokens, interactive=interactive)
         left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
         if wait > left:
             raise TooLate(
                 f"an answer would take about {wait:.1f} s, and {left:.1f} s are left for it",
                 retry_after=_whole_seconds(wait - left),
             )
+
+    def _wait(self, tokens: int, *, interactive: bool) -> float:
+        """Seconds until a job of so many tokens that comes now will be done."""
+        ahead = self._lanes.ahead(interactive=interactive)
+        if not ahead and not self._busy_until_ns:
+            # Whatever the pace was: there is no other way to learn that it is better now.
+            return 0.0
+        under_way = max(0.0, (self._busy_until_ns - time.perf_counter_ns()) / 1e9)
+        # Until its turn has come others join its batch, whose results all come at its end: it is
+        # taken for no smaller than the one under way.
+        waiting = self._pace.seconds(ahead + tokens, self._budget, last=self._busy_tokens)
+        return _CAUTION * (under_way + waiting)
 
     def _fits(self, pairs: int, tokens: int) -> bool:
         return self.depth() + pairs <= self.max_pairs and self.tokens() + tokens <= self.max_tokens
@@ -222,6 +252,8 @@ class PairQueue:
     def _drop(self, unwanted: Sequence[Item]) -> None:
         for item in unwanted:
             self._forget(item)
+            for job, _ in item.takers:
+                job.expire()  # what waits for it need not wait until its time is up
         # One without takers was moved to the other lane.
         if dropped := sum(bool(item.takers) for item in unwanted):
             self._dropped(dropped)

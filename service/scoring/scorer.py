@@ -114,7 +114,7 @@ class Scorer:
             TimedOut: No result in time.
             ClientGone: The caller hung up.
         """
-        expires_ns = min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
+        expires_ns = self._expiry(caller)
         results: list[Result | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
         if self._cache is not None:
@@ -123,7 +123,7 @@ class Scorer:
         missing = [index for index, result in enumerate(results) if result is None]
         timeline.attributes["admit"] = {"mgeo.pairs.cached": len(pairs) - len(missing)}
         if missing:
-            self._queue.check(expires_ns)
+            self.check(caller)
             tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
             readable = {
                 index: tokens
@@ -148,6 +148,22 @@ class Scorer:
         ]
         self._count([score for score in scores if isinstance(score, Score)], model)
         return scores
+
+    def check(self, caller: Caller, requests_ahead: int = 0) -> None:
+        """Refuse, before any work, a pair that could not be scored in time.
+
+        Args:
+            caller: Who waits.
+            requests_ahead: Requests that will be scored before and are not in the queue yet.
+
+        Raises:
+            QueueFull: Too many pairs wait already.
+            TooLate: Its result would come too late.
+        """
+        self._queue.check(self._expiry(caller), requests_ahead)
+
+    def _expiry(self, caller: Caller) -> float:
+        return min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
 
     def _tokenize(
         self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from service.http.caller import HEADER
 from tests.conftest import eventually
-from tests.http.held import PAIR, Held
+from tests.http.held import PAIR, Held, problem
 
 BODY = json.dumps(PAIR)
 JSON = {"Content-Type": "application/json"}
@@ -70,6 +71,27 @@ def test_a_request_that_finds_no_thread_and_no_place_to_wait_is_refused_at_once(
     assert held.metrics().value("mgeo_request_problem_total", problem="too-busy") == 1
     refusals = {"endpoint": "/predict", "method": "POST", "status": "429"}
     assert held.metrics().value("mgeo_request_total", **refusals) == 1
+
+
+def test_a_request_that_could_not_wait_for_a_thread_is_refused_at_once(held: Held) -> None:
+    held.busy()
+    held.send()
+    held.waiting(1)
+    queue = held.service._queue
+    # Learnt by nobody but this test: a batch takes two seconds.
+    busy = queue._busy_until_ns
+    for _ in range(30):
+        queue.computed(tokens=20, seconds=2)
+    queue._busy_until_ns = busy
+    try:
+        began = time.monotonic()
+        refused = held.send(**{HEADER: "1500"}).result()
+        assert problem(refused, 429, "too-late").startswith("an answer would take about")
+        assert time.monotonic() - began < 1
+        assert "Connection" not in refused.headers
+    finally:
+        for _ in range(200):
+            queue.computed(tokens=20, seconds=0.001)
 
 
 def test_the_wait_for_a_thread_is_part_of_the_request(held: Held) -> None:

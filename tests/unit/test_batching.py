@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +105,28 @@ def test_bulk_batches_are_as_small_as_the_interactive_ones_that_keep_coming() ->
     assert take(0) == [20]
     assert take(SOON) == [10, 10], "no longer than what an interactive pair waits for anyway"
     assert take(LATER) == [10] * 9, "nobody is waited for any more"
+
+
+def _until(expires_ns: float, size: int = 10) -> Item:
+    item = _item(size)
+    item.takers[0][0].expires_ns = expires_ns
+    return item
+
+
+@pytest.mark.parametrize("pads", [False, True])
+def test_what_would_come_too_late_gives_way_to_what_would_not(pads: bool) -> None:
+    now = time.perf_counter_ns()
+    soon, later = [_until(now + 4e9) for _ in range(3)], [_until(now + 6e9) for _ in range(3)]
+    lanes = _lanes(*soon, *later)
+    taken = lanes.next_batch(BUDGET, pads=pads, now_ns=now, seconds=lambda tokens: tokens / 12)
+    assert taken == (later, soon)
+    assert lanes.depth() == 0
+
+
+def test_where_all_would_be_late_they_are_computed_in_their_order() -> None:
+    now = time.perf_counter_ns()
+    items = [_until(now + 4e9) for _ in range(12)]
+    lanes = _lanes(*items)
+    taken = lanes.next_batch(BUDGET, pads=False, now_ns=now, seconds=lambda tokens: 60.0)
+    assert taken == (items[:9], [])
+    assert list(lanes.interactive.items) == items[9:]

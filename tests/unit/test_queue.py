@@ -87,7 +87,7 @@ def test_what_cannot_be_done_in_its_time_is_refused_at_once() -> None:
     queue = _slow_queue()
     queue.put(_job([10] * 8))
     queue.put(_job([10], expires_in=5))
-    with pytest.raises(TooLate, match=r"about 1\.0 s, and 0\.5 s are left") as caught:
+    with pytest.raises(TooLate, match=r"about 1\.2 s, and 0\.5 s are left") as caught:
         queue.put(_job([10], expires_in=0.5))
     assert caught.value.retry_after == 1
     assert queue.depth() == 9
@@ -103,12 +103,45 @@ def test_a_single_pair_is_not_refused_for_bulk_work_that_it_does_not_wait_for() 
 
 def test_a_request_is_refused_before_its_body_is_read() -> None:
     queue = _slow_queue(seconds=1)
-    queue.check(time.perf_counter_ns() + 2e9)
+    queue.check(time.perf_counter_ns() + 0.5e9)  # nothing is ahead of it: it may as well be tried
+    queue.put(_job([10]))
+    queue.check(time.perf_counter_ns() + 3e9)
+    with pytest.raises(TooLate):
+        queue.check(time.perf_counter_ns() + 3e9, pairs_ahead=3)
     with pytest.raises(TooLate):
         queue.check(time.perf_counter_ns() + 0.5e9)
-    queue.put(_job([1] * 1000))
+    queue.put(_job([1] * 999))
     with pytest.raises(QueueFull):
         queue.check(NEVER)
+
+
+def test_the_batch_under_way_is_waited_for_too() -> None:
+    queue = _slow_queue(seconds=1)
+    queue.put(_job([10]))
+    queue.take(10, pads=False)
+    with pytest.raises(TooLate, match=r"about 2\.5 s"):
+        queue.put(_job([10], expires_in=2))
+    queue.put(_job([10], expires_in=3))
+
+
+def test_a_pace_that_was_slow_once_is_learnt_anew() -> None:
+    """All would be refused for ever otherwise, and nothing computed that says it is better now."""
+    queue = _slow_queue(seconds=60)
+    queue.put(_job([10], expires_in=0.5))
+    [item] = queue.take(10, pads=False)
+    assert item.takers
+
+
+def test_what_is_left_out_for_being_late_does_not_wait_for_its_time() -> None:
+    queue = _slow_queue(seconds=1)
+    late, patient = _job([10]), _job([10], expires_in=1000)
+    queue.put(late)
+    queue.put(patient)
+    late.expires_ns = time.perf_counter_ns() + 0.5e9
+    [item] = queue.take(10, pads=False)
+    assert item.takers == [(patient, 0)]
+    assert late.wait(1000) is False
+    assert not late.is_abandoned
 
 
 def test_an_expired_job_is_never_computed() -> None:
