@@ -72,18 +72,13 @@ class AllowListExporter(SpanExporter):
 
 def _holds_nothing_else(span: ReadableSpan) -> bool:
     """Whether a span is fit to leave as it is: our own are, and copying each one costs."""
-    return (
-        span.kind is not SpanKind.SERVER
-        and (span.attributes or {}).keys() <= ALLOWED_ATTRIBUTES
-        and not span.events
-        and not span.status.description
-        and not any(
-            context.trace_state
-            for context in (span.context, span.parent, *(link.context for link in span.links))
-            if context
-        )
-        and not any(link.attributes for link in span.links)
-    )
+    if span.kind is SpanKind.SERVER or span.events or span.status.description:
+        return False
+    if span.attributes and not span.attributes.keys() <= ALLOWED_ATTRIBUTES:
+        return False
+    if span.context.trace_state or (span.parent and span.parent.trace_state):
+        return False
+    return not any(link.attributes or link.context.trace_state for link in span.links)
 
 
 def _stripped(span: ReadableSpan) -> ReadableSpan:

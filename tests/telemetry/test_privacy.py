@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
+    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -85,6 +88,41 @@ def test_a_span_arrives_without_what_a_client_wrote(collector: Collector, start:
     ]
     assert arrived.links == [{"mgeo.pairs": 1}]
     assert arrived.status == StatusCode.ERROR.value
+
+
+_STATE = SpanContext(
+    1, 2, is_remote=True, trace_state=TraceState([("vendor", LATIN)]), trace_flags=TraceFlags(1)
+)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        pytest.param(lambda span: span.set_attribute("note", CANARY), id="attribute"),
+        pytest.param(lambda span: span.add_event("read", {"address": CANARY}), id="event"),
+        pytest.param(lambda span: span.set_status(Status(StatusCode.ERROR, CANARY)), id="status"),
+        pytest.param(lambda span: span.add_link(_STATE), id="a link's state"),
+        pytest.param(
+            lambda span: span.add_link(SpanContext(1, 2, is_remote=True), {"from": CANARY}),
+            id="a link's attribute",
+        ),
+        pytest.param(None, id="the state of its parent, which is its own"),
+    ],
+)
+def test_an_inner_span_is_let_through_as_it_is_only_if_it_holds_nothing(
+    collector: Collector, start: Start, put: Callable[[Span], Any] | None
+) -> None:
+    telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    context = None if put else set_span_in_context(NonRecordingSpan(_STATE))
+    span = telemetry.tracer.start_span("compute", context, attributes={"mgeo.pairs": 2})
+    if put:
+        put(span)
+    span.end()
+    assert telemetry.shutdown(5)
+
+    assert leaks(collector.wire()) == []
+    [arrived] = collector.spans
+    assert arrived.attributes == {"mgeo.pairs": 2}
 
 
 @pytest.mark.parametrize(
