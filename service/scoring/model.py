@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.errors import SettingsError
+from service.errors import CheckpointError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
 from service.scoring.backends import Backend, Probabilities, Progress, calibration, choose
@@ -68,12 +68,22 @@ def load(settings: Settings, progress: Progress) -> Model:
     backend, choice = choose.build(
         checkpoint, settings, tokenizer.encode(calibration.pairs()), progress
     )
+    batch_tokens = settings.batch_tokens or backend.batch_tokens
+    model = Model(checkpoint, tokenizer, backend, choice, batch_tokens)
     progress("warming up", 0.9)
+    _warm_up(model)
+    return model
+
+
+def _warm_up(model: Model) -> None:
     for pairs, characters in _WARM_UP:
         half = "1" * (characters // 2)
-        backend.predict(tokenizer.encode([(" ".join(half), " ".join(half))] * pairs))
-    batch_tokens = settings.batch_tokens or backend.batch_tokens
-    return Model(checkpoint, tokenizer, backend, choice, batch_tokens)
+        try:
+            model.predict(model.tokenizer.encode([(" ".join(half), " ".join(half))] * pairs))
+        except FloatingPointError as error:
+            raise CheckpointError(
+                f"{model.checkpoint.weights}: {error}: its weights are damaged, fetch it again"
+            ) from None
 
 
 def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:
