@@ -67,7 +67,7 @@ def run(
     concurrency: int = 4,
     rate: float | None = None,
     seconds: float = 600.0,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Result:
     """Sends requests until `requests` are sent or `seconds` have passed.
 
@@ -77,7 +77,8 @@ def run(
         concurrency: Connections at the same time.
         rate: Requests a second over all connections; as fast as answers come by default.
         seconds: How long at most.
-        seed: The same seed sends the same pairs.
+        seed: The same seed sends the same pairs; by default they are new, so that the service's
+            cache knows none of them.
 
     Returns:
         What the client saw.
@@ -85,11 +86,12 @@ def run(
     target = urllib.parse.urlsplit(url)
     result = Result()
     lock = threading.Lock()
+    first = random.SystemRandom().getrandbits(48) if seed is None else seed * 1000
     started = time.monotonic()
     tickets = iter(range(requests))
 
     def worker(number: int) -> None:
-        source = random.Random(seed * 1000 + number)  # noqa: S311 - addresses, no secrets
+        source = random.Random(first + number)  # noqa: S311 - addresses, no secrets
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
         while True:
             with lock:
