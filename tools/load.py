@@ -44,11 +44,11 @@ class Result:
 
 
 def address(random_source: random.Random) -> str:
-    """An invented address."""
+    """An invented address, down to the room: of the pairs of a load, none is to come twice."""
     pick = random_source.choice
     return (
         f"{pick(_CITIES)}{pick(_DISTRICTS)}{pick(_ROADS)}{random_source.randint(1, 199)}号"
-        f"{pick(_PLACES)}{random_source.randint(1, 30)}幢"
+        f"{pick(_PLACES)}{random_source.randint(1, 30)}幢{random_source.randint(101, 9999)}室"
     )
 
 

@@ -1,15 +1,25 @@
 """Every query of every dashboard, run as Grafana would run it."""
 
 import json
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 
+from service.http import keys
+from tests.serving import Service
 from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
 from tests.stack.conftest import Traffic
 from tests.stack.test_chain import SPANS
 from tools.compose import REPOSITORY
+from tools.load import pair
+from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -59,9 +69,54 @@ def substitute(expr: str) -> str:
     return expr
 
 
+@pytest.fixture(scope="module")
+def troubles(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A second service, for what an open and healthy one has none of.
+
+    It requires API keys and has little patience. Every second it is sent a request with a key, one
+    without, and one that never ends. It samples no trace, so the exemplars are the first one's.
+    """
+    key, line = keys.make("panels")
+    file = tmp_path_factory.mktemp("keys") / "keys"
+    file.write_text(f"{line}\n", "utf-8")
+    done = threading.Event()
+    with Service(
+        *("--api-keys-file", str(file), "--receive-timeout", "0.5"),
+        OTEL_EXPORTER_OTLP_ENDPOINT=stack.url("otel-collector", 4317),
+        OTEL_METRIC_EXPORT_INTERVAL="5000",
+        OTEL_TRACES_SAMPLER="always_off",
+        OTEL_SERVICE_NAME="troubled",
+    ) as service:
+        sender = threading.Thread(target=_trouble, args=(service, key, done))
+        sender.start()
+        yield
+        done.set()
+        sender.join(30)
+
+
+def _trouble(service: Service, key: str, done: threading.Event) -> None:
+    host, port = service.predictions
+    url = f"http://{host}:{port}/predict"
+    body = pair(random.Random())
+    with ExitStack() as open_ones:
+        while not done.wait(1):
+            # One that fails is one sample fewer; the panels' tests tell when there are none.
+            with suppress(requests.RequestException):
+                requests.post(url, json=body, timeout=5, headers={"Authorization": f"Bearer {key}"})
+                requests.post(url, json=body, timeout=5)
+            with suppress(OSError):
+                slow = open_ones.enter_context(socket.create_connection((host, port), timeout=5))
+                slow.sendall(b"POST /predict HTTP/1.1\r\n")
+
+
 @pytest.mark.parametrize("target", _targets(), ids=str)
 def test_panel_has_data(
-    target: Target, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+    target: Target,
+    prometheus: Prometheus,
+    jaeger: Jaeger,
+    loki: Loki,
+    traffic: Traffic,
+    troubles: None,
 ) -> None:
     if target.kind == "prometheus":
         expr = substitute(target.query["expr"])
