@@ -12,11 +12,15 @@ from waitress.wasyncore import dispatcher
 
 from service.connections import BACKLOG, Bounds, Observer, Server
 from service.errors import ListenError
+from service.syn_filter import drop_new_connections
 
 log = logging.getLogger(__name__)
 
 # It writes a line for each request that waits for a thread; a metric has their number.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+_HANDSHAKE_SECONDS = 0.3
+"""For connections that have begun to be made: longer than the way around the Earth and back."""
 
 _LINGER_SECONDS = 1.0
 """How long a kept-alive connection may be silent before a drain takes it for idle."""
@@ -80,14 +84,17 @@ class Listener:
 
         A kept-alive connection is told to close by its next answer; one on which nothing comes for
         `_LINGER_SECONDS` is taken for idle. A client that connects now is refused by the system,
-        and so knows that its request was not taken; only one whose connection the system completes
-        in the microseconds between our last accept and the close sees it reset.
+        and so knows that its request was not taken.
 
         Returns:
             Requests that were not answered within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         self._server.draining = True
+        if drop_new_connections(self._server.socket):
+            time.sleep(_HANDSHAKE_SECONDS)
+        else:
+            log.warning("a client that connects at this moment may see its connection reset")
         # In the thread that uses the socket: it may be about to accept on it.
         self._server.trigger.pull_trigger(self._close_socket)
         quiet_since = time.monotonic()
