@@ -25,17 +25,18 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Tracer
 from typing_extensions import override
 
 from telemetry.gpu import GpuSampler
 from telemetry.instruments import LATENCY_SECONDS, Instruments
 from telemetry.logs import for_export
-from telemetry.privacy import AllowListExporter
 from telemetry.prometheus import PrometheusEndpoint
+from telemetry.spans import StageSpans
 
 log = logging.getLogger(__name__)
 
@@ -81,33 +82,15 @@ class TelemetryError(Exception):
     """An `OTEL_*` variable asks for something this service cannot do; the message is one line."""
 
 
-class HashedResource(Resource):
-    """A resource that reckons its hash once.
-
-    The OTLP encoder groups spans by resource, and the SDK's hash writes all attributes as JSON:
-    for every span, a sixteenth of the time of a process that samples each request.
-    """
-
-    def __init__(self, resource: Resource) -> None:
-        super().__init__(resource.attributes, resource.schema_url)
-        self._hash = super().__hash__()
-
-    @override
-    def __hash__(self) -> int:
-        return self._hash
-
-    @override
-    def __eq__(self, other: object) -> bool:
-        return self is other or super().__eq__(other)
-
-
 @dataclass
 class Telemetry:
     """The telemetry of one process.
 
     Attributes:
-        tracer: Makes the stage and batch spans.
+        tracer: Makes the batch spans.
         tracer_provider: For instrumentation libraries.
+        span_processor: Where ended spans go.
+        stage_spans: Makes the spans of a request's stages.
         meter: Makes instruments.
         instruments: All of this project's instruments.
         prometheus: Renders `/metrics`.
@@ -117,6 +100,8 @@ class Telemetry:
 
     tracer: Tracer
     tracer_provider: TracerProvider
+    span_processor: SpanProcessor
+    stage_spans: StageSpans
     meter: Meter
     instruments: Instruments
     prometheus: PrometheusEndpoint
@@ -178,12 +163,11 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
             "service.instance.id": instance_id,
         }
     ).merge(OTELResourceDetector().detect())  # again: what the user says wins over ours
-    resource = HashedResource(resource)
     prometheus = PrometheusEndpoint()
     closers: list[Callable[[], None]] = []
     meter_provider = _meter_provider(resource, prometheus)
     closers.append(meter_provider.shutdown)
-    tracer_provider = _tracer_provider(resource, meter_provider)
+    tracer_provider, span_processor = _tracer_provider(resource, meter_provider)
     closers.append(tracer_provider.shutdown)
     if _pushes("logs"):
         closers.append(_push_logs(resource, meter_provider))
@@ -198,6 +182,10 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
     return Telemetry(
         tracer=tracer_provider.get_tracer("mgeo", service_version),
         tracer_provider=tracer_provider,
+        span_processor=span_processor,
+        stage_spans=StageSpans(
+            span_processor, tracer_provider, InstrumentationScope("mgeo", service_version)
+        ),
         meter=meter,
         instruments=instruments,
         prometheus=prometheus,
@@ -269,19 +257,22 @@ def _meter_provider(resource: Resource, prometheus: PrometheusEndpoint) -> Meter
     )
 
 
-def _tracer_provider(resource: Resource, meter_provider: MeterProvider) -> TracerProvider:
+def _tracer_provider(
+    resource: Resource, meter_provider: MeterProvider
+) -> tuple[TracerProvider, SpanProcessor]:
+    """The provider, and where its ended spans go."""
     if not _pushes("traces"):
         if OTEL_TRACES_SAMPLER in os.environ:
             log.warning("traces go nowhere: a sampler is set but no OTLP endpoint for traces")
-        return TracerProvider(sampler=ALWAYS_OFF, resource=resource, shutdown_on_exit=False)
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        off = TracerProvider(sampler=ALWAYS_OFF, resource=resource, shutdown_on_exit=False)
+        return off, SpanProcessor()
+    from telemetry.otlp import AllowListExporter
 
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(meter_provider=meter_provider)
-    provider.add_span_processor(
-        BatchSpanProcessor(AllowListExporter(exporter), meter_provider=meter_provider)
-    )
-    return provider
+    exporter = AllowListExporter(resource, meter_provider)
+    processor = BatchSpanProcessor(exporter, meter_provider=meter_provider)
+    provider.add_span_processor(processor)
+    return provider, processor
 
 
 def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[], None]:

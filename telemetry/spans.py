@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import Literal
 
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanContext, Tracer, get_current_span
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext
 from opentelemetry.util.types import Attributes
 
 Stage = Literal["admit", "tokenize", "queue", "compute", "respond"]
@@ -50,10 +51,14 @@ class Timeline:
         """Close the last stage."""
         self.finished = max(time.perf_counter_ns(), self._marks[-1][1])
 
+    def epoch_ns(self, monotonic_ns: int) -> int:
+        """A monotonic reading, in nanoseconds since the epoch."""
+        return self._epoch_offset + monotonic_ns
+
     @property
     def began_epoch_ns(self) -> int:
         """The beginning, in nanoseconds since the epoch."""
-        return self._epoch_offset + self._marks[0][1]
+        return self.epoch_ns(self._marks[0][1])
 
     @property
     def seconds(self) -> float:
@@ -72,16 +77,45 @@ class Timeline:
             f"{stage};dur={(end - start) / 1e6:.3f}" for stage, start, end in self.stages()
         )
 
-    def emit(self, tracer: Tracer, parent: Context) -> None:
-        """Create the stages as child spans of `parent`, if that is being recorded."""
-        if not get_current_span(parent).get_span_context().trace_flags.sampled:
+
+class StageSpans:
+    """Makes the stages of finished requests into child spans of their server spans.
+
+    Of a stage all is known when its span is made: begin, end, and that the request is sampled. So
+    the SDK's tracer, which asks the sampler, copies what it is given and locks for later changes,
+    is left out: with it a request's five spans cost 200 microseconds, without it 30.
+
+    Args:
+        processor: Where spans go when they have ended.
+        provider: Whose they are.
+        scope: Name and version of what makes them.
+    """
+
+    def __init__(
+        self, processor: SpanProcessor, provider: TracerProvider, scope: InstrumentationScope
+    ) -> None:
+        self._processor, self._scope = processor, scope
+        self._resource, self._ids = provider.resource, provider.id_generator
+
+    def emit(self, timeline: Timeline, parent: SpanContext) -> None:
+        """Send the stages as children of `parent`, if that is sampled."""
+        if not parent.trace_flags.sampled:
             return
-        for stage, start, end in self.stages():
-            span = tracer.start_span(
+        for stage, start, end in timeline.stages():
+            span = ReadableSpan(
                 stage,
-                context=parent,
-                attributes=self.attributes.get(stage),
-                links=[Link(context) for context in self.links.get(stage, ())],
-                start_time=self._epoch_offset + start,
+                context=SpanContext(
+                    parent.trace_id,
+                    self._ids.generate_span_id(),
+                    is_remote=False,
+                    trace_flags=parent.trace_flags,
+                ),
+                parent=parent,
+                resource=self._resource,
+                attributes=timeline.attributes.get(stage),
+                links=[Link(context) for context in timeline.links.get(stage, ())],
+                start_time=timeline.epoch_ns(start),
+                end_time=timeline.epoch_ns(end),
+                instrumentation_scope=self._scope,
             )
-            span.end(self._epoch_offset + end)
+            self._processor.on_end(span)

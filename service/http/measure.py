@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanContext, get_current_span
 from service.errors import RequestError
 from service.http import caller
 from telemetry.recent import RecentRequests
+from telemetry.server_spans import ServerSpans
 from telemetry.setup import Telemetry
 from telemetry.spans import STAGES, Timeline
 
@@ -88,7 +89,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             parent, status = context.get_current(), response.status_code
             problem: str | None = g.get("problem")
             response.call_on_close(
-                lambda: record(timeline, method, endpoint, status, problem, parent)
+                lambda: record(timeline, method, endpoint, status, problem, parent, span)
             )
         return response
 
@@ -99,6 +100,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         status: int,
         problem: str | None,
         parent: Context,
+        span: SpanContext,
     ) -> None:
         # In the request's context again, so that exemplars and the log line name its trace.
         token = context.attach(parent)
@@ -111,18 +113,20 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             instruments.request_duration.record(timeline.seconds, of_route)
             for stage, start, end in timeline.stages():
                 instruments.stage_duration.record((end - start) / 1e9, of_stage[stage])
-            timeline.emit(telemetry.tracer, parent)
-            _log(timeline, method, endpoint, status)
+            telemetry.stage_spans.emit(timeline, span)
+            _log(timeline, method, endpoint, status, sampled=span.trace_flags.sampled)
         finally:
             context.detach(token)
 
     # After our hooks: the instrumentation's own time counts as the request's.
     # Its metrics are off: mgeo.request.duration and mgeo.requests.inprogress are the same facts.
+    # Probes are left out by their route; its own way is to search each request's URL.
     FlaskInstrumentor().instrument_app(
         app,
-        tracer_provider=telemetry.tracer_provider,
+        tracer_provider=ServerSpans(
+            telemetry.tracer_provider, telemetry.span_processor, left_out=HEALTH
+        ),
         meter_provider=NoOpMeterProvider(),
-        excluded_urls=rf"://[^/?]*({_HEALTH_PATH.pattern})(\?|$)",
         enable_commenter=False,
     )
 
@@ -142,13 +146,13 @@ def _labels() -> tuple[str, str]:
     return known_method(request.method), request.url_rule.rule if request.url_rule else UNMATCHED
 
 
-def _log(timeline: Timeline, method: str, endpoint: str, status: int) -> None:
+def _log(timeline: Timeline, method: str, endpoint: str, status: int, *, sampled: bool) -> None:
     """One line for each sampled request, so that a trace has its log, and for each failure.
 
     503 is no failure: it says that the service starts, and may come at any rate.
     """
     failed = status >= 500 and status != 503
-    if not failed and not get_current_span().get_span_context().trace_flags.sampled:
+    if not failed and not sampled:
         return
     fields: dict[str, object] = {
         "method": method,

@@ -146,7 +146,7 @@ def test_exemplar_is_on_the_bucket_that_holds_it(scraped: Scraped) -> None:
 
 
 def test_exemplar_is_on_the_counter_of_its_labels(scraped: Scraped) -> None:
-    request = Instruments(scraped.meter).request
+    request = scraped.meter.create_counter("mgeo.request")
     request.add(1, {**ROUTE, "status": "400"})
     with scraped.tracer.start_as_current_span("request"):
         request.add(1, {**ROUTE, "status": "200"})

@@ -8,12 +8,11 @@ import time
 import numpy as np
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from telemetry import instruments as metrics
 from telemetry import setup
-from telemetry.setup import HashedResource, Telemetry, TelemetryError
+from telemetry.setup import Telemetry, TelemetryError
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
 from tests.telemetry.exposition import OPENMETRICS, Exposition
@@ -336,10 +335,3 @@ def test_shutdown_leaves_no_log_handler(collector: Collector, start: Start) -> N
     assert telemetry.shutdown(5)
 
     assert logging.getLogger().handlers == before
-
-
-def test_a_resource_is_equal_and_hashed_as_the_sdk_has_it() -> None:
-    plain = Resource({"service.name": "a"}, "https://schema")
-    assert HashedResource(plain) == plain
-    assert hash(HashedResource(plain)) == hash(plain)
-    assert HashedResource(plain) != Resource({"service.name": "b"}, "https://schema")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import set_span_in_context
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, TraceFlags
 
-from telemetry.spans import STAGES, Timeline
+from telemetry.spans import STAGES, StageSpans, Timeline
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
 
@@ -34,6 +34,11 @@ def played(marks: list[tuple[str, int | None]]) -> Timeline:
     return timeline
 
 
+def stage_spans(kept: InMemorySpanExporter) -> StageSpans:
+    provider = TracerProvider(shutdown_on_exit=False)
+    return StageSpans(SimpleSpanProcessor(kept), provider, InstrumentationScope("mgeo"))
+
+
 @settings(deadline=None)
 @given(MARKS)
 def test_any_marks_add_up_without_gap_or_overlap(marks: list[tuple[str, int | None]]) -> None:
@@ -53,32 +58,26 @@ def test_any_marks_add_up_without_gap_or_overlap(marks: list[tuple[str, int | No
 @given(MARKS)
 def test_any_marks_become_spans_that_tile_the_request(marks: list[tuple[str, int | None]]) -> None:
     kept = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(kept))
-    tracer = provider.get_tracer("mgeo")
     timeline = played(marks)
     timeline.attributes["compute"] = {"mgeo.batch.size": 3}
     before = time.time_ns()
-    server = tracer.start_span("request")
-    timeline.emit(tracer, set_span_in_context(server))
+    server = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    stage_spans(kept).emit(timeline, server)
 
     spans = kept.get_finished_spans()
     assert [span.name for span in spans] == [stage for stage, _, _ in timeline.stages()]
     assert [span.end_time for span in spans[:-1]] == [span.start_time for span in spans[1:]]
     assert spans[-1].end_time - spans[0].start_time == round(timeline.seconds * 1e9)
     assert abs(spans[0].start_time - before) < 10e9
-    assert {span.parent.span_id for span in spans} == {server.get_span_context().span_id}
+    assert {(span.context.trace_id, span.parent.span_id) for span in spans} == {(1, 2)}
+    assert len({span.context.span_id for span in spans}) == len(spans)
     for span in spans:
         assert dict(span.attributes) == ({"mgeo.batch.size": 3} if span.name == "compute" else {})
 
 
 def test_a_request_that_is_not_sampled_makes_no_stage_span() -> None:
     kept = InMemorySpanExporter()
-    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(kept))
-    tracer = provider.get_tracer("mgeo")
-    timeline = played([("respond", None)])
-    timeline.emit(tracer, set_span_in_context(tracer.start_span("request")))
+    stage_spans(kept).emit(played([("respond", None)]), SpanContext(1, 2, is_remote=False))
 
     assert kept.get_finished_spans() == ()
 
