@@ -277,10 +277,10 @@ def _tracer_provider(
 
 def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[], None]:
     """Export all logs of the process; returns what flushes and ends that."""
-    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+    from telemetry.otlp import LogExporter
 
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = OTLPLogExporter(meter_provider=meter_provider)
+    exporter = LogExporter(resource, meter_provider)
     provider.add_log_record_processor(
         BatchLogRecordProcessor(exporter, meter_provider=meter_provider)
     )
