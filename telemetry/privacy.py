@@ -23,6 +23,8 @@ ALLOWED_ATTRIBUTES = frozenset(
         "server.port",
         "url.scheme",
         "mgeo.batch.computed_tokens",
+        "mgeo.batch.cut",
+        "mgeo.batch.lane",
         "mgeo.batch.size",
         "mgeo.batch.tokens",
         "mgeo.device",

@@ -125,7 +125,7 @@ class Engine:
             },
         )
 
-    def _start_span(self, batch: list[Item], shape: dict[str, int]) -> Span | None:
+    def _start_span(self, batch: list[Item], shape: dict[str, int], *, split: bool) -> Span | None:
         """A span for the batch if one of its requests is sampled; in the trace of the first."""
         spans = (job.span for item in batch for job, _ in item.takers)
         first = next((span for span in spans if span.trace_flags.sampled), None)
@@ -134,7 +134,13 @@ class Engine:
         return self._tracer.start_span(
             "batch",
             context=set_span_in_context(NonRecordingSpan(first)),
-            attributes={f"mgeo.batch.{key}": value for key, value in shape.items()},
+            attributes={
+                **{f"mgeo.batch.{key}": value for key, value in shape.items()},
+                "mgeo.batch.lane": "interactive" if batch[0].interactive else "bulk",
+                # Why it is no larger: it failed and is tried in parts, others wait for the next
+                # one, or nothing else waited.
+                "mgeo.batch.cut": "split" if split else "budget" if self._queue.depth() else "none",
+            },
         )
 
     def _compute(self, model: Model, batch: list[Item]) -> None:
@@ -142,7 +148,7 @@ class Engine:
         parts, splits, scored, memory = [batch], _splits(len(batch)), False, False
         try:
             while parts:
-                error = self._forward(model, parts[-1])
+                error = self._forward(model, parts[-1], split=parts[-1] is not batch)
                 part = parts.pop()
                 memory = memory or isinstance(error, _MEMORY)
                 if error is None:
@@ -162,7 +168,7 @@ class Engine:
             # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
             model.predict(model.tokenizer.encode([_PROBE]))
 
-    def _forward(self, model: Model, batch: list[Item]) -> Exception | None:
+    def _forward(self, model: Model, batch: list[Item], *, split: bool) -> Exception | None:
         """One forward pass; the error if it failed, and then nobody was told."""
         failure: Exception | None = None
         started = time.perf_counter_ns()
@@ -172,7 +178,7 @@ class Engine:
         tokens = sum(lengths)
         computed = computed_tokens(len(pairs), tokens, max(lengths), pads=model.backend.pads)
         shape = {"size": len(pairs), "tokens": tokens, "computed_tokens": computed}
-        span = self._start_span(batch, shape)
+        span = self._start_span(batch, shape, split=split)
         self._queue.begin(batch, Batch(shape, started, span))
         try:
             probabilities = model.predict(pairs)

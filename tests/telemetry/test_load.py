@@ -196,6 +196,11 @@ def check_batches(spans: list[Span], scraped: Exposition) -> None:
     assert sum(int(batch.attributes["mgeo.batch.size"]) for batch in batches.values()) == (
         scraped.value("mgeo_batch_size_sum")
     )
+    lanes = {
+        (b.attributes["mgeo.batch.lane"], b.attributes["mgeo.batch.cut"]) for b in batches.values()
+    }
+    assert ("interactive", "none") in lanes
+    assert {cut for _, cut in lanes} <= {"none", "budget"}
     computes = [span for span in spans if span.name == "compute"]
     assert computes
     forward = {(batch, request) for batch, span in batches.items() for request in span.linked}
