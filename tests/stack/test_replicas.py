@@ -62,7 +62,8 @@ def test_load_is_shared_and_counted_once(found: Prometheus, sent: Result) -> Non
     )
     assert sum(by_instance.values()) == 1501
     assert set(by_instance) == set(REPLICAS)
-    assert min(by_instance.values()) > 1501 / 3 * 0.7, f"unevenly shared: {by_instance}"
+    # By open requests, not in turn: an instance that the machine slows down gets fewer.
+    assert min(by_instance.values()) > 1501 / 3 / 2, f"unevenly shared: {by_instance}"
 
 
 def test_mission_queries_tell_the_instances_apart(found: Prometheus, sent: Result) -> None:
