@@ -68,7 +68,7 @@ def test_every_route_in_the_readme_exists_and_operations_are_all_there(running: 
 
 def test_files_named_in_the_architecture_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    tree = text.split("```")[1]
+    tree = text.split("```text\n")[1].split("```")[0]
     folder: list[str] = []
     for line in tree.strip().splitlines():
         name = line.split()[0]
