@@ -10,6 +10,7 @@ import pytest
 
 from service import settings
 from service.http import openapi, page, problems
+from service.scoring.backends import gate
 from telemetry import instruments
 from tests.conftest import Running
 from tools import reference
@@ -80,3 +81,39 @@ def test_files_named_in_the_architecture_exist() -> None:
 
 def test_media_type_of_errors_is_documented() -> None:
     assert problems.MEDIA_TYPE in README
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    linked = set(re.findall(r"\]\(([\w./-]+\.(?:md|json))", index))
+    folder = ROOT / "docs"
+    pages = {str(page.relative_to(folder)) for page in folder.rglob("*.md")}
+    assert pages - {"README.md"} <= linked
+    assert {name for name in linked if not (folder / name).exists()} == set()
+
+
+def _anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[`*\[\]]|\(\S+\)", "", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
+        page = (path.parent / target).resolve() if target else path
+        assert page.exists(), target
+        if anchor and page.suffix == ".md":
+            assert anchor in _anchors(page), f"{target}#{anchor}"
+
+
+def test_limits_of_the_backends_choice_are_the_codes() -> None:
+    page = (ROOT / "docs" / "gpu.md").read_text("utf-8")
+    assert f"at least {100 * gate.LEAST_AGREEMENT:g} % of the calibration pairs" in page
+    assert f"more than {gate.LARGEST_DIFFERENCE:.2f}".replace("0.", ".") in page
+    assert f"{gate.LEAST_GAIN:g} times as fast" in page
