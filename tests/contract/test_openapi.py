@@ -22,6 +22,8 @@ from tests.conftest import TINY, Running
 
 ROOT = Path(__file__).parent.parent.parent
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
 CONFIG = SchemathesisConfig.from_dict(
     {
         # Too long a list is 413, which these checks take for neither yes nor no.
@@ -47,11 +49,11 @@ def test_the_service_does_what_the_document_says(case: schemathesis.Case, runnin
     deadline = str((case.headers or {}).get(caller.HEADER, ""))
     if deadline.isdecimal() and 1 <= int(deadline) <= caller.LONGEST_MS:
         case.headers[caller.HEADER] = str(max(int(deadline), 30_000))
-    # A trace is found if there was such a request lately.
-    trace = str((case.path_parameters or {}).get("trace_id", ""))
-    if re.fullmatch("[0-9a-f]{32}", trace) and int(trace, 16):
-        parent = {"traceparent": f"00-{trace}-{1:016x}-01"}
+    if case.path == "/traces/{trace_id}" and case.meta and case.meta.generation.mode.is_positive:
+        # Of all ids, ask for one that there is.
+        parent = {"traceparent": f"00-{TRACE}-{1:016x}-01"}
         running.post("/predict", {"address1": "甲", "address2": "乙"}, headers=parent)
+        case.path_parameters["trace_id"] = TRACE
     # That two tensors agree in length is beyond JSON Schema too.
     beyond = [positive_data_acceptance] if case.path.endswith("/infer") else []
     case.call_and_validate(base_url=running.predictions, excluded_checks=beyond)
@@ -96,6 +98,17 @@ def test_two_schemas_of_one_name_are_refused() -> None:
     named = {"Model": {"type": "string"}}
     with pytest.raises(ValueError, match="two schemas are named Model"):
         openapi._hoisted(openapi.schema_of(schemas.Model), named)
+
+
+def test_what_the_service_takes_for_blank_the_document_does_too() -> None:
+    # JSON Schema's regular expressions are ECMAScript's, whose \s is not Python's.
+    ecmascript = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+    shape = schemas.pair(schemas.Limits(address_chars=7, batch_pairs=3)).schema()
+    pattern = shape["properties"]["address1"]["pattern"]
+    read = re.compile(pattern.replace(r"\S", f"[^{ecmascript}]").replace(r"\s", ecmascript))
+    blank = [character for character in map(chr, range(0x110000)) if character.isspace()]
+    assert len(blank) > 20
+    assert [character for character in blank if read.search(character)] == []
 
 
 def test_the_limits_that_are_set_are_in_the_document() -> None:
