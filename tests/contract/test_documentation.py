@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import environment_variables as api_environment
+from opentelemetry.sdk import environment_variables as sdk_environment
 
 from service import settings
 from service.http import openapi, page, problems
 from service.scoring.backends import gate
-from telemetry import instruments
+from telemetry import instruments, setup
 from tests.conftest import Running
 from tools import reference
 
@@ -65,6 +68,38 @@ def test_every_route_in_the_readme_exists_and_operations_are_all_there(running: 
     )
     named = set(re.findall(r"`(?:GET|POST) (/[^`]*)`", README))
     assert operations <= named <= operations | predictions
+
+
+def test_every_route_named_in_a_document_exists(running: Running) -> None:
+    known = _rules(running.service.predictions) | _rules(running.service.operations)
+    for path in (ROOT / "docs").rglob("*.md"):
+        for route in re.findall(r"`(?:GET|POST) (/[^`]*)`", path.read_text("utf-8")):
+            assert route in known, (path.name, route)
+
+
+def test_every_otel_variable_named_in_a_document_exists() -> None:
+    modules = (sdk_environment, api_environment, setup)
+    known = {value for module in modules for value in vars(module).values() if _is_variable(value)}
+    known |= set(setup.DEFAULTS)
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", path.read_text("utf-8")):
+            assert name in known, (path.name, name)
+
+
+def _is_variable(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("OTEL_")
+
+
+def test_panels_and_dashboards_named_in_a_document_exist() -> None:
+    boards = [json.loads(p.read_text("utf-8")) for p in (ROOT / "grafana").rglob("*/*.json")]
+    panels = {panel["title"] for board in boards for panel in board["panels"]}
+    titles = {board["title"].removeprefix("MGeo / ") for board in boards}
+    runbooks = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    assert set(re.findall(r'"([^"]+)"', runbooks)) <= panels
+    for path in (ROOT / "docs").rglob("*.md"):
+        named = re.findall(r"dashboard \*([^*]+)\*|\*([^*]+)\* → \"", path.read_text("utf-8"))
+        for board in (one or other for one, other in named):
+            assert board in titles, (path.name, board)
 
 
 def test_files_named_in_the_architecture_exist() -> None:
