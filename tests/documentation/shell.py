@@ -63,7 +63,7 @@ class Server:
             given = {"STACK": "--free-ports"}
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                ["bash", "-c", f"exec {command}" if "=" not in command else command],
+                ["bash", "-c", command],
                 cwd=folder,
                 env={**variables, **given},
                 stdout=log,
