@@ -29,6 +29,9 @@ from tools.native import free_ports
 SERVES = re.compile(r"\bmake (?:run|stack)\b|\bpython -m service serve\b")
 """Commands that go on until they are stopped."""
 
+SECONDS = 120.0
+"""How long a command may take: a few on a quiet machine, a minute on one that is overrun."""
+
 _PORTS = {"predictions": 5000, "Prometheus": 9090, "Alertmanager": 9093, "Jaeger": 16686,
           "Loki": 3100, "OTLP": 4317}  # fmt: skip
 """What `make stack` prints an address of, and the port that pages name."""
@@ -139,7 +142,7 @@ class Shell:
         self._servers.append(server)
         server.wait()
 
-    def run(self, command: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
         """Run one command or script to its end, in bash."""
         script = (
             f'set -a; . "{self._state}"; cd "${{PWD:-.}}"; set -euo pipefail\n'
@@ -147,7 +150,7 @@ class Shell:
         )
         return self._finish(["bash", "-c", script], seconds)
 
-    def program(self, text: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def program(self, text: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
         """Run a Python program to its end."""
         return self._finish([sys.executable, "-W", "ignore", "-c", self.addressed(text)], seconds)
 

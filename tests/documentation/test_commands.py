@@ -16,7 +16,7 @@ from tests.documentation.blocks import ROOT, RUN, Block, Command, blocks, pages
 from tests.documentation.compare import same_answer, same_text
 from tests.documentation.shell import SERVES, Server, Shell, workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FIRST = "make run"
 
