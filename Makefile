@@ -66,8 +66,8 @@ audit: $(AUDIT)/.installed ## Ask PyPI for known vulnerabilities of what the loc
 docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
 	$(BIN)/python -m tools.reference
 
-stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without containers, until Ctrl-C
-	$(BIN)/python -m tools.stack
+stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without containers, until Ctrl-C; STACK=--free-ports for other ports
+	$(BIN)/python -m tools.stack $(STACK)
 
 stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, about 25 minutes)
 	$(BIN)/python -m tools.packages

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import yaml
 from flask import Flask
 
 from benchmarks import capacity
@@ -79,11 +80,28 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
+def alerts_table() -> str:
+    """Every alert as a Markdown table."""
+    lines = ["| alert | severity | after | says |", "|---|---|---|---|"]
+    for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml")):
+        rules = [r for g in yaml.safe_load(file.read_text("utf-8"))["groups"] for r in g["rules"]]
+        for rule in rules:
+            if "alert" in rule:
+                name = rule["alert"]
+                says = re.sub(r"{{.*?}}", "…", rule["annotations"]["summary"])
+                lines.append(
+                    f"| [{name}](runbooks.md#{name.lower()}) | {rule['labels']['severity']} "
+                    f"| {rule.get('for', 'at once')} | {says} |"
+                )
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings_table),
     "routes": ("docs/api.md", routes_table),
     "otel": ("docs/metrics.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),
+    "alerts": ("docs/alerts.md", alerts_table),
     "replica": ("docs/capacity.md", report.replica_table),
     "autoscale": ("docs/capacity.md", report.autoscale_table),
     "volume": ("docs/capacity.md", capacity.volume_table),

@@ -68,7 +68,8 @@ class Address:
             "description": self.description,
             "minLength": 1,
             "maxLength": self.max_chars,
-            "pattern": r"\S",
+            # ECMAScript's `\s` lacks these five, which Python strips.
+            "pattern": r"[^\s\u001c-\u001f\u0085]",
         }
 
     def read(self, value: object, name: str) -> str:

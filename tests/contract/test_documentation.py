@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import environment_variables as api_environment
+from opentelemetry.sdk import environment_variables as sdk_environment
 
 from service import settings
 from service.http import openapi, page, problems
-from telemetry import instruments
+from service.scoring.backends import gate
+from telemetry import instruments, setup
 from tests.conftest import Running
 from tools import reference
 
@@ -66,9 +70,41 @@ def test_every_route_in_the_readme_exists_and_operations_are_all_there(running: 
     assert operations <= named <= operations | predictions
 
 
+def test_every_route_named_in_a_document_exists(running: Running) -> None:
+    known = _rules(running.service.predictions) | _rules(running.service.operations)
+    for path in (ROOT / "docs").rglob("*.md"):
+        for route in re.findall(r"`(?:GET|POST) (/[^`]*)`", path.read_text("utf-8")):
+            assert route in known, (path.name, route)
+
+
+def test_every_otel_variable_named_in_a_document_exists() -> None:
+    modules = (sdk_environment, api_environment, setup)
+    known = {value for module in modules for value in vars(module).values() if _is_variable(value)}
+    known |= set(setup.DEFAULTS)
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for name in re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", path.read_text("utf-8")):
+            assert name in known, (path.name, name)
+
+
+def _is_variable(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("OTEL_")
+
+
+def test_panels_and_dashboards_named_in_a_document_exist() -> None:
+    boards = [json.loads(p.read_text("utf-8")) for p in (ROOT / "grafana").rglob("*/*.json")]
+    panels = {panel["title"] for board in boards for panel in board["panels"]}
+    titles = {board["title"].removeprefix("MGeo / ") for board in boards}
+    runbooks = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    assert set(re.findall(r'"([^"]+)"', runbooks)) <= panels
+    for path in (ROOT / "docs").rglob("*.md"):
+        named = re.findall(r"dashboard \*([^*]+)\*|\*([^*]+)\* → \"", path.read_text("utf-8"))
+        for board in (one or other for one, other in named):
+            assert board in titles, (path.name, board)
+
+
 def test_files_named_in_the_architecture_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    tree = text.split("```")[1]
+    tree = text.split("```text\n")[1].split("```")[0]
     folder: list[str] = []
     for line in tree.strip().splitlines():
         name = line.split()[0]
@@ -80,3 +116,39 @@ def test_files_named_in_the_architecture_exist() -> None:
 
 def test_media_type_of_errors_is_documented() -> None:
     assert problems.MEDIA_TYPE in README
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    linked = set(re.findall(r"\]\(([\w./-]+\.(?:md|json))", index))
+    folder = ROOT / "docs"
+    pages = {str(page.relative_to(folder)) for page in folder.rglob("*.md")}
+    assert pages - {"README.md"} <= linked
+    assert {name for name in linked if not (folder / name).exists()} == set()
+
+
+def _anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[`*\[\]]|\(\S+\)", "", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
+        page = (path.parent / target).resolve() if target else path
+        assert page.exists(), target
+        if anchor and page.suffix == ".md":
+            assert anchor in _anchors(page), f"{target}#{anchor}"
+
+
+def test_limits_of_the_backends_choice_are_the_codes() -> None:
+    page = (ROOT / "docs" / "gpu.md").read_text("utf-8")
+    assert f"at least {100 * gate.LEAST_AGREEMENT:g} % of the calibration pairs" in page
+    assert f"more than {gate.LARGEST_DIFFERENCE:.2f}".replace("0.", ".") in page
+    assert f"{gate.LEAST_GAIN:g} times as fast" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ from service.scoring import checkpoint
 from tests.conftest import TINY, Running
 
 ROOT = Path(__file__).parent.parent.parent
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TENSORS = [
+    {"name": name, "shape": [1], "datatype": "BYTES", "data": ["文三路478号"]}
+    for name in ("address1", "address2")
+]
 
 CONFIG = SchemathesisConfig.from_dict(
     {
@@ -42,12 +49,23 @@ schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.json", config=C
 def test_the_service_does_what_the_document_says(case: schemathesis.Case, running: Running) -> None:
     # JSON Schema's regular expressions cannot name what a tokenizer finds nothing in.
     assume(all(_readable(text) or not text.strip() for text in _strings(case.body)))
+    positive = case.meta and case.meta.generation.mode.is_positive
     # A deadline of a millisecond is taken, and rightly missed.
     deadline = str((case.headers or {}).get(caller.HEADER, ""))
     if deadline.isdecimal() and 1 <= int(deadline) <= caller.LONGEST_MS:
         case.headers[caller.HEADER] = str(max(int(deadline), 30_000))
-    # That two tensors agree in length is beyond JSON Schema too.
-    beyond = [positive_data_acceptance] if case.path.endswith("/infer") else []
+    if case.path == "/traces/{trace_id}" and positive:
+        # Of all ids, ask for one that there is.
+        parent = {"traceparent": f"00-{TRACE}-{1:016x}-01"}
+        running.post("/predict", {"address1": "甲", "address2": "乙"}, headers=parent)
+        case.path_parameters["trace_id"] = TRACE
+    # That two tensors agree in length is beyond JSON Schema too, and so is what bytes mean.
+    beyond = []
+    if case.path.endswith("/infer") and positive:
+        if isinstance(case.body, dict):
+            case.body["inputs"] = TENSORS
+        else:
+            beyond = [positive_data_acceptance]
     case.call_and_validate(base_url=running.predictions, excluded_checks=beyond)
 
 
@@ -90,6 +108,17 @@ def test_two_schemas_of_one_name_are_refused() -> None:
     named = {"Model": {"type": "string"}}
     with pytest.raises(ValueError, match="two schemas are named Model"):
         openapi._hoisted(openapi.schema_of(schemas.Model), named)
+
+
+def test_what_the_service_takes_for_blank_the_document_does_too() -> None:
+    # JSON Schema's regular expressions are ECMAScript's, whose \s is not Python's.
+    ecmascript = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+    shape = schemas.pair(schemas.Limits(address_chars=7, batch_pairs=3)).schema()
+    pattern = shape["properties"]["address1"]["pattern"]
+    read = re.compile(pattern.replace(r"\S", f"[^{ecmascript}]").replace(r"\s", ecmascript))
+    blank = [character for character in map(chr, range(0x110000)) if character.isspace()]
+    assert len(blank) > 20
+    assert [character for character in blank if read.search(character)] == []
 
 
 def test_the_limits_that_are_set_are_in_the_document() -> None:

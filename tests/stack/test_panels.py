@@ -19,6 +19,7 @@ from tests.stack.conftest import Traffic
 from tests.stack.test_chain import SPANS
 from tools.compose import REPOSITORY
 from tools.load import pair
+from tools.picture import fill
 from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -59,14 +60,6 @@ def _targets() -> list[Target]:
         for panel in json.loads(file.read_text())["panels"]
         for target in panel.get("targets", ())
     ]
-
-
-def substitute(expr: str) -> str:
-    """The query with Grafana's variables filled in: All jobs and instances, a 15 s scrape."""
-    for name, value in (("job", ".*"), ("instance", ".*"), ("__rate_interval", "1m0s")):
-        expr = expr.replace(f"${name}", value)
-    assert "$" not in expr, f"a variable is left: {expr}"
-    return expr
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +112,7 @@ def test_panel_has_data(
     troubles: None,
 ) -> None:
     if target.kind == "prometheus":
-        expr = substitute(target.query["expr"])
+        expr = fill(target.query["expr"])
         series = eventually(expr, lambda: prometheus.range(expr), bool, seconds=45)
         numbers = [float(v) for s in series for _, v in s["values"]]
         assert any(number == number for number in numbers), "nothing but NaN"
@@ -144,7 +137,7 @@ def test_latency_panel_leads_to_traces_and_logs(
     traffic: Traffic,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    exemplars = prometheus.exemplars(substitute(target.query["expr"]))
+    exemplars = prometheus.exemplars(fill(target.query["expr"]))
     ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
     with_trace = {i for i in ids if {span["operationName"] for span in jaeger.trace(i)} >= SPANS}
     selector = '{service_name="mgeo-inference"}'
