@@ -14,8 +14,15 @@ from typing import Any
 
 from service.errors import BadRequest
 from service.scoring.scorer import Caller
+from service.scoring.versions import NO_WISH, Wish
 
 HEADER = "X-Envoy-Expected-Rq-Timeout-Ms"
+
+VERSION = "X-Mgeo-Version"
+"""Names the model that is to answer: as it is declared, or by its version."""
+
+SESSION = "X-Session-Id"
+"""Names requests that belong together, so that one model answers all of them."""
 
 # Keys of the WSGI environment that the server adds.
 BEGAN = "mgeo.began_ns"
@@ -25,22 +32,34 @@ ARRIVED = "mgeo.arrived_ns"
 ON_HANG_UP = "mgeo.on_hang_up"
 """Takes what is to be called if the client hangs up before its answer."""
 
-_KEY = "HTTP_" + HEADER.upper().replace("-", "_")
+_KEY, _VERSION_KEY, _SESSION_KEY = (
+    "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION)
+)
 
 LONGEST_MS = 3_600_000
 """An hour: the most that a client may say."""
 
 
-def of(environ: Mapping[str, Any]) -> Caller:
+def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
     """The caller of the request with this WSGI environment.
+
+    Args:
+        environ: The environment.
+        route: Which model its route names, if it does.
 
     Raises:
         BadRequest: The header is not a whole number of milliseconds, 1 to an hour.
     """
-    hang_up = {"on_hang_up": environ[ON_HANG_UP]} if ON_HANG_UP in environ else {}
+    known: dict[str, Any] = {}
+    if ON_HANG_UP in environ:
+        known["on_hang_up"] = environ[ON_HANG_UP]
+    version, session = environ.get(_VERSION_KEY, ""), environ.get(_SESSION_KEY, "")
+    if version or session or route.model:
+        # What the route names holds, whatever a header says.
+        known["wish"] = Wish(session, route.model, route.version or version)
     given = environ.get(_KEY)
     if given is None:
-        return Caller(**hang_up)
+        return Caller(**known)
     # isdecimal: of what int() takes, no sign, no underscore, no blank.
     if not (given.isascii() and given.isdecimal() and len(given) <= 7):
         raise BadRequest(f"{HEADER} must be a whole number of milliseconds")
@@ -48,4 +67,4 @@ def of(environ: Mapping[str, Any]) -> Caller:
     if not 1 <= milliseconds <= LONGEST_MS:
         raise BadRequest(f"{HEADER} must be from 1 to {LONGEST_MS} milliseconds")
     began: int = environ.get(BEGAN) or time.perf_counter_ns()
-    return Caller(expires_ns=began + milliseconds * 1e6, **hang_up)
+    return Caller(expires_ns=began + milliseconds * 1e6, **known)

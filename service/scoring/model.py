@@ -38,6 +38,11 @@ class Model:
     choice: Choice
     batch_tokens: int
 
+    @property
+    def protocol_name(self) -> str:
+        """Its name as a path can hold it: what the Open Inference Protocol's routes call it."""
+        return self.checkpoint.name.replace("/", "--")
+
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
         """Score one batch in one forward pass, and check what comes back.
 
@@ -54,8 +59,13 @@ class Model:
         return probabilities
 
 
-def load(settings: Settings, progress: Progress) -> Model:
+def load(settings: Settings, progress: Progress, *, background: bool = False) -> Model:
     """Load the model that the settings name, and warm it up.
+
+    Args:
+        settings: Which model, and how it is to run.
+        progress: Told of the stages.
+        background: Whether it is to run only where a processor is idle.
 
     Raises:
         OperatorError: It cannot be found, fetched or loaded as a whole.
@@ -66,7 +76,11 @@ def load(settings: Settings, progress: Progress) -> Model:
     checkpoint = checkpoints.read(directory)
     tokenizer = _tokenizer(checkpoint, settings.max_tokens)
     backend, choice = choose.build(
-        checkpoint, settings, tokenizer.encode(calibration.pairs()), progress
+        checkpoint,
+        settings,
+        tokenizer.encode(calibration.pairs()),
+        progress,
+        background=background,
     )
     batch_tokens = settings.batch_tokens or backend.batch_tokens
     model = Model(checkpoint, tokenizer, backend, choice, batch_tokens)

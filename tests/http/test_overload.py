@@ -61,7 +61,7 @@ def test_a_deadline_that_passes_in_the_queue_is_an_answer_in_time_and_no_work(he
 
 
 def test_a_deadline_that_cannot_be_met_is_refused_at_once(held: Held) -> None:
-    queue = held.service._queue
+    queue = held.running.queue
     for _ in range(30):
         queue.computed(tokens=held.tokens(PAIR), seconds=2)
     try:
