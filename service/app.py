@@ -194,7 +194,7 @@ class Service:
             (
                 told["share"],
                 {
-                    "name": told["name"],
+                    "variant": told["name"],
                     "model_version": told["version"],
                     "role": told["role"],
                 },

@@ -195,8 +195,9 @@ MODEL_LOAD_DURATION = Metric(
 )  # fmt: skip
 MODEL_SHARE = Metric(
     "mgeo.model.share", "gauge", "1",
-    "Share of the traffic that goes to each model by its weight; a shadow's is 0.",
-    ("name", "model_version", "role"),
+    "Share of the traffic that goes to each model by its weight, under the name that "
+    "it is declared with (variant); a shadow's is 0.",
+    ("variant", "model_version", "role"),
 )  # fmt: skip
 SHADOW_PREDICTION = Metric(
     "mgeo.shadow.prediction", "counter", "{prediction}",

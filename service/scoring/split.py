@@ -41,7 +41,7 @@ def pick(key: bytes, weights: Sequence[tuple[str, float]]) -> int:
         key: Of the request.
         weights: Name and weight of each model; at least one weight is above 0.
     """
-    best, winner = math.inf, 0
+    best, winner = math.inf, -1
     for index, (name, weight) in enumerate(weights):
         if not weight:
             continue
@@ -50,6 +50,6 @@ def pick(key: bytes, weights: Sequence[tuple[str, float]]) -> int:
         uniform = (int.from_bytes(drawn, "big") + 0.5) / _DRAWS
         # The first of exponential clocks that run as fast as the weights: each wins by its share.
         clock = -math.log(uniform) / weight if uniform < 1 else 0.0
-        if clock < best:
+        if winner < 0 or clock < best:
             best, winner = clock, index
     return winner

@@ -1,9 +1,9 @@
 """The models of one process: loaded, chosen from for each request, and exchanged.
 
-A table says which versions serve, by which weights, and which are shadows. It is never changed, only
-replaced as a whole: a request sees the old one or the new. A version that is in no table any more
-takes nothing new, and is unloaded when what it had taken is done; a request that was about to come
-to it chooses again.
+A table says which versions serve, by which weights, and which are shadows. It is never changed,
+only replaced as a whole: a request sees the old one or the new. A version that is in no table any
+more takes nothing new, and is unloaded when what it had taken is done; a request that was about to
+come to it chooses again.
 """
 
 from __future__ import annotations

@@ -117,6 +117,6 @@ def test_a_pair_that_fails_its_batch_fails_alone(held: Held) -> None:
     problem(refused.result(), 500, "engine-failed")
     slots = mixed.result().json()["results"]
     assert ["similarity" in slot or slot["status"] for slot in slots] == [True, 500, 400, True]
-    assert held.metrics().value("mgeo_prediction_failed_total") == 2
+    assert held.metrics().total("mgeo_prediction_failed_total") == 2
     held.poison = 0
     assert held.send(body=poisoned).result().ok
