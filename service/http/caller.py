@@ -8,6 +8,7 @@ counts from the request's arrival, so no two clocks must agree.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,10 @@ VERSION = "X-Mgeo-Version"
 
 SESSION = "X-Session-Id"
 """Names requests that belong together, so that one model answers all of them."""
+
+VERSION_PATTERN = "[a-z0-9][a-z0-9._-]{0,39}"
+SESSION_PATTERN = "[!-~]{1,128}"
+"""What these two may be: ids of any kind, and nobody's text."""
 
 # Keys of the WSGI environment that the server adds.
 BEGAN = "mgeo.began_ns"
@@ -48,15 +53,19 @@ def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
         route: Which model its route names, if it does.
 
     Raises:
-        BadRequest: The header is not a whole number of milliseconds, 1 to an hour.
+        BadRequest: A header is not what it should be.
     """
     known: dict[str, Any] = {}
     if ON_HANG_UP in environ:
         known["on_hang_up"] = environ[ON_HANG_UP]
-    version, session = environ.get(_VERSION_KEY, ""), environ.get(_SESSION_KEY, "")
-    if version or session or route.model:
+    version, session = environ.get(_VERSION_KEY), environ.get(_SESSION_KEY)
+    if version is not None or session is not None or route.model:
+        if version is not None and not re.fullmatch(VERSION_PATTERN, version):
+            raise BadRequest(f"{VERSION} must match {VERSION_PATTERN}")
+        if session is not None and not re.fullmatch(SESSION_PATTERN, session):
+            raise BadRequest(f"{SESSION} must be 1 to 128 visible ASCII characters")
         # What the route names holds, whatever a header says.
-        known["wish"] = Wish(session, route.model, route.version or version)
+        known["wish"] = Wish(session or "", route.model, route.version or version or "")
     given = environ.get(_KEY)
     if given is None:
         return Caller(**known)

@@ -79,14 +79,14 @@ _WISHES: list[Schema] = [
         "in": "header",
         "description": "The model that is to answer, where there are several: the name that it is "
         "declared under, or its version. Without it the traffic is split by weight.",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "pattern": f"^{caller.VERSION_PATTERN}$"},
     },
     {
         "name": caller.SESSION,
         "in": "header",
         "description": "Any text that requests which belong together have in common: one model "
         "answers all of them. Without it the addresses decide, in either order of a pair's two.",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "pattern": f"^{caller.SESSION_PATTERN}$"},
     },
 ]
 _VALUES = ("const", "default", "enum", "examples")
