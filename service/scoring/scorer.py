@@ -62,7 +62,7 @@ class Answer:
     outcomes: list[Score | RequestError]
 
 
-_TENTHS = tuple(f"{upper / 10:.1f}" for upper in range(1, 11))
+_UPPER = tuple(f"{upper / 10:.1f}" for upper in range(1, 11))
 
 
 class Scorer:
@@ -277,9 +277,11 @@ class Scorer:
         version = model.checkpoint.version
         for label, count in Counter(one.label for one in scores).items():
             self._instruments.prediction.add(count, {"label": label, "model_version": version})
-        self._instruments.prediction_similarity.add_each(
-            (_TENTHS[min(int(one.similarity * 10), 9)], version) for one in scores
-        )
+        tenths = Counter(min(int(one.similarity * 10), 9) for one in scores)
+        for tenth, count in tenths.items():
+            self._instruments.prediction_similarity.add(
+                count, {"upper": _UPPER[tenth], "model_version": version}
+            )
         if truncated := sum(one.truncated for one in scores):
             self._instruments.input_truncated.add(truncated)
 

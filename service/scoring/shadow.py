@@ -200,4 +200,5 @@ class Shadow:
 
     def _dropped(self, pairs: int) -> None:
         model = self._engine.model
-        self._instruments.shadow_dropped.add((model.checkpoint.version if model else "",), pairs)
+        version = model.checkpoint.version if model else ""
+        self._instruments.shadow_dropped.add(pairs, {"model_version": version})
