@@ -173,6 +173,7 @@ class Service:
         observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
         self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
         self.telemetry.instruments.observe(metrics.MODEL_SHARE, self._model_share)
+        self.telemetry.instruments.observe(metrics.MODEL_CALIBRATION, self._calibration)
 
     def _model_load(self) -> list[metrics.Series]:
         return [
@@ -187,6 +188,14 @@ class Service:
             )
             for version in self.versions.table.versions
             if (loaded := version.model) is not None
+        ]
+
+    def _calibration(self) -> list[metrics.Series]:
+        return [
+            (share, {"upper": upper, "model_version": loaded.checkpoint.version})
+            for version in self.versions.table.versions
+            if (loaded := version.model) is not None
+            for upper, share in version.calibration.items()
         ]
 
     def _model_share(self) -> list[metrics.Series]:

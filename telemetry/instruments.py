@@ -9,8 +9,9 @@ original script's four metrics are `mgeo.*` and `nvidia.gpu.memory.used`. A fact
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import MappingProxyType
 from typing import Literal
 
@@ -33,6 +34,15 @@ PAIRS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 SHIFTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """From a difference of precision (int8 against fp32: up to .026) to one of opinion."""
+
+
+TENTHS = tuple(f"{number / 10:.1f}" for number in range(1, 11))
+"""Upper ends of the ranges in which similarities are counted."""
+
+
+def tenth(share: float) -> str:
+    """The range of `TENTHS` that a number from 0 to 1 is in; each ends below its upper end."""
+    return TENTHS[min(int(share * 10), 9)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +209,12 @@ MODEL_SHARE = Metric(
     "it is declared with (variant); a shadow's is 0.",
     ("variant", "model_version", "role"),
 )  # fmt: skip
+MODEL_CALIBRATION = Metric(
+    "mgeo.model.calibration", "gauge", "1",
+    "Share of the calibration list's pairs whose similarity, by each model, is in the tenth that "
+    "ends at `upper`: what drift is measured from. Absent without MGEO_MODELS_FILE.",
+    ("upper", "model_version"),
+)  # fmt: skip
 SHADOW_PREDICTION = Metric(
     "mgeo.shadow.prediction", "counter", "{prediction}",
     "Pairs that a shadow scored too: its label, and the label that was answered by which version.",
@@ -328,12 +344,30 @@ class Instruments:
         for reason in ("idle", "slow", "full"):
             self.connection_closed.add(0, {"reason": reason})
 
-    def loaded(self, model_version: str) -> None:
+    def loaded(self, model_version: str, labels: Iterable[str]) -> None:
         """Begin the series of a version that was loaded, likewise at zero."""
         of_version = {"model_version": model_version}
+        for label in labels:
+            self.prediction.add(0, {"label": label, **of_version})
+        for upper in TENTHS:
+            self.prediction_similarity.add(0, {"upper": upper, **of_version})
         self.prediction_failed.add(0, of_version)
         for kind in ("real", "padding"):
             self.batch_tokens.add(0, {"kind": kind, **of_version})
+
+    def compares(self, model_version: str, against: str, labels: Sequence[str]) -> None:
+        """Begin the series of a shadow and a version that answers, likewise."""
+        self.shadow_dropped.add(0, {"model_version": model_version})
+        for label, other in product(labels, repeat=2):
+            self.shadow_prediction.add(
+                0,
+                {
+                    "model_version": model_version,
+                    "label": label,
+                    "against": against,
+                    "against_label": other,
+                },
+            )
 
     def observe(self, metric: Metric, read: Observe) -> None:
         """Have `metric` read by `read` at each collection; a read that raises skips one sample."""

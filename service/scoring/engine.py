@@ -111,7 +111,7 @@ class Engine:
             self._of_version = {"model_version": self._model.checkpoint.version}
             self._real = {"kind": "real", **self._of_version}
             self._padding = {"kind": "padding", **self._of_version}
-            self._instruments.loaded(self._model.checkpoint.version)
+            self._instruments.loaded(self._model.checkpoint.version, self._model.checkpoint.labels)
             self._budget = Budget(self._model.batch_tokens)
             self._lifecycle.to(State.READY)
             while batch := self._take(self._model):

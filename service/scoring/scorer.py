@@ -27,7 +27,7 @@ from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.score import Score
 from service.scoring.tokens import TokenizedPair
 from service.scoring.versions import NO_WISH, Version, Versions, Wish
-from telemetry.instruments import Instruments
+from telemetry.instruments import Instruments, tenth
 from telemetry.spans import Timeline
 
 UNREADABLE = "an address has no readable character"
@@ -60,9 +60,6 @@ class Answer:
 
     model: Model
     outcomes: list[Score | RequestError]
-
-
-_UPPER = tuple(f"{upper / 10:.1f}" for upper in range(1, 11))
 
 
 class Scorer:
@@ -277,10 +274,9 @@ class Scorer:
         version = model.checkpoint.version
         for label, count in Counter(one.label for one in scores).items():
             self._instruments.prediction.add(count, {"label": label, "model_version": version})
-        tenths = Counter(min(int(one.similarity * 10), 9) for one in scores)
-        for tenth, count in tenths.items():
+        for upper, count in Counter(tenth(one.similarity) for one in scores).items():
             self._instruments.prediction_similarity.add(
-                count, {"upper": _UPPER[tenth], "model_version": version}
+                count, {"upper": upper, "model_version": version}
             )
         if truncated := sum(one.truncated for one in scores):
             self._instruments.input_truncated.add(truncated)

@@ -95,6 +95,14 @@ class Shadow:
         """Begin to score copies."""
         self._thread.start()
 
+    def compares_with(self, versions: Sequence[str]) -> None:
+        """Begin the series of comparisons with versions that answer."""
+        if model := self._engine.model:
+            for version in versions:
+                self._instruments.compares(
+                    model.checkpoint.version, version, model.checkpoint.labels
+                )
+
     def stop(self) -> None:
         """Drop what waits, and end after the pass under way."""
         self._stop.set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,18 +22,21 @@ from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring import checkpoint as checkpoints
 from service.scoring import declared as declarations
 from service.scoring import model as models
-from service.scoring import source, split
-from service.scoring.backends import Progress
-from service.scoring.cache import ResultCache
+from service.scoring import score, source, split
+from service.scoring.backends import Progress, calibration
+from service.scoring.cache import Result, ResultCache
 from service.scoring.declared import Declared
 from service.scoring.engine import Engine
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.shadow import Shadow
 from service.settings import Settings
+from telemetry.instruments import TENTHS, tenth
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
+
+_CALIBRATION_BATCH = 8
 
 _UNLOAD_SECONDS = 60.0
 """Beyond the time that a request may wait: for the batch under way when it ran out."""
@@ -74,6 +78,8 @@ class Version:
         queue: Pairs waiting for it.
         engine: Runs it.
         memory_bytes: What the process grew by while it was loaded, libraries included.
+        calibration: Share of the calibration list's pairs in each tenth of the similarity, if
+            models are declared to be compared.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class Version:
         )
         self.engine = Engine(self._load, self.queue, self.lifecycle, telemetry, thread)
         self.memory_bytes = 0
+        self.calibration: dict[str, float] = {}
 
     @property
     def model(self) -> Model | None:
@@ -113,6 +120,9 @@ class Version:
         before = _resident_bytes()
         loaded = models.load(self._settings, told, background=self.declared.role == "shadow")
         self.memory_bytes = max(0, _resident_bytes() - before)
+        if self._settings.models_file:
+            progress("scoring the calibration list", 0.95)
+            self.calibration = _calibration(loaded)
         return loaded
 
     def is_current(self) -> bool:
@@ -295,6 +305,7 @@ class Versions:
             raise
         after = self._tabled(wanted, declared, before)
         for version, shadow in after.shadows:
+            shadow.compares_with([_number(other) for other, _ in after.serving])
             if version in self._coming:
                 shadow.start()
         self._table = after
@@ -395,6 +406,7 @@ class Versions:
             self._lifecycle.to(State.FAILED, error)
             return
         for _, shadow in self._table.shadows:
+            shadow.compares_with([_number(other) for other, _ in self._table.serving])
             shadow.start()
         self._lifecycle.to(State.READY)
 
@@ -408,6 +420,16 @@ class Versions:
             if other is version:  # of no concern to any client
                 log.error("a shadow has failed", extra={"model": version.declared.name})
                 shadow.stop()
+
+
+def _calibration(model: Model) -> dict[str, float]:
+    pairs = sorted(model.tokenizer.encode(calibration.pairs()), key=lambda pair: len(pair.ids))
+    counted = Counter(
+        tenth(score.of(Result(tuple(row), False), model.checkpoint.labels).similarity)
+        for at in range(0, len(pairs), _CALIBRATION_BATCH)
+        for row in model.predict(pairs[at : at + _CALIBRATION_BATCH]).tolist()
+    )
+    return {upper: counted[upper] / len(pairs) for upper in TENTHS}
 
 
 def _identity(declared: Declared) -> tuple[str, str, str]:
