@@ -38,8 +38,8 @@ means that the figures' 95 % intervals still reach across the limit: wait, or wi
   own times say nothing. Green up to {MOST_SLOWER - 1:.0%} above the others' P95.
 
 Intervals take pairs as independent; those that are sent again and again make them look surer
-than they are. None of this says which version is *right* where they differ: that takes labelled pairs.
-What to do next stands in docs/versions.md.
+than they are. None of this says which version is *right* where they differ: that takes labelled
+pairs. What to do next stands in docs/versions.md.
 """
 
 
