@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import psutil
 
 from service.errors import CheckpointError, SettingsError
 from service.scoring import checkpoint as checkpoints
@@ -30,6 +31,7 @@ class Model:
         backend: Runs it.
         choice: Why that one.
         batch_tokens: Most tokens in one forward pass, padding counted if the backend pads.
+        memory_bytes: What the process grew by while it was loaded, libraries included.
     """
 
     checkpoint: Checkpoint
@@ -37,6 +39,7 @@ class Model:
     backend: Backend
     choice: Choice
     batch_tokens: int
+    memory_bytes: int = 0
 
     @property
     def protocol_name(self) -> str:
@@ -70,6 +73,7 @@ def load(settings: Settings, progress: Progress, *, background: bool = False) ->
     Raises:
         OperatorError: It cannot be found, fetched or loaded as a whole.
     """
+    before = _resident_bytes()
     progress("finding the model", 0.0)
     directory = source.resolve(settings.model, progress)
     progress("reading the checkpoint", 0.1)
@@ -86,7 +90,11 @@ def load(settings: Settings, progress: Progress, *, background: bool = False) ->
     model = Model(checkpoint, tokenizer, backend, choice, batch_tokens)
     progress("warming up", 0.9)
     _warm_up(model)
-    return model
+    return replace(model, memory_bytes=max(0, _resident_bytes() - before))
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
 
 
 def _warm_up(model: Model) -> None:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
-
 from service.errors import MGeoError, NotReady, NotSwitched, SettingsError, UnknownModel
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring import checkpoint as checkpoints
@@ -77,7 +75,6 @@ class Version:
         lifecycle: Its state.
         queue: Pairs waiting for it.
         engine: Runs it.
-        memory_bytes: What the process grew by while it was loaded, libraries included.
         calibration: Share of the calibration list's pairs in each tenth of the similarity, if
             models are declared to be compared.
     """
@@ -104,7 +101,6 @@ class Version:
             dropped=telemetry.instruments.queue_dropped.add,
         )
         self.engine = Engine(self._load, self.queue, self.lifecycle, telemetry, thread)
-        self.memory_bytes = 0
         self.calibration: dict[str, float] = {}
 
     @property
@@ -117,9 +113,7 @@ class Version:
             progress(stage, done)
             self._told(self, stage, done)
 
-        before = _resident_bytes()
         loaded = models.load(self._settings, told, background=self.declared.role == "shadow")
-        self.memory_bytes = max(0, _resident_bytes() - before)
         if self._settings.models_file:
             progress("scoring the calibration list", 0.95)
             self.calibration = _calibration(loaded)
@@ -478,10 +472,6 @@ def _told(version: Version, share: float) -> dict[str, Any]:
             "backend": model.backend.name,
             "device": model.backend.device,
             "load_seconds": round(version.engine.load_seconds, 2),
-            "memory_bytes": version.memory_bytes,
+            "memory_bytes": model.memory_bytes,
         }
     return told
-
-
-def _resident_bytes() -> int:
-    return int(psutil.Process().memory_info().rss)

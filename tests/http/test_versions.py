@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -408,6 +409,13 @@ def test_a_model_that_has_changed_on_disk_is_loaded_anew(sole: Fleet, tmp_path: 
     assert sole.predict() == first  # not before it is asked to
     assert sole.switch({"name": "b", "source": str(current), "weight": 1}).status_code == 200
     assert sole.predict() == checkpoints.read(current).version != first
+
+
+def test_what_is_taken_out_leaves_the_memory(sole: Fleet) -> None:
+    backend = weakref.ref(sole.running.engine.model.backend)
+    assert sole.switch({"name": "twin", "weight": 1}).status_code == 200
+    eventually(lambda: list(sole.models()) == ["twin"])
+    eventually(lambda: backend() is None)
 
 
 def test_without_a_file_there_is_nothing_to_switch(running: Running) -> None:
