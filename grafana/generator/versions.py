@@ -161,7 +161,7 @@ def computing_p95(sign: str = "", *, others: bool = False) -> str:
     share = "0.95"
     if sign:
         count = f"scalar(min({_computing('count', 'model_version')} > 0))"
-        share = f"clamp_max(vector(0.95 {sign} {Z} * sqrt(0.95 * 0.05 / {count})), 1)"
+        share = f"clamp_max(vector(0.95 {sign} {Z} * (0.95 * 0.05 / {count}) ^ 0.5), 1)"
         share = f"scalar({share})"
     return f"histogram_quantile({share}, {taken})"
 
