@@ -15,12 +15,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from service.errors import MGeoError, NotReady, NotSwitched, SettingsError, UnknownModel
+from service.errors import (
+    CheckpointError,
+    MGeoError,
+    NotReady,
+    NotSwitched,
+    SettingsError,
+    UnknownModel,
+)
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring import checkpoint as checkpoints
 from service.scoring import declared as declarations
 from service.scoring import model as models
-from service.scoring import score, source, split
+from service.scoring import score, split
 from service.scoring.backends import Progress, calibration
 from service.scoring.cache import Result, ResultCache
 from service.scoring.declared import Declared
@@ -120,12 +127,22 @@ class Version:
         return loaded
 
     def is_current(self) -> bool:
-        """Whether what is loaded is still what its source holds."""
-        directory = source.resolve(self.declared.source, lambda stage, done: None)
+        """Whether it works, and its directory does not hold another model by now.
+
+        One that can no longer be read says nothing against the copy in memory: rolling back must
+        not hang on it.
+        """
         loaded = self.model
-        return (
-            loaded is not None and checkpoints.read(directory).version == loaded.checkpoint.version
-        )
+        if loaded is None or self.lifecycle.state is not State.READY:
+            return False
+        try:
+            return (
+                checkpoints.read(loaded.checkpoint.directory).version == loaded.checkpoint.version
+            )
+        except CheckpointError as error:
+            extra = {"model": self.declared.name, "reason": str(error)}
+            log.warning("a model's files cannot be read any more; it stays in memory", extra=extra)
+            return True
 
     def retire(self, timeout: float) -> bool:
         """Finish what it has taken, and let go of the model; returns whether it did in time."""
@@ -180,6 +197,7 @@ class Versions:
         self._settings, self._lifecycle, self._telemetry = settings, lifecycle, telemetry
         self._cache = cache
         self._switching = threading.Lock()
+        self._lists = threading.Lock()
         self._coming: list[Version] = []
         self._leaving: list[Version] = []
         declared = declarations.read(settings)
@@ -327,8 +345,9 @@ class Versions:
     def _retire(self, versions: Sequence[Version]) -> None:
         """Unload versions that are in no table any more, in the background."""
         leaving = list(versions)
-        self._coming = [version for version in self._coming if version not in leaving]
-        self._leaving = [*self._leaving, *leaving]
+        with self._lists:
+            self._coming = [version for version in self._coming if version not in leaving]
+            self._leaving = [*self._leaving, *leaving]
         for version in leaving:
             threading.Thread(
                 target=self._unload, args=(version,), name="unload", daemon=True
@@ -338,7 +357,8 @@ class Versions:
         if not version.retire(self._settings.request_timeout + _UNLOAD_SECONDS):
             log.error("a model cannot be unloaded", extra={"model": version.declared.name})
             return
-        self._leaving = [other for other in self._leaving if other is not version]
+        with self._lists:
+            self._leaving = [other for other in self._leaving if other is not version]
         log.info("model unloaded", extra={"model": version.declared.name})
 
     def _made(self, declared: Declared) -> Version:

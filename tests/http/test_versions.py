@@ -323,6 +323,8 @@ def test_a_shadow_that_fails_is_of_no_concern_to_a_client(shadowed: Fleet) -> No
     assert shadowed.predict() == shadowed.versions["a"]
     assert shadowed.running.get("/readyz").json() == {"status": "ready"}
     assert shadowed.running.get("/livez").status_code == 200
+    assert shadowed.switch(A, {"name": "worse", "role": "shadow"}).status_code == 200
+    assert shadowed.models()["worse"]["status"] == "ready"  # the next switch loads it anew
 
 
 def test_models_are_switched_and_rolled_back_under_load_without_a_lost_request(
@@ -409,6 +411,19 @@ def test_a_model_that_has_changed_on_disk_is_loaded_anew(sole: Fleet, tmp_path: 
     assert sole.predict() == first  # not before it is asked to
     assert sole.switch({"name": "b", "source": str(current), "weight": 1}).status_code == 200
     assert sole.predict() == checkpoints.read(current).version != first
+
+
+def test_rolling_back_does_not_hang_on_files_of_a_model_in_memory(
+    sole: Fleet, tmp_path: Path
+) -> None:
+    gone = variant(tmp_path / "gone", noise=0.1, seed=7)
+    version = checkpoints.read(gone).version
+    kept = {"name": "b", "source": str(gone), "weight": 0}
+    assert sole.switch({"name": "a", "weight": 1}, kept).status_code == 200
+    (gone / "model.safetensors").unlink()
+    back = sole.switch({"name": "a", "weight": 0}, {**kept, "weight": 1})
+    assert back.status_code == 200, back.text
+    assert sole.predict() == version
 
 
 def test_what_is_taken_out_leaves_the_memory(sole: Fleet) -> None:
