@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from service.__main__ import main
+from service.client import MGeoClient
 from service.scoring import checkpoint as checkpoints
 from service.scoring import split
 from service.scoring.shadow import MOST_PAIRS
@@ -130,6 +132,26 @@ def test_a_pair_gets_one_model_in_either_order(fleet: Fleet) -> None:
     for body in _bodies(12):
         turned = {"address1": body["address2"], "address2": body["address1"]}
         assert fleet.predict(body) == fleet.predict(turned)
+
+
+def test_the_client_can_name_a_version_or_a_session(fleet: Fleet) -> None:
+    url = fleet.running.predictions
+    for name, version in fleet.versions.items():
+        with MGeoClient(url, version=name) as client:
+            assert client.predict(**PAIR)["model"]["version"] == version
+    with MGeoClient(url, session="one") as client:
+        versions = {client.predict(*pair)["model"]["version"] for pair in pairs(12)}
+    assert versions == {fleet.predict(**{"X-Session-Id": "one"})}
+
+
+def test_one_model_scores_a_whole_file(fleet: Fleet, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    rows = "".join(f"{first},{second}\n" for first, second in pairs(600))
+    file.write_text(f"address1,address2\n{rows}", "utf-8")
+    scored = tmp_path / "scored.csv"
+    command = ["score", str(file), "-o", str(scored), "--url", fleet.running.predictions]
+    assert main(command) == 0
+    assert len(scored.read_text("utf-8").splitlines()) == 601
 
 
 @pytest.mark.parametrize("name", ["a", "twin", "worse"])
