@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections import Counter, deque
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -45,27 +46,26 @@ MOST_PAIRS = 1024
 _AT_ONCE = INTERACTIVE_PAIRS
 """Pairs of one pass, so that a request that comes meanwhile finds little under way."""
 
-_LOOK_SECONDS = 0.01
-"""How often it is seen whether there is something to do. Looking costs a request's thread nothing,
-as waking another thread would."""
+_LOOK_SECONDS = 0.25
+"""How often it is seen whether there is something to do. Waking another thread would cost the
+request's; and what has gathered meanwhile shares a pass, whose Python holds up others once."""
 
 _PATIENCE_SECONDS = 60.0
 """For one pass: a thread of the lowest priority gets little of a busy machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Pairs that were answered, and by whom.
+class Copy(NamedTuple):
+    """A pair that was answered, and by whom.
 
     Attributes:
-        pairs: The addresses.
-        scores: What the answer said of them.
+        pair: The addresses.
+        answered: What the answer said of them.
         against: The version that answered.
         span: The request's span.
     """
 
-    pairs: Sequence[tuple[str, str]]
-    scores: Sequence[Score]
+    pair: tuple[str, str]
+    answered: Score
     against: str
     span: SpanContext
 
@@ -86,8 +86,7 @@ class Shadow:
         self._engine, self._queue, self._idle = engine, queue, idle
         self._instruments, self._tracer = telemetry.instruments, telemetry.tracer
         self._copies: deque[Copy] = deque()
-        self._pairs = 0
-        self._lock = threading.Lock()
+        self._under_way = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
 
@@ -114,97 +113,90 @@ class Shadow:
         against: str,
     ) -> None:
         """Take a copy of an answer if there is room for it. Never waits, and never fails."""
-        scored = [
-            (pair, outcome)
+        span = get_current_span().get_span_context()
+        copies = [
+            Copy(pair, outcome, against, span)
             for pair, outcome in zip(pairs, outcomes, strict=True)
             if isinstance(outcome, Score)
         ]
-        with self._lock:
-            fits = self._pairs + len(scored) <= MOST_PAIRS
-            if fits:
-                self._pairs += len(scored)
-        if not fits:
-            self._dropped(len(scored))
-            return
-        span = get_current_span().get_span_context()
-        for at in range(0, len(scored), _AT_ONCE):
-            some = scored[at : at + _AT_ONCE]
-            self._copies.append(
-                Copy([pair for pair, _ in some], [was for _, was in some], against, span)
-            )
+        if len(self._copies) + len(copies) > MOST_PAIRS:
+            self._dropped(len(copies))
+        else:
+            self._copies.extend(copies)
 
     def waiting(self) -> int:
-        """Pairs that wait."""
-        return self._pairs
+        """Pairs that wait or are being scored."""
+        return len(self._copies) + self._under_way
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             while self._copies and self._idle() and not self._stop.is_set():
-                copy = self._copies.popleft()
+                self._under_way = min(len(self._copies), _AT_ONCE)
+                copies = [self._copies.popleft() for _ in range(self._under_way)]
                 try:
-                    self._score(copy)
+                    self._score(copies)
                 except Exception:
-                    # Of no concern to any client; and the next copy may do better.
-                    log.exception("shadow failed", extra={"pairs": len(copy.pairs)})
+                    # Of no concern to any client; and the next copies may do better.
+                    log.exception("shadow failed", extra={"pairs": len(copies)})
                 finally:
-                    with self._lock:
-                        self._pairs -= len(copy.pairs)
+                    self._under_way = 0
 
-    def _score(self, copy: Copy) -> None:
+    def _score(self, copies: Sequence[Copy]) -> None:
         model = self._engine.model
         if model is None:
             return
-        tokenized = model.tokenizer.encode(copy.pairs)
+        tokenized = model.tokenizer.encode([copy.pair for copy in copies])
         # What one vocabulary can read another may not.
-        readable = [index for index, tokens in enumerate(tokenized) if tokens.is_readable]
+        readable = [place for place, tokens in enumerate(tokenized) if tokens.is_readable]
         if not readable:
             return
-        with self._span(copy, model) as span:
-            job = Job([tokenized[index] for index in readable], labels=len(model.checkpoint.labels))
+        with self._span(copies, model) as span:
+            job = Job([tokenized[place] for place in readable], labels=len(model.checkpoint.labels))
             self._queue.put(job)
             if not job.wait(_PATIENCE_SECONDS):
                 self._dropped(len(readable))
                 return
-            agreed = self._compare(model, copy, readable, job)
+            agreed = self._compare(model, [copies[place] for place in readable], job)
             span.set_attribute("mgeo.shadow.agreed", agreed)
 
     @contextlib.contextmanager
-    def _span(self, copy: Copy, model: Model) -> Iterator[Span]:
-        """A span in the trace of the request that is copied, if that is sampled; after its end."""
-        if not copy.span.trace_flags.sampled:
+    def _span(self, copies: Sequence[Copy], model: Model) -> Iterator[Span]:
+        """A span in the trace of the first request that is sampled, linked to each; if one is."""
+        requests = {
+            copy.span.span_id: copy.span for copy in copies if copy.span.trace_flags.sampled
+        }
+        if not requests:
             yield INVALID_SPAN
             return
+        first, *_ = requests.values()
         span = self._tracer.start_span(
             "shadow",
-            context=set_span_in_context(NonRecordingSpan(copy.span)),
-            links=[Link(copy.span)],
+            context=set_span_in_context(NonRecordingSpan(first)),
+            links=[Link(request) for request in requests.values()],
             attributes={
                 "mgeo.model_version": model.checkpoint.version,
-                "mgeo.pairs": len(copy.pairs),
+                "mgeo.pairs": len(copies),
             },
         )
         with use_span(span, end_on_exit=True):
             yield span
 
-    def _compare(self, model: Model, copy: Copy, readable: Sequence[int], job: Job) -> int:
+    def _compare(self, model: Model, copies: Sequence[Copy], job: Job) -> int:
         """Record what this model says beside what was answered; returns how often they agree."""
-        version = model.checkpoint.version
-        of_both = {"model_version": version, "against": copy.against}
-        labels: Counter[tuple[str, str]] = Counter()
-        rows = job.probabilities.tolist()
-        for place, index in enumerate(readable):
+        agreed = 0
+        for place, row in enumerate(job.probabilities.tolist()):
             if place in job.errors:  # counted by the engine
                 continue
-            mine = score.of(Result(tuple(rows[place]), False), model.checkpoint.labels)
-            answered = copy.scores[index]
-            labels[mine.label, answered.label] += 1
-            shift = abs(mine.similarity - answered.similarity)
+            mine, copy = score.of(Result(tuple(row), False), model.checkpoint.labels), copies[place]
+            of_both = {"model_version": model.checkpoint.version, "against": copy.against}
+            labels = {"label": mine.label, "against_label": copy.answered.label}
+            self._instruments.shadow_prediction.add(1, of_both | labels)
+            shift = abs(mine.similarity - copy.answered.similarity)
             self._instruments.shadow_shift.record(shift, of_both)
-        for (label, against_label), count in labels.items():
-            self._instruments.shadow_prediction.add(
-                count, {**of_both, "label": label, "against_label": against_label}
-            )
-        return sum(count for (label, other), count in labels.items() if label == other)
+            agreed += mine.label == copy.answered.label
+            # A request's thread that waits for the interpreter gets it now, not when this is done.
+            time.sleep(0)
+        return agreed
 
     def _dropped(self, pairs: int) -> None:
         model = self._engine.model
