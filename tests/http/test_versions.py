@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 import requests
 
-from service.__main__ import main
+from service.bulk.client import PatientClient
+from service.bulk.remote import RemoteScorer
+from service.bulk.tables import Rows
 from service.client import MGeoClient
 from service.scoring import checkpoint as checkpoints
 from service.scoring import split
@@ -144,14 +146,15 @@ def test_the_client_can_name_a_version_or_a_session(fleet: Fleet) -> None:
     assert versions == {fleet.predict(**{"X-Session-Id": "one"})}
 
 
-def test_one_model_scores_a_whole_file(fleet: Fleet, tmp_path: Path) -> None:
-    file = tmp_path / "pairs.csv"
-    rows = "".join(f"{first},{second}\n" for first, second in pairs(600))
-    file.write_text(f"address1,address2\n{rows}", "utf-8")
-    scored = tmp_path / "scored.csv"
-    command = ["score", str(file), "-o", str(scored), "--url", fleet.running.predictions]
-    assert main(command) == 0
-    assert len(scored.read_text("utf-8").splitlines()) == 601
+def test_one_model_scores_a_whole_file(fleet: Fleet) -> None:
+    """Without saying that its requests belong together, one in ten would come to the other."""
+    client = PatientClient(
+        fleet.running.predictions, api_key=None, connections=2, patience=10, note=print
+    )
+    scorer = RemoteScorer(client, in_flight=2, request_pairs=10)
+    chunk = Rows([list(pair) for pair in pairs(400)], {})
+    [(_, results)] = scorer.score(iter([chunk]), (0, 1), lambda rows: None)
+    assert len(results) == 400
 
 
 @pytest.mark.parametrize("name", ["a", "twin", "worse"])
