@@ -272,9 +272,9 @@ class Scorer:
 
     def _count(self, scores: list[Score], model: Model) -> None:
         version = model.checkpoint.version
-        for label, count in Counter(one.label for one in scores).items():
+        counted = Counter((one.label, tenth(one.similarity)) for one in scores)
+        for (label, upper), count in counted.items():
             self._instruments.prediction.add(count, {"label": label, "model_version": version})
-        for upper, count in Counter(tenth(one.similarity) for one in scores).items():
             self._instruments.prediction_similarity.add(
                 count, {"upper": upper, "model_version": version}
             )
