@@ -15,15 +15,15 @@ from typing_extensions import override
 
 from service import __version__
 from service.connections import Bounds, Observer
-from service.errors import BadRequest, RequestError
+from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
 from service.http.measure import UNMATCHED, known_method
 from service.lifecycle import Lifecycle, State
-from service.scoring import model
 from service.scoring.cache import ResultCache
 from service.scoring.engine import Engine
 from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
+from service.scoring.versions import Versions
 from service.server import Listener
 from service.settings import Settings
 from service.watchdog import Watchdog
@@ -57,30 +57,20 @@ class Service:
             instance_id=f"{platform.node()}:{settings.port}",
         )
         cache = ResultCache(settings.cache_pairs) if settings.cache_pairs else None
-        self._queue = PairQueue(
-            max_pairs=settings.max_queue_pairs,
-            max_tokens=settings.max_queue_tokens,
-            cache=cache,
-            dropped=self.telemetry.instruments.queue_dropped.add,
-        )
-        self._engine = Engine(
-            lambda progress: model.load(settings, progress),
-            self._queue,
-            self.lifecycle,
-            self.telemetry,
-        )
+        self.versions = Versions(settings, self.lifecycle, self.telemetry, cache)
         scorer = Scorer(
-            self._engine,
-            self._queue,
+            self.versions,
             self.lifecycle,
             self.telemetry.instruments,
             cache=cache,
             timeout=settings.request_timeout,
         )
-        self._watchdog = Watchdog(self._engine.progress_age, settings.stuck_after)
+        self._watchdog = Watchdog(self._progress_age, settings.stuck_after)
         app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck)
         self.operations = Listener(
-            operations.create_app(self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck),
+            operations.create_app(
+                self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck, self.versions
+            ),
             name="operations",
             host=settings.metrics_host,
             port=settings.metrics_port,
@@ -98,7 +88,7 @@ class Service:
                 body_bytes=settings.max_body_bytes,
                 receive_seconds=settings.receive_timeout,
             ),
-            observer=_CountingObserver(self.telemetry.instruments, app, self._queue, scorer),
+            observer=_CountingObserver(self.telemetry.instruments, app, scorer),
         )
         self._observe(cache)
 
@@ -106,7 +96,7 @@ class Service:
         """Listen, and begin to load the model."""
         self.operations.start()
         self.predictions.start()
-        self._engine.start()
+        self.versions.start()
         self._watchdog.start()
 
     def run(self) -> State:
@@ -147,58 +137,94 @@ class Service:
             raise SystemExit(128 + number)
 
     def _drain(self) -> None:
-        if self._engine.model is None:
-            return  # nothing can be under way before the model is loaded
+        if any(engine.model is None for engine in self._engines()):
+            self.versions.stop(0)
+            return  # nothing can be under way before every model is loaded
         time.sleep(self._settings.shutdown_delay)
         deadline = time.monotonic() + self._settings.shutdown_grace
         if left := self.predictions.drain(self._settings.shutdown_grace):
             log.warning("requests cut off by the end of the grace", extra={"requests": left})
-        self._engine.stop(max(0.0, deadline - time.monotonic()))
+        self.versions.stop(max(0.0, deadline - time.monotonic()))
+
+    def _engines(self) -> list[Engine]:
+        return [version.engine for version, _ in self.versions.table.serving]
+
+    def _queues(self) -> list[PairQueue]:
+        return [version.queue for version, _ in self.versions.table.serving]
+
+    def _progress_age(self) -> float:
+        # Not of shadows: those go on when nobody else has work, and that may be never.
+        return max(engine.progress_age() for engine in self._engines())
 
     def _observe(self, cache: ResultCache | None) -> None:
         observe = self.telemetry.instruments.observe_value
         if cache is not None:
             observe(metrics.CACHE_SIZE, lambda: len(cache))
-        observe(metrics.QUEUE_DEPTH, self._queue.depth)
-        observe(metrics.QUEUE_LIMIT, lambda: self._queue.max_pairs)
-        observe(metrics.QUEUE_TOKENS, self._queue.tokens)
-        observe(metrics.QUEUE_TOKEN_LIMIT, lambda: self._queue.max_tokens)
-        observe(metrics.QUEUE_OLDEST_AGE, self._queue.oldest_age)
-        observe(metrics.ENGINE_PROGRESS_AGE, self._engine.progress_age)
-        observe(metrics.BATCH_TOKEN_LIMIT, self._engine.token_limit)
+        observe(metrics.QUEUE_DEPTH, lambda: sum(q.depth() for q in self._queues()))
+        observe(metrics.QUEUE_LIMIT, lambda: sum(q.max_pairs for q in self._queues()))
+        observe(metrics.QUEUE_TOKENS, lambda: sum(q.tokens() for q in self._queues()))
+        observe(metrics.QUEUE_TOKEN_LIMIT, lambda: sum(q.max_tokens for q in self._queues()))
+        observe(metrics.QUEUE_OLDEST_AGE, lambda: max(q.oldest_age() for q in self._queues()))
+        observe(metrics.ENGINE_PROGRESS_AGE, self._progress_age)
+        observe(metrics.BATCH_TOKEN_LIMIT, lambda: min(e.token_limit() for e in self._engines()))
         observe(metrics.REQUESTS_WAITING, self.predictions.waiting)
         observe(metrics.CONNECTIONS, self.predictions.connections)
         observe(metrics.CONNECTION_LIMIT, lambda: self.predictions.bounds.connections)
         observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
         self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
+        self.telemetry.instruments.observe(metrics.MODEL_SHARE, self._model_share)
+        self.telemetry.instruments.observe(metrics.MODEL_CALIBRATION, self._calibration)
 
     def _model_load(self) -> list[metrics.Series]:
-        loaded = self._engine.model
-        if loaded is None:
-            return []
-        attributes = {
-            "model": loaded.checkpoint.name,
-            "model_version": loaded.checkpoint.version,
-            "backend": loaded.backend.name,
-            "device": loaded.backend.device,
-        }
-        return [(self._engine.load_seconds, attributes)]
+        return [
+            (
+                version.engine.load_seconds,
+                {
+                    "model": loaded.checkpoint.name,
+                    "model_version": loaded.checkpoint.version,
+                    "backend": loaded.backend.name,
+                    "device": loaded.backend.device,
+                },
+            )
+            for version in self.versions.table.versions
+            if (loaded := version.model) is not None
+        ]
+
+    def _calibration(self) -> list[metrics.Series]:
+        return [
+            (share, {"upper": upper, "model_version": loaded.checkpoint.version})
+            for version in self.versions.table.versions
+            if (loaded := version.model) is not None
+            for upper, share in version.calibration.items()
+        ]
+
+    def _model_share(self) -> list[metrics.Series]:
+        return [
+            (
+                told["share"],
+                {
+                    "variant": told["name"],
+                    "model_version": told["version"],
+                    "role": told["role"],
+                },
+            )
+            for told in self.versions.report()
+            if told["status"] == State.READY.value
+        ]
 
 
 class _CountingObserver(Observer):
     """Counts what the prediction listener does by itself."""
 
-    def __init__(
-        self, instruments: Instruments, app: Flask, queue: PairQueue, scorer: Scorer
-    ) -> None:
-        self._instruments, self._queue, self._scorer = instruments, queue, scorer
+    def __init__(self, instruments: Instruments, app: Flask, scorer: Scorer) -> None:
+        self._instruments, self._scorer = instruments, scorer
         self._routes = {rule.rule for rule in app.url_map.iter_rules()}
 
     @override
     def refusal(self, headers: Mapping[str, str], waiting: int) -> RequestError | None:
         try:
             self._scorer.check(caller.of(headers), waiting)
-        except BadRequest:  # its own fault, which it is told when it has its turn
+        except (BadRequest, UnknownModel):  # its own fault, which it is told when it has its turn
             return None
         except RequestError as error:
             return error
@@ -220,4 +246,4 @@ class _CountingObserver(Observer):
 
     @override
     def retry_after(self) -> int:
-        return self._queue.retry_after()
+        return self._scorer.retry_after()

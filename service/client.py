@@ -74,6 +74,8 @@ class MGeoClient:
     Args:
         url: Where it is, without a path.
         api_key: Sent as `Authorization: Bearer`.
+        version: Which model is to answer, of several: its name as declared, or its version.
+        session: Any id; where several share the traffic, one model answers all calls with it.
         timeout: Seconds for one call, all its attempts and the waits between them included.
         attempts: Most of them for one call.
         connections: Kept open at once.
@@ -87,6 +89,8 @@ class MGeoClient:
         url: str = "http://127.0.0.1:5000",
         *,
         api_key: str | None = None,
+        version: str | None = None,
+        session: str | None = None,
         timeout: float = 30.0,
         attempts: int = 5,
         connections: int = 10,
@@ -99,6 +103,10 @@ class MGeoClient:
         self._headers = {"Content-Type": "application/json"}
         if api_key is not None:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        if version is not None:
+            self._headers["X-Mgeo-Version"] = version
+        if session is not None:
+            self._headers["X-Session-Id"] = session
         self._pool = urllib3.PoolManager(maxsize=connections, retries=False)
 
     def predict(self, address1: str, address2: str) -> PredictionByModel:

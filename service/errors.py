@@ -17,6 +17,7 @@ MGeoError
     ├── UnknownModel         404  no model has this name and version
     ├── UnknownTrace         404  none of the requests kept belongs to this trace
     ├── WrongMethod          405  the route does not take this method
+    ├── NotSwitched          409  the models stay as they are
     ├── UnsupportedMediaType 415
     ├── TooSlow              408  the request did not arrive as a whole in time
     ├── TooLarge             413  the body or the number of pairs
@@ -137,6 +138,12 @@ class WrongMethod(RequestError):
     """The route does not take this method."""
 
     status, code, title = 405, "wrong-method", "Method not allowed"
+
+
+class NotSwitched(RequestError):
+    """The models stay as they are: what is declared cannot be had, or a switch is under way."""
+
+    status, code, title = 409, "not-switched", "Models not switched"
 
 
 class UnsupportedMediaType(RequestError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 import threading
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,19 @@ class LoadingCancelledError(Exception):
     """The model is no longer wanted: the process ends."""
 
 
-class Lifecycle:
-    """The state, and the stage of loading while it is STARTING. Safe to use from any thread."""
+def _log(old: State, new: State) -> None:
+    log.info("state", extra={"from": old.value, "to": new.value})
 
-    def __init__(self) -> None:
+
+class Lifecycle:
+    """The state, and the stage of loading while it is STARTING. Safe to use from any thread.
+
+    Args:
+        changed: Told of each change: the state before and after it.
+    """
+
+    def __init__(self, changed: Callable[[State, State], None] = _log) -> None:
+        self._changed = changed
         self._condition = threading.Condition()
         self._state = State.STARTING
         self._stage, self._progress = "waiting to load", 0.0
@@ -83,10 +93,12 @@ class Lifecycle:
         with self._condition:
             if state not in _NEXT[self._state]:
                 return False
-            log.info("state", extra={"from": self._state.value, "to": state.value})
+            before = self._state
             self._state, self._error = state, error
             self._condition.notify_all()
-            return True
+        # Without the lock: whoever is told may look at it.
+        self._changed(before, state)
+        return True
 
     def wait_while(self, *states: State, timeout: float | None = None) -> State:
         """Wait until the state is none of `states`, or `timeout` seconds; returns the state."""

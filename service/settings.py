@@ -44,6 +44,11 @@ class Settings:
         "The model: `bundled`, a directory in ModelScope's layout, or a ModelScope id "
         "(`owner/name`, optionally `@revision`), downloaded once if it is not on this machine.",
     )
+    models_file: str = _setting(
+        "",
+        "File that declares several models, their shares of the traffic and shadows, in the place "
+        "of one; see docs/versions.md. Read at the start, and again at POST /models.",
+    )
     device: str = _setting(
         "auto",
         "Where the model runs: `auto` takes the first GPU if there is one, else the CPU.",

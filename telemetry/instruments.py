@@ -9,8 +9,9 @@ original script's four metrics are `mgeo.*` and `nvidia.gpu.memory.used`. A fact
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import MappingProxyType
 from typing import Literal
 
@@ -30,6 +31,18 @@ counted and never interpolated.
 
 PAIRS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 """Powers of two up to the largest batch request."""
+
+SHIFTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""From a difference of precision (int8 against fp32: up to .026) to one of opinion."""
+
+
+TENTHS = tuple(f"{number / 10:.1f}" for number in range(1, 11))
+"""Upper ends of the ranges in which similarities are counted."""
+
+
+def tenth(share: float) -> str:
+    """The range of `TENTHS` that a number from 0 to 1 is in; each ends below its upper end."""
+    return TENTHS[min(int(share * 10), 9)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +111,22 @@ REQUEST_PROBLEM = Metric(
 STAGE_DURATION = Metric(
     "mgeo.request.stage.duration", "histogram", "s",
     "Time in each stage of a request; the stages of a request add up to its duration.",
-    ("stage",), LATENCY_SECONDS,
+    ("stage", "model_version"), LATENCY_SECONDS,
 )  # fmt: skip
 PREDICTION = Metric(
     "mgeo.prediction", "counter", "{prediction}",
     "Pairs scored, by the label that won.",
     ("label", "model_version"),
 )  # fmt: skip
+PREDICTION_SIMILARITY = Metric(
+    "mgeo.prediction.similarity", "counter", "{prediction}",
+    "Pairs scored, by the tenth that their similarity is in, which ends at `upper`.",
+    ("upper", "model_version"),
+)  # fmt: skip
 PREDICTION_FAILED = Metric(
     "mgeo.prediction.failed", "counter", "{pair}",
     "Pairs that the model failed on, also when they were tried alone.",
+    ("model_version",),
 )  # fmt: skip
 INPUT_TRUNCATED = Metric(
     "mgeo.input.truncated", "counter", "{pair}",
@@ -126,22 +145,22 @@ CACHE_SIZE = Metric(
 BATCH_SIZE = Metric(
     "mgeo.batch.size", "histogram", "{pair}",
     "Pairs in one forward pass of the model.",
-    (), PAIRS,
+    ("model_version",), PAIRS,
 )  # fmt: skip
 BATCH_TOKENS = Metric(
     "mgeo.batch.tokens", "counter", "{token}",
     "Tokens computed: real ones, and the padding that a batch of unequal pairs costs.",
-    ("kind",),
+    ("kind", "model_version"),
 )  # fmt: skip
 BATCH_DURATION = Metric(
     "mgeo.batch.duration", "histogram", "s",
     "Time of one forward pass of the model.",
-    (), LATENCY_SECONDS,
+    ("model_version",), LATENCY_SECONDS,
 )  # fmt: skip
 BATCH_FAILED = Metric(
     "mgeo.batch.failed", "counter", "{batch}",
     "Forward passes that raised; what they held was tried again in halves.",
-    ("error_type",),
+    ("error_type", "model_version"),
 )  # fmt: skip
 BATCH_TOKEN_LIMIT = Metric(
     "mgeo.batch.token_limit", "gauge", "{token}",
@@ -183,6 +202,33 @@ MODEL_LOAD_DURATION = Metric(
     "mgeo.model.load.duration", "gauge", "s",
     "Time from the start of loading to the first warm forward pass.",
     ("model", "model_version", "backend", "device"),
+)  # fmt: skip
+MODEL_SHARE = Metric(
+    "mgeo.model.share", "gauge", "1",
+    "Share of the traffic that goes to each model by its weight, under the name that "
+    "it is declared with (variant); a shadow's is 0.",
+    ("variant", "model_version", "role"),
+)  # fmt: skip
+MODEL_CALIBRATION = Metric(
+    "mgeo.model.calibration", "gauge", "1",
+    "Share of the calibration list's pairs whose similarity, by each model, is in the tenth that "
+    "ends at `upper`: what drift is measured from. Absent without MGEO_MODELS_FILE.",
+    ("upper", "model_version"),
+)  # fmt: skip
+SHADOW_PREDICTION = Metric(
+    "mgeo.shadow.prediction", "counter", "{prediction}",
+    "Pairs that a shadow scored too: its label, and the label that was answered by which version.",
+    ("model_version", "label", "against", "against_label"),
+)  # fmt: skip
+SHADOW_SHIFT = Metric(
+    "mgeo.shadow.shift", "histogram", "1",
+    "How far the similarity of a shadow is from the one that was answered.",
+    ("model_version", "against"), SHIFTS,
+)  # fmt: skip
+SHADOW_DROPPED = Metric(
+    "mgeo.shadow.dropped", "counter", "{pair}",
+    "Pairs that a shadow was not shown: too many waited for the machine to be idle.",
+    ("model_version",),
 )  # fmt: skip
 GPU_MEMORY_USED = Metric(
     "nvidia.gpu.memory.used", "gauge", "By",
@@ -283,6 +329,10 @@ class Instruments:
         self.batch_duration = self._histogram(BATCH_DURATION)
         self.batch_failed = self._counter(BATCH_FAILED)
         self.prediction_failed = self._counter(PREDICTION_FAILED)
+        self.prediction_similarity = self._counter(PREDICTION_SIMILARITY)
+        self.shadow_prediction = self._counter(SHADOW_PREDICTION)
+        self.shadow_shift = self._histogram(SHADOW_SHIFT)
+        self.shadow_dropped = self._counter(SHADOW_DROPPED)
         self.queue_dropped = self._counter(QUEUE_DROPPED)
         self.connection_closed = self._counter(CONNECTION_CLOSED)
         self.request_admitted = self._counter(REQUEST_ADMITTED)
@@ -291,11 +341,33 @@ class Instruments:
         self.input_truncated.add(0)
         self.requests_inprogress.add(0)
         self.queue_dropped.add(0)
-        self.prediction_failed.add(0)
         for reason in ("idle", "slow", "full"):
             self.connection_closed.add(0, {"reason": reason})
+
+    def loaded(self, model_version: str, labels: Iterable[str]) -> None:
+        """Begin the series of a version that was loaded, likewise at zero."""
+        of_version = {"model_version": model_version}
+        for label in labels:
+            self.prediction.add(0, {"label": label, **of_version})
+        for upper in TENTHS:
+            self.prediction_similarity.add(0, {"upper": upper, **of_version})
+        self.prediction_failed.add(0, of_version)
         for kind in ("real", "padding"):
-            self.batch_tokens.add(0, {"kind": kind})
+            self.batch_tokens.add(0, {"kind": kind, **of_version})
+
+    def compares(self, model_version: str, against: str, labels: Sequence[str]) -> None:
+        """Begin the series of a shadow and a version that answers, likewise."""
+        self.shadow_dropped.add(0, {"model_version": model_version})
+        for label, other in product(labels, repeat=2):
+            self.shadow_prediction.add(
+                0,
+                {
+                    "model_version": model_version,
+                    "label": label,
+                    "against": against,
+                    "against_label": other,
+                },
+            )
 
     def observe(self, metric: Metric, read: Observe) -> None:
         """Have `metric` read by `read` at each collection; a read that raises skips one sample."""

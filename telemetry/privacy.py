@@ -35,6 +35,7 @@ ALLOWED_ATTRIBUTES = frozenset(
         "mgeo.pairs.cached",
         "mgeo.pairs.coalesced",
         "mgeo.problem",
+        "mgeo.shadow.agreed",
         "mgeo.truncated",
         "mgeo.tokens",
     }

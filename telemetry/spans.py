@@ -28,9 +28,15 @@ class Timeline:
 
     Args:
         began_ns: Monotonic time at which the request arrived, if that was before now.
+
+    Attributes:
+        attributes: Of each stage's span.
+        finished: Monotonic time at which the last stage ended; 0 until then.
+        links: Spans that each stage's span is linked to.
+        model_version: Which version of the model the request came to; empty if to none.
     """
 
-    __slots__ = ("_epoch_offset", "_marks", "attributes", "finished", "links")
+    __slots__ = ("_epoch_offset", "_marks", "attributes", "finished", "links", "model_version")
 
     def __init__(self, began_ns: int | None = None) -> None:
         now = time.perf_counter_ns()
@@ -41,6 +47,7 @@ class Timeline:
         self.finished = 0
         self.attributes: dict[Stage, Attributes] = {}
         self.links: dict[Stage, list[SpanContext]] = {}
+        self.model_version = ""
 
     def enter(self, stage: Stage, at: int | None = None) -> None:
         """Close the current stage and open `stage`, now or at an earlier monotonic reading."""

@@ -61,6 +61,16 @@ class Running:
     operations: str
     service: Any
 
+    @property
+    def engine(self) -> Any:
+        """The engine of the first model."""
+        return self.service.versions.table.serving[0][0].engine
+
+    @property
+    def queue(self) -> Any:
+        """The queue of the first model."""
+        return self.service.versions.table.serving[0][0].queue
+
     def post(self, path: str, body: Any = None, **kwargs: Any) -> requests.Response:
         """POST to the prediction listener; `body` is sent as JSON."""
         return requests.post(self.predictions + path, json=body, timeout=30, **kwargs)

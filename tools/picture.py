@@ -61,8 +61,16 @@ class PictureError(Exception):
 
 
 def fill(expr: str) -> str:
-    """A panel's query with Grafana's variables filled in: all jobs and instances, a 15 s scrape."""
-    for name, value in (("job", ".*"), ("instance", ".*"), ("__rate_interval", "1m0s")):
+    """A panel's query with Grafana's variables filled in: all jobs and instances, a 15 s scrape.
+
+    The time range, where a query asks for it, is five minutes.
+    """
+    for name, value in (
+        ("job", ".*"),
+        ("instance", ".*"),
+        ("__rate_interval", "1m0s"),
+        ("__range", "5m0s"),
+    ):
         expr = expr.replace(f"${name}", value)
     if "$" in expr:
         raise PictureError(f"a variable is left: {expr}")

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana.generator import gpu_host, pipeline, service, slo
+from grafana.generator import gpu_host, pipeline, service, slo, versions
 
 DASHBOARDS = Path(__file__).resolve().parent.parent / "dashboards"
 _BUILDERS = {
@@ -15,6 +15,7 @@ _BUILDERS = {
     "gpu-host.json": gpu_host.build,
     "slo.json": slo.build,
     "pipeline.json": pipeline.build,
+    "versions.json": versions.build,
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import common, heatmap, logs, loki, prometheus, stat, table
 from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.builders import text as texts
 from grafana_foundation_sdk.builders import timeseries as series
 from grafana_foundation_sdk.cog import builder as cog
 from grafana_foundation_sdk.cog import variants
@@ -12,6 +13,7 @@ from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
+from grafana_foundation_sdk.models import text as texts_model
 
 PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 JAEGER = model.DataSourceRef(type_val="jaeger", uid="jaeger")
@@ -184,6 +186,49 @@ def number(
         .with_target(_target(Query(expr, title), "A"))
     )
     return panel if decimals is None else panel.decimals(decimals)
+
+
+def verdict(title: str, description: str, expr: str, legend: str) -> stat.Panel:
+    """Yes, no, or not known yet, for each series of a query.
+
+    Args:
+        title: What is asked.
+        description: How it is decided.
+        expr: PromQL that gives 1 for yes, -1 for no and 0 for not known yet.
+        legend: Name of a series.
+    """
+    said = {
+        "1": model.ValueMappingResult(text="yes", color="green", index=0),
+        "0": model.ValueMappingResult(text="not known yet", color="orange", index=1),
+        "-1": model.ValueMappingResult(text="no", color="red", index=2),
+    }
+    return (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .unit("short")
+        .span(8)
+        .height(5)
+        .color_mode(common_model.BigValueColorMode.BACKGROUND)
+        .graph_mode(common_model.BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .mappings([model.ValueMap(options=said)])
+        .no_value("no data: needs a shadow, or a split")
+        .with_target(_target(Query(expr, legend), "A"))
+    )
+
+
+def text(title: str, markdown: str) -> texts.Panel:
+    """Words, as wide as the dashboard."""
+    return (
+        texts.Panel()
+        .title(title)
+        .content(markdown.strip())
+        .mode(texts_model.TextMode.MARKDOWN)
+        .span(24)
+        .height(7)
+    )
 
 
 def heat(

@@ -20,6 +20,10 @@ from service.errors import BulkError
 if TYPE_CHECKING:
     from service.http.schemas import BatchAnswer
 
+_SESSION = "score"
+"""The same for each run: of several models that share a service's traffic one answers all of it,
+also when the run goes on another day."""
+
 _ANSWER_SECONDS = 60.0
 """More than a service lets a request wait by default (30 s)."""
 
@@ -61,6 +65,7 @@ class PatientClient:
         self._client = MGeoClient(
             url,
             api_key=api_key,
+            session=_SESSION,
             timeout=_ANSWER_SECONDS,
             attempts=1,  # further ones are made here
             connections=connections,

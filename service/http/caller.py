@@ -8,14 +8,26 @@ counts from the request's arrival, so no two clocks must agree.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from service.errors import BadRequest
 from service.scoring.scorer import Caller
+from service.scoring.versions import NO_WISH, Wish
 
 HEADER = "X-Envoy-Expected-Rq-Timeout-Ms"
+
+VERSION = "X-Mgeo-Version"
+"""Names the model that is to answer: as it is declared, or by its version."""
+
+SESSION = "X-Session-Id"
+"""Names requests that belong together, so that one model answers all of them."""
+
+VERSION_PATTERN = "[a-z0-9][a-z0-9._-]{0,39}"
+SESSION_PATTERN = "[!-~]{1,128}"
+"""What these two may be: ids of any kind, and nobody's text."""
 
 # Keys of the WSGI environment that the server adds.
 BEGAN = "mgeo.began_ns"
@@ -25,22 +37,38 @@ ARRIVED = "mgeo.arrived_ns"
 ON_HANG_UP = "mgeo.on_hang_up"
 """Takes what is to be called if the client hangs up before its answer."""
 
-_KEY = "HTTP_" + HEADER.upper().replace("-", "_")
+_KEY, _VERSION_KEY, _SESSION_KEY = (
+    "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION)
+)
 
 LONGEST_MS = 3_600_000
 """An hour: the most that a client may say."""
 
 
-def of(environ: Mapping[str, Any]) -> Caller:
+def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
     """The caller of the request with this WSGI environment.
 
+    Args:
+        environ: The environment.
+        route: Which model its route names, if it does.
+
     Raises:
-        BadRequest: The header is not a whole number of milliseconds, 1 to an hour.
+        BadRequest: A header is not what it should be.
     """
-    hang_up = {"on_hang_up": environ[ON_HANG_UP]} if ON_HANG_UP in environ else {}
+    known: dict[str, Any] = {}
+    if ON_HANG_UP in environ:
+        known["on_hang_up"] = environ[ON_HANG_UP]
+    version, session = environ.get(_VERSION_KEY), environ.get(_SESSION_KEY)
+    if version is not None or session is not None or route.model:
+        if version is not None and not re.fullmatch(VERSION_PATTERN, version):
+            raise BadRequest(f"{VERSION} must match {VERSION_PATTERN}")
+        if session is not None and not re.fullmatch(SESSION_PATTERN, session):
+            raise BadRequest(f"{SESSION} must be 1 to 128 visible ASCII characters")
+        # What the route names holds, whatever a header says.
+        known["wish"] = Wish(session or "", route.model, route.version or version or "")
     given = environ.get(_KEY)
     if given is None:
-        return Caller(**hang_up)
+        return Caller(**known)
     # isdecimal: of what int() takes, no sign, no underscore, no blank.
     if not (given.isascii() and given.isdecimal() and len(given) <= 7):
         raise BadRequest(f"{HEADER} must be a whole number of milliseconds")
@@ -48,4 +76,4 @@ def of(environ: Mapping[str, Any]) -> Caller:
     if not 1 <= milliseconds <= LONGEST_MS:
         raise BadRequest(f"{HEADER} must be from 1 to {LONGEST_MS} milliseconds")
     began: int = environ.get(BEGAN) or time.perf_counter_ns()
-    return Caller(expires_ns=began + milliseconds * 1e6, **hang_up)
+    return Caller(expires_ns=began + milliseconds * 1e6, **known)

@@ -57,13 +57,13 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
             method="GET",
             path="/model",
             tag=_TAG,
-            summary="Which model answers.",
+            summary="Which model answers; of several, the one with the most traffic.",
             answer=schemas.Model,
             errors=(NotReady,),
         )
     )
     def model() -> schemas.Model:
-        return schemas.identity(scorer.model().checkpoint)
+        return schemas.identity(scorer.models()[0].checkpoint)
 
     @api.route(
         Operation(

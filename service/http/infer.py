@@ -23,7 +23,7 @@ from service.http.shapes import (
 )
 from service.http.tensors import Datatype, Output
 from service.scoring.checkpoint import LABELS
-from service.scoring.scorer import Score
+from service.scoring.score import Score
 
 INPUTS = ("address1", "address2")
 OUTPUTS: dict[str, tuple[Datatype, tuple[int, ...]]] = {

@@ -62,7 +62,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():
         instruments.request_problem.add(0, {"problem": problem.code})
-    of_stage = {stage: {"stage": stage} for stage in STAGES}
+    of_stage: dict[str, dict[str, dict[str, str]]] = {"": {s: {"stage": s} for s in STAGES}}
 
     @app.before_request
     def begin() -> None:
@@ -111,8 +111,11 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             if problem:
                 instruments.request_problem.add(1, {"problem": problem})
             instruments.request_duration.record(timeline.seconds, of_route)
+            version = timeline.model_version
+            if version not in of_stage:  # few, and each is seen for long
+                of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
             for stage, start, end in timeline.stages():
-                instruments.stage_duration.record((end - start) / 1e9, of_stage[stage])
+                instruments.stage_duration.record((end - start) / 1e9, of_stage[version][stage])
             telemetry.stage_spans.emit(timeline, span)
             _log(timeline, method, endpoint, status, sampled=span.trace_flags.sampled)
         finally:

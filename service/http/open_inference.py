@@ -6,7 +6,7 @@ for each part of a prediction. The binary extension is taken and given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypedDict
 
 from flask import Blueprint, Response, g, request
@@ -18,9 +18,10 @@ from service.http.bodies import raw_body
 from service.http.infer import INPUTS, OUTPUTS
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
-from service.scoring.checkpoint import Checkpoint
 from service.scoring.model import Model
-from service.scoring.scorer import Score, Scorer
+from service.scoring.score import Score
+from service.scoring.scorer import Scorer
+from service.scoring.versions import Wish
 from telemetry.spans import Timeline
 
 _TAG = "Open Inference Protocol"
@@ -89,14 +90,8 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
         )
         return api.route(operation, blueprint)
 
-    def chosen(name: str, version: str | None) -> Model:
-        model = scorer.model()
-        known = model_name(model.checkpoint)
-        if name != known:
-            raise UnknownModel(f"no model has this name; there is {known}")
-        if version not in (None, model.checkpoint.version):
-            raise UnknownModel(f"{known} has the version {model.checkpoint.version} only")
-        return model
+    def known(name: str, version: str | None) -> list[Model]:
+        return scorer.models(Wish(model=name, version=version or ""))
 
     @route("GET", "/v2", "What this server is.", answer=Server)
     def server() -> Server:
@@ -113,7 +108,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
         "GET", "/v2/health/ready", "Whether it takes requests.", answer=Ready, errors=(NotReady,)
     )
     def ready() -> Ready:
-        scorer.model()
+        scorer.require_ready()
         return {"ready": True}
 
     unknown = (UnknownModel, NotReady)
@@ -123,11 +118,11 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
 
         @route("GET", path, f"The tensors of {of}.", answer=ModelInfo, errors=unknown)
         def metadata(name: str, version: str | None = None) -> ModelInfo:
-            return describe(chosen(name, version))
+            return describe(known(name, version))
 
         @route("GET", f"{path}/ready", f"Whether {of} is ready.", answer=ModelReady, errors=unknown)
         def model_ready(name: str, version: str | None = None) -> ModelReady:
-            return {"name": model_name(chosen(name, version).checkpoint), "ready": True}
+            return {"name": known(name, version)[0].protocol_name, "ready": True}
 
         @route(
             "POST",
@@ -136,31 +131,28 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
             body=shape,
             answer=infer.InferAnswer,
             binary=True,
-            errors=(*SCORING, UnknownModel),
+            errors=SCORING,
         )
         def infer_pairs(name: str, version: str | None = None) -> Response:
             timeline: Timeline = g.timeline
-            model = chosen(name, version)
+            known(name, version)
+            who = caller.of(request.environ, Wish(model=name, version=version or ""))
             head, raw = tensors.split(raw_body(), request.headers.get(tensors.HEADER_LENGTH))
             asked = shape.read(head, "")
             pairs = infer.pairs(asked.inputs, raw, limits)
-            outcomes = scorer.score(model, pairs, timeline, caller.of(request.environ))
-            scores = [_scored(index, outcome) for index, outcome in enumerate(outcomes)]
-            return _response(*infer.answer(_identity(model), asked, scores))
+            answer = scorer.score(pairs, timeline, who)
+            scores = [_scored(index, one) for index, one in enumerate(answer.outcomes)]
+            return _response(*infer.answer(_identity(answer.model), asked, scores))
 
     api.mount(blueprint)
 
 
-def model_name(checkpoint: Checkpoint) -> str:
-    """What the protocol's routes call the model: its name, which a path can hold."""
-    return checkpoint.name.replace("/", "--")
-
-
-def describe(model: Model) -> ModelInfo:
-    """The model's metadata."""
+def describe(models: Sequence[Model]) -> ModelInfo:
+    """The metadata of a model's versions, which are at least one."""
+    model = models[0]
     return {
-        "name": model_name(model.checkpoint),
-        "versions": [model.checkpoint.version],
+        "name": model.protocol_name,
+        "versions": [version.checkpoint.version for version in models],
         "platform": f"mgeo_{model.backend.name}",
         "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in INPUTS],
         "outputs": [
@@ -177,7 +169,7 @@ def problem(error: RequestError) -> schemas.Problem:
 
 def _identity(model: Model) -> dict[str, str]:
     return {
-        "model_name": model_name(model.checkpoint),
+        "model_name": model.protocol_name,
         "model_version": model.checkpoint.version,
     }
 

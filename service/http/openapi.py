@@ -45,6 +45,7 @@ from service.errors import (
     TooLate,
     TooSlow,
     Unauthorized,
+    UnknownModel,
     UnsupportedMediaType,
 )
 from service.http import caller, problems, schemas
@@ -61,7 +62,7 @@ ANY_ROUTE: Errors = (BadRequest, TooSlow, TooBusy, InternalError)
 
 SCORING: Errors = (
     InvalidBody, InvalidField, MissingFields, Unauthorized, UnsupportedMediaType, TooLarge,
-    QueueFull, TooLate, NotReady, TimedOut, EngineFailed,
+    QueueFull, TooLate, NotReady, TimedOut, EngineFailed, UnknownModel,
 )  # fmt: skip
 """What a route that scores pairs may answer."""
 
@@ -72,6 +73,22 @@ _DEADLINE: Schema = {
     "description": "Milliseconds that the client will wait: no work is done for it after that.",
     "schema": {"type": "integer", "minimum": 1, "maximum": caller.LONGEST_MS},
 }
+_WISHES: list[Schema] = [
+    {
+        "name": caller.VERSION,
+        "in": "header",
+        "description": "The model that is to answer, where there are several: the name that it is "
+        "declared under, or its version. Without it the traffic is split by weight.",
+        "schema": {"type": "string", "pattern": f"^{caller.VERSION_PATTERN}$"},
+    },
+    {
+        "name": caller.SESSION,
+        "in": "header",
+        "description": "Any text that requests which belong together have in common: one model "
+        "answers all of them. Without it the addresses decide, in either order of a pair's two.",
+        "schema": {"type": "string", "pattern": f"^{caller.SESSION_PATTERN}$"},
+    },
+]
 _VALUES = ("const", "default", "enum", "examples")
 """Keywords that hold values and no schemas."""
 
@@ -259,7 +276,7 @@ def _operation(operation: Operation, path: str, named: dict[str, Schema]) -> dic
         for name in re.findall(r"{(\w+)}", path)
     ]
     if TimedOut in operation.errors:
-        parameters.append(_DEADLINE)
+        parameters += [_DEADLINE, *_WISHES]
     if parameters:
         written["parameters"] = parameters
     raw: Schema = {"application/octet-stream": {}} if operation.binary else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Flask, Response, request
 
@@ -12,8 +12,27 @@ from service.lifecycle import Lifecycle, State
 from telemetry.prometheus import PrometheusEndpoint
 
 
+class Models(Protocol):
+    """The models of the process, as far as they are operated on."""
+
+    def report(self) -> list[dict[str, Any]]:
+        """Every model: what it is, what it gets, how far it is."""
+        ...
+
+    def switch(self) -> None:
+        """Make it as the file of models says now.
+
+        Raises:
+            RequestError: It cannot be done; all stays as it was.
+        """
+        ...
+
+
 def create_app(
-    lifecycle: Lifecycle, prometheus: PrometheusEndpoint, stuck: Callable[[], bool]
+    lifecycle: Lifecycle,
+    prometheus: PrometheusEndpoint,
+    stuck: Callable[[], bool],
+    models: Models,
 ) -> Flask:
     """The WSGI application of the operations listener.
 
@@ -21,6 +40,7 @@ def create_app(
         lifecycle: What `/readyz` and `/livez` report.
         prometheus: Renders `/metrics`.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
+        models: What `/models` shows and exchanges.
     """
     app = Flask("mgeo-operations", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -46,5 +66,16 @@ def create_app(
     def readyz() -> tuple[dict[str, Any], int]:
         ready = lifecycle.state is State.READY
         return lifecycle.report(), 200 if ready else 503
+
+    @app.get("/models")
+    def list_models() -> dict[str, Any]:
+        return {"models": models.report()}
+
+    # It takes no body: what is to be served stands in a file, so that a restart changes nothing,
+    # and whoever reaches this port cannot have the service load what they like.
+    @app.post("/models")
+    def switch_models() -> dict[str, Any]:
+        models.switch()
+        return {"models": models.report()}
 
     return app

@@ -95,12 +95,14 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     )
     def predict() -> Response:
         timeline: Timeline = g.timeline
-        model = scorer.model()
+        scorer.require_ready()
         pair = one.read(json_body(), "")
-        [score] = scorer.score(model, [pair], timeline, caller.of(request.environ))
+        answer = scorer.score([pair], timeline, caller.of(request.environ))
+        [score] = answer.outcomes
         if isinstance(score, RequestError):
             raise score
-        return jsonify({**schemas.prediction(score), "model": schemas.identity(model.checkpoint)})
+        identity = schemas.identity(answer.model.checkpoint)
+        return jsonify({**schemas.prediction(score), "model": identity})
 
     @api.route(
         Operation(
@@ -115,16 +117,17 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     )
     def predict_batch() -> Response:
         timeline: Timeline = g.timeline
-        model = scorer.model()
+        scorer.require_ready()
         parsed = many.read(json_body(), "")
         good = [pair for pair in parsed if not isinstance(pair, RequestError)]
-        scores = iter(scorer.score(model, good, timeline, caller.of(request.environ)))
+        scored = scorer.score(good, timeline, caller.of(request.environ))
+        scores = iter(scored.outcomes)
         answer: schemas.BatchAnswer = {
             "results": [
                 schemas.result(slot if isinstance(slot, RequestError) else next(scores))
                 for slot in parsed
             ],
-            "model": schemas.identity(model.checkpoint),
+            "model": schemas.identity(scored.model.checkpoint),
         }
         return jsonify(answer)
 

@@ -18,7 +18,8 @@ from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Address, Flag, Listed, Object, Shape
-from service.scoring.scorer import Score, Scorer
+from service.scoring.score import Score
+from service.scoring.scorer import Scorer
 from telemetry.spans import Timeline
 
 _SMALLEST = 2.0**-24
@@ -111,11 +112,11 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
     )
     def rerank() -> Response:
         timeline: Timeline = g.timeline
-        model = scorer.model()
+        scorer.require_ready()
         asked = shape.read(json_body(), "")
         pairs = [(asked.query, text) for text in asked.texts]
-        outcomes = scorer.score(model, pairs, timeline, caller.of(request.environ))
-        scores = [_checked(index, asked, outcome) for index, outcome in enumerate(outcomes)]
+        answer = scorer.score(pairs, timeline, caller.of(request.environ))
+        scores = [_checked(index, asked, one) for index, one in enumerate(answer.outcomes)]
         order = sorted(range(len(scores)), key=lambda index: -scores[index].similarity)
         return jsonify([_rank(index, asked, scores[index]) for index in order])
 

@@ -12,7 +12,7 @@ from typing import Annotated, NotRequired, TypedDict
 from service.errors import RequestError
 from service.http.shapes import Address, Object, Shape, Slots
 from service.scoring.checkpoint import Checkpoint, Label
-from service.scoring.scorer import Score
+from service.scoring.score import Score
 
 Pair = tuple[str, str]
 

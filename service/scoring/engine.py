@@ -32,8 +32,6 @@ _MEMORY = (OutOfMemory, MemoryError)
 _PROBE = ("1", "1")
 """A pair that every model can score."""
 
-_REAL, _PADDING = {"kind": "real"}, {"kind": "padding"}
-
 
 class Engine:
     """Runs the model on its own thread, from loading to the last queued pair.
@@ -43,6 +41,7 @@ class Engine:
         queue: Where pairs come from.
         lifecycle: Told when the model is ready, or why it is not.
         telemetry: Batch metrics and spans are recorded here.
+        name: Of the thread.
     """
 
     def __init__(
@@ -51,17 +50,20 @@ class Engine:
         queue: PairQueue,
         lifecycle: Lifecycle,
         telemetry: Telemetry,
+        name: str = "engine",
     ) -> None:
         self._load = load
         self._queue = queue
         self._lifecycle = lifecycle
         self._instruments = telemetry.instruments
         self._tracer = telemetry.tracer
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._busy = False
         self._last_progress = time.monotonic()
         self._model: Model | None = None
         self._budget = Budget(0)
+        self._of_version: dict[str, str] = {}
+        self._real = self._padding = self._of_version
         self.load_seconds = 0.0
 
     @property
@@ -78,6 +80,14 @@ class Engine:
         self._queue.close()
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def unload(self) -> None:
+        """Let go of the model, once the engine has stopped."""
+        self._model = None
+
+    def idle(self) -> bool:
+        """Whether there is nothing to compute now."""
+        return not (self._busy or self._queue.depth())
 
     def progress_age(self) -> float:
         """Seconds since a batch was last taken or finished while there was work; 0 when idle."""
@@ -98,6 +108,10 @@ class Engine:
             gc.collect()
             gc.freeze()
             self._announce(self._model)
+            self._of_version = {"model_version": self._model.checkpoint.version}
+            self._real = {"kind": "real", **self._of_version}
+            self._padding = {"kind": "padding", **self._of_version}
+            self._instruments.loaded(self._model.checkpoint.version, self._model.checkpoint.labels)
             self._budget = Budget(self._model.batch_tokens)
             self._lifecycle.to(State.READY)
             while batch := self._take(self._model):
@@ -140,6 +154,7 @@ class Engine:
                 # Why it is no larger: it failed and is tried in parts, others wait for the next
                 # one, or nothing else waited.
                 "mgeo.batch.cut": "split" if split else "budget" if self._queue.depth() else "none",
+                "mgeo.model_version": self._of_version["model_version"],
             },
         )
 
@@ -158,7 +173,7 @@ class Engine:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
                 else:
-                    self._instruments.prediction_failed.add(len(part))
+                    self._instruments.prediction_failed.add(len(part), self._of_version)
                     self._queue.fail(part, EngineFailed("the model failed on this pair"))
         except BaseException:
             dying = EngineFailed("the engine failed while it held this pair")
@@ -185,7 +200,9 @@ class Engine:
         except Exception as error:
             failure = error
             log.exception("batch failed", extra={"pairs": len(pairs), "tokens": computed})
-            self._instruments.batch_failed.add(1, {"error_type": type(error).__name__})
+            self._instruments.batch_failed.add(
+                1, {"error_type": type(error).__name__, **self._of_version}
+            )
             if isinstance(error, _MEMORY):
                 self._budget.out_of_memory(computed)
             if span:
@@ -201,10 +218,10 @@ class Engine:
             span.end()
         seconds = (time.perf_counter_ns() - started) / 1e9
         self._queue.computed(computed, seconds)
-        self._instruments.batch_duration.record(seconds)
-        self._instruments.batch_size.record(len(pairs))
-        self._instruments.batch_tokens.add(tokens, _REAL)
-        self._instruments.batch_tokens.add(computed - tokens, _PADDING)
+        self._instruments.batch_duration.record(seconds, self._of_version)
+        self._instruments.batch_size.record(len(pairs), self._of_version)
+        self._instruments.batch_tokens.add(tokens, self._real)
+        self._instruments.batch_tokens.add(computed - tokens, self._padding)
         return failure
 
 

@@ -36,5 +36,6 @@ def describe(settings: Settings) -> dict[str, Any]:
         "lower_case": checkpoint.lower_case,
         "unused_tensors": list(found.unused),
         "device": loaded.backend.device,
+        "memory_bytes": loaded.memory_bytes,
         **asdict(loaded.choice),
     }

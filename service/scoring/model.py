@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import psutil
 
 from service.errors import CheckpointError, SettingsError
 from service.scoring import checkpoint as checkpoints
@@ -30,6 +31,7 @@ class Model:
         backend: Runs it.
         choice: Why that one.
         batch_tokens: Most tokens in one forward pass, padding counted if the backend pads.
+        memory_bytes: What the process grew by while it was loaded, libraries included.
     """
 
     checkpoint: Checkpoint
@@ -37,6 +39,12 @@ class Model:
     backend: Backend
     choice: Choice
     batch_tokens: int
+    memory_bytes: int = 0
+
+    @property
+    def protocol_name(self) -> str:
+        """Its name as a path can hold it: what the Open Inference Protocol's routes call it."""
+        return self.checkpoint.name.replace("/", "--")
 
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
         """Score one batch in one forward pass, and check what comes back.
@@ -54,25 +62,39 @@ class Model:
         return probabilities
 
 
-def load(settings: Settings, progress: Progress) -> Model:
+def load(settings: Settings, progress: Progress, *, background: bool = False) -> Model:
     """Load the model that the settings name, and warm it up.
+
+    Args:
+        settings: Which model, and how it is to run.
+        progress: Told of the stages.
+        background: Whether it is to run only where a processor is idle.
 
     Raises:
         OperatorError: It cannot be found, fetched or loaded as a whole.
     """
+    before = _resident_bytes()
     progress("finding the model", 0.0)
     directory = source.resolve(settings.model, progress)
     progress("reading the checkpoint", 0.1)
     checkpoint = checkpoints.read(directory)
     tokenizer = _tokenizer(checkpoint, settings.max_tokens)
     backend, choice = choose.build(
-        checkpoint, settings, tokenizer.encode(calibration.pairs()), progress
+        checkpoint,
+        settings,
+        tokenizer.encode(calibration.pairs()),
+        progress,
+        background=background,
     )
     batch_tokens = settings.batch_tokens or backend.batch_tokens
     model = Model(checkpoint, tokenizer, backend, choice, batch_tokens)
     progress("warming up", 0.9)
     _warm_up(model)
-    return model
+    return replace(model, memory_bytes=max(0, _resident_bytes() - before))
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
 
 
 def _warm_up(model: Model) -> None:

@@ -31,6 +31,10 @@ _FEWEST_TOKENS = 5
 """Of any pair: one of text for each address, and the three that the model adds."""
 
 
+class QueueClosed(Exception):
+    """The queue takes no more: its engine stops. Another one may take the pairs."""
+
+
 class PairQueue:
     """A bounded queue of pairs that hands out batches.
 
@@ -69,6 +73,7 @@ class PairQueue:
 
         Raises:
             RequestError: The queue was aborted.
+            QueueClosed: It was closed.
             TooLarge: They are more than the queue ever takes.
             QueueFull: They do not fit now.
             TooLate: At the model's pace they would not be scored before the job expires.
@@ -79,6 +84,8 @@ class PairQueue:
         with self._changed:
             if self._failure is not None:
                 raise type(self._failure)(str(self._failure))
+            if self._closed:
+                raise QueueClosed
             new = [
                 len(pair.ids)
                 for pair, key in zip(job.pairs, job.keys, strict=True)
@@ -182,7 +189,7 @@ class PairQueue:
         return _whole_seconds(self._pace.seconds(self.tokens(), self._budget))
 
     def close(self) -> None:
-        """Have `take` return empty once nothing waits."""
+        """Take no more, and have `take` return empty once nothing waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

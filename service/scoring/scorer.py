@@ -12,40 +12,26 @@ from service.errors import (
     EngineFailed,
     MissingFields,
     NotReady,
+    QueueFull,
     RequestError,
     TimedOut,
+    TooLate,
 )
 from service.lifecycle import Lifecycle, State
+from service.scoring import score
 from service.scoring.cache import Result, ResultCache
-from service.scoring.checkpoint import LABELS, Label
-from service.scoring.engine import Engine
+from service.scoring.checkpoint import Label
 from service.scoring.job import NEVER, Job
 from service.scoring.model import Model
-from service.scoring.queue import PairQueue
+from service.scoring.queue import PairQueue, QueueClosed
+from service.scoring.score import Score
 from service.scoring.tokens import TokenizedPair
-from telemetry.instruments import Instruments
+from service.scoring.versions import NO_WISH, Version, Versions, Wish
+from telemetry.instruments import Instruments, tenth
 from telemetry.spans import Timeline
 
 UNREADABLE = "an address has no readable character"
 """What is wrong with a pair that is not `is_readable`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The answer for one pair.
-
-    Attributes:
-        similarity: P(exact) + 0.5 P(partial), from 0 to 1: the expected grade where exact is 1,
-            partial one half and not 0. MGeo itself defines no single number.
-        label: The most probable label.
-        probabilities: Of all three labels; they sum to 1.
-        truncated: Whether the pair was longer than the model reads.
-    """
-
-    similarity: float
-    label: Label
-    probabilities: dict[Label, float]
-    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +41,25 @@ class Caller:
     Attributes:
         expires_ns: Monotonic time after which it no longer waits.
         on_hang_up: Takes what is to be called if it is gone before that.
+        wish: Which model it asks for, if it does.
     """
 
     expires_ns: float = NEVER
     on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
+    wish: Wish = NO_WISH
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request is answered with.
+
+    Attributes:
+        model: The model that answers.
+        outcomes: For each pair, in order, its score, or why there is none.
+    """
+
+    model: Model
+    outcomes: list[Score | RequestError]
 
 
 class Scorer:
@@ -66,48 +67,54 @@ class Scorer:
 
     def __init__(
         self,
-        engine: Engine,
-        queue: PairQueue,
+        versions: Versions,
         lifecycle: Lifecycle,
         instruments: Instruments,
         *,
         cache: ResultCache | None,
         timeout: float,
     ) -> None:
-        self._engine = engine
-        self._queue = queue
+        self._versions = versions
         self._lifecycle = lifecycle
         self._instruments = instruments
         self._cache = cache
         self._timeout = timeout
 
-    def model(self) -> Model:
-        """The model, if predictions are taken now.
+    def require_ready(self) -> None:
+        """Refuse, before any work, what no model can take now.
 
         Raises:
             NotReady: The service is starting or has failed.
         """
-        model = self._engine.model
         # While draining, requests that already arrived are still answered.
-        if model is None or self._lifecycle.state not in (State.READY, State.DRAINING):
-            state = self._lifecycle.state.value
-            raise NotReady(f"the service is {state}; see /readyz", retry_after=1)
-        return model
+        state = self._lifecycle.state
+        if state is not State.READY and not (
+            state is State.DRAINING and self._versions.table.serving[0][0].model
+        ):
+            raise NotReady(f"the service is {state.value}; see /readyz", retry_after=1)
 
-    def score(
-        self,
-        model: Model,
-        pairs: Sequence[tuple[str, str]],
-        timeline: Timeline,
-        caller: Caller,
-    ) -> list[Score | RequestError]:
-        """Score pairs, in their order.
-
-        Returns:
-            For each its score, or why there is none: nothing readable in an address, or the model
-            failed on that very pair.
+    def models(self, wish: Wish = NO_WISH) -> list[Model]:
+        """The models that may answer, the one with the most traffic first.
 
         Raises:
+            NotReady: The service is starting or has failed.
+            UnknownModel: None has the name or version that is asked for.
+        """
+        self.require_ready()
+        serving = sorted(self._versions.serving(wish), key=lambda one: -one[1])
+        models = [version.model for version, _ in serving]
+        return [model for model in models if model is not None]
+
+    def score(self, pairs: Sequence[tuple[str, str]], timeline: Timeline, caller: Caller) -> Answer:
+        """Score pairs, in their order, all by one model.
+
+        Returns:
+            The model, and for each pair its score, or why there is none: nothing readable in an
+            address, or the model failed on that very pair.
+
+        Raises:
+            NotReady: The service is about to end.
+            UnknownModel: No model has the name or version that the caller asks for.
             TooLarge: More pairs than the queue ever takes.
             QueueFull: Too many pairs wait already.
             TooLate: Their results would come too late.
@@ -115,15 +122,46 @@ class Scorer:
             ClientGone: The caller hung up.
         """
         expires_ns = self._expiry(caller)
+        tried: Version | None = None
+        while True:
+            version = self._versions.choose(caller.wish, pairs)
+            model = version.model
+            try:
+                if model is None:
+                    raise QueueClosed
+                outcomes = self._score_by(version.queue, model, pairs, timeline, caller, expires_ns)
+                break
+            except QueueClosed:
+                # It was exchanged just now: another one answers. If none does, the process ends.
+                if version is tried:
+                    raise NotReady("the service is about to end", retry_after=1) from None
+                tried = version
+        for _, shadow in self._versions.table.shadows:
+            shadow.offer(pairs, outcomes, model.checkpoint.version)
+        return Answer(model, outcomes)
+
+    def _score_by(
+        self,
+        queue: PairQueue,
+        model: Model,
+        pairs: Sequence[tuple[str, str]],
+        timeline: Timeline,
+        caller: Caller,
+        expires_ns: float,
+    ) -> list[Score | RequestError]:
+        timeline.model_version = model.checkpoint.version
         results: list[Result | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
         if self._cache is not None:
             keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
             results = [*map(self._cache.get, keys)]
         missing = [index for index, result in enumerate(results) if result is None]
-        timeline.attributes["admit"] = {"mgeo.pairs.cached": len(pairs) - len(missing)}
+        timeline.attributes["admit"] = {
+            "mgeo.pairs.cached": len(pairs) - len(missing),
+            "mgeo.model_version": model.checkpoint.version,
+        }
         if missing:
-            self.check(caller)
+            queue.check(expires_ns)
             tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
             readable = {
                 index: tokens
@@ -136,18 +174,18 @@ class Scorer:
                 keys=[keys[index] for index in readable] if keys else [],
                 expires_ns=expires_ns,
             )
-            computed = self._compute(model, job, timeline, caller)
+            computed = self._compute(queue, model, job, timeline, caller)
             for index, result in zip(readable, computed, strict=True):
                 results[index] = result
         else:
             timeline.enter("respond")
         if self._cache is not None:
             self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
-        scores: list[Score | RequestError] = [
+        outcomes: list[Score | RequestError] = [
             _outcome(result, model.checkpoint.labels) for result in results
         ]
-        self._count([score for score in scores if isinstance(score, Score)], model)
-        return scores
+        self._count([outcome for outcome in outcomes if isinstance(outcome, Score)], model)
+        return outcomes
 
     def check(self, caller: Caller, requests_ahead: int = 0) -> None:
         """Refuse, before any work, a pair that could not be scored in time.
@@ -159,8 +197,25 @@ class Scorer:
         Raises:
             QueueFull: Too many pairs wait already.
             TooLate: Its result would come too late.
+            UnknownModel: No model has the name or version that the caller asks for.
         """
-        self._queue.check(self._expiry(caller), requests_ahead)
+        expires_ns = self._expiry(caller)
+        # Which of them it will be its pairs say, and those are not read yet.
+        refusal: RequestError | None = None
+        for version, _ in self._versions.serving(caller.wish):
+            try:
+                version.queue.check(expires_ns, requests_ahead)
+            except (QueueFull, TooLate) as error:
+                refusal = error
+            else:
+                return
+        if refusal is not None:
+            raise refusal
+
+    def retry_after(self) -> int:
+        """Seconds until what waits now will be done, 1 to 60: when to try again."""
+        serving = self._versions.serving(NO_WISH)
+        return min(version.queue.retry_after() for version, _ in serving)
 
     def _expiry(self, caller: Caller) -> float:
         return min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
@@ -177,13 +232,13 @@ class Scorer:
         return tokenized
 
     def _compute(
-        self, model: Model, job: Job, timeline: Timeline, caller: Caller
+        self, queue: PairQueue, model: Model, job: Job, timeline: Timeline, caller: Caller
     ) -> list[Result | RequestError]:
         if not job.pairs:
             timeline.enter("respond")
             return []
         timeline.enter("queue")
-        joined = self._queue.put(job)
+        joined = queue.put(job)
         if self._cache is not None:
             self._instruments.cache_lookup.add(joined, {"result": "coalesced"})
             self._instruments.cache_lookup.add(len(job.pairs) - joined, {"result": "miss"})
@@ -217,9 +272,13 @@ class Scorer:
 
     def _count(self, scores: list[Score], model: Model) -> None:
         version = model.checkpoint.version
-        for label, count in Counter(score.label for score in scores).items():
+        counted = Counter((one.label, tenth(one.similarity)) for one in scores)
+        for (label, upper), count in counted.items():
             self._instruments.prediction.add(count, {"label": label, "model_version": version})
-        if truncated := sum(score.truncated for score in scores):
+            self._instruments.prediction_similarity.add(
+                count, {"upper": upper, "model_version": version}
+            )
+        if truncated := sum(one.truncated for one in scores):
             self._instruments.input_truncated.add(truncated)
 
 
@@ -232,8 +291,8 @@ def score_now(model: Model, pair: tuple[str, str]) -> Score:
     [tokens] = model.tokenizer.encode([pair])
     if not tokens.is_readable:
         raise MissingFields(UNREADABLE)
-    [score] = score_batch_now(model, [tokens])
-    return score
+    [scored] = score_batch_now(model, [tokens])
+    return scored
 
 
 def score_batch_now(model: Model, pairs: Sequence[TokenizedPair]) -> list[Score]:
@@ -243,7 +302,7 @@ def score_batch_now(model: Model, pairs: Sequence[TokenizedPair]) -> list[Score]
         Exception: What the backend raised, or it returned what are no probabilities.
     """
     return [
-        _score(Result(tuple(row), pair.truncated), model.checkpoint.labels)
+        score.of(Result(tuple(row), pair.truncated), model.checkpoint.labels)
         for row, pair in zip(model.predict(pairs).tolist(), pairs, strict=True)
     ]
 
@@ -251,16 +310,4 @@ def score_batch_now(model: Model, pairs: Sequence[TokenizedPair]) -> list[Score]
 def _outcome(result: Result | RequestError | None, order: Sequence[Label]) -> Score | RequestError:
     if result is None:
         return MissingFields(UNREADABLE)
-    return result if isinstance(result, RequestError) else _score(result, order)
-
-
-def _score(result: Result, order: Sequence[Label]) -> Score:
-    by_label = dict(zip(order, result.probabilities, strict=True))
-    probabilities = {label: by_label[label] for label in LABELS}
-    return Score(
-        # At most 1: the probabilities, in 32 bits, may add up to a little more.
-        similarity=min(1.0, by_label["exact_match"] + 0.5 * by_label["partial_match"]),
-        label=max(probabilities, key=probabilities.__getitem__),
-        probabilities=probabilities,
-        truncated=result.truncated,
-    )
+    return result if isinstance(result, RequestError) else score.of(result, order)

@@ -33,7 +33,7 @@ class Held:
         self.gate = threading.Event()
         self.gate.set()
         self.computed: list[TokenizedPair] = []
-        backend = self.service._engine.model.backend
+        backend = self.running.engine.model.backend
         self._predict: Callable[[Sequence[TokenizedPair]], Probabilities] = backend.predict
         backend.predict = self._hold
         self._clients = ThreadPoolExecutor(20)
@@ -55,12 +55,12 @@ class Held:
 
     def tokens(self, pair: dict[str, str]) -> int:
         """Tokens of a pair."""
-        model = self.service._engine.model
+        model = self.running.engine.model
         [tokenized] = model.tokenizer.encode([(pair["address1"], pair["address2"])])
         return len(tokenized.ids)
 
     def waiting(self, pairs: int) -> None:
-        eventually(lambda: self.service._queue.depth() == pairs)
+        eventually(lambda: self.running.queue.depth() == pairs)
 
     def busy(self) -> None:
         """Have the model hold one pair, so that whatever follows waits."""

@@ -77,7 +77,7 @@ def test_a_request_that_could_not_wait_for_a_thread_is_refused_at_once(held: Hel
     held.busy()
     held.send()
     held.waiting(1)
-    queue = held.service._queue
+    queue = held.running.queue
     # Learnt by nobody but this test: a batch takes two seconds.
     busy = queue._busy_until_ns
     for _ in range(30):

@@ -128,7 +128,7 @@ def test_one_output_alone_may_be_binary(client: InferenceServerClient) -> None:
 
 
 def test_what_is_wrong_reaches_the_client(client: InferenceServerClient) -> None:
-    with pytest.raises(InferenceServerException, match=r"\[404\] no model has this name; there is"):
+    with pytest.raises(InferenceServerException, match=r"\[404\] no model has this name and ver"):
         client.infer("other", _inputs(binary=False))
     short = [_tensor("address1", ONE, binary=True), _tensor("address2", ["a"], binary=True)]
     message = r"\[400\] address1 has 3 elements and address2 1"

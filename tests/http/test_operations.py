@@ -16,7 +16,7 @@ PAIR = {"address1": "紫萱路363号", "address2": "紫萱路363号市人社局"
 
 def test_it_answers_when_every_prediction_thread_is_busy() -> None:
     running = start(http_threads=2)
-    backend = running.service._engine.model.backend
+    backend = running.engine.model.backend
     release, predict = threading.Event(), backend.predict
 
     def hang(pairs: Any) -> Any:
@@ -52,7 +52,7 @@ def test_a_stuck_engine_fails_liveness_and_says_where_it_is() -> None:
     handler = logging.Handler()
     handler.emit = told.append  # type: ignore[method-assign]
     logging.getLogger("service.watchdog").addHandler(handler)
-    backend = running.service._engine.model.backend
+    backend = running.engine.model.backend
     release, predict = threading.Event(), backend.predict
 
     def loop_without_end(pairs: Any) -> Any:

@@ -61,7 +61,7 @@ def test_a_deadline_that_passes_in_the_queue_is_an_answer_in_time_and_no_work(he
 
 
 def test_a_deadline_that_cannot_be_met_is_refused_at_once(held: Held) -> None:
-    queue = held.service._queue
+    queue = held.running.queue
     for _ in range(30):
         queue.computed(tokens=held.tokens(PAIR), seconds=2)
     try:
@@ -117,6 +117,6 @@ def test_a_pair_that_fails_its_batch_fails_alone(held: Held) -> None:
     problem(refused.result(), 500, "engine-failed")
     slots = mixed.result().json()["results"]
     assert ["similarity" in slot or slot["status"] for slot in slots] == [True, 500, 400, True]
-    assert held.metrics().value("mgeo_prediction_failed_total") == 2
+    assert held.metrics().total("mgeo_prediction_failed_total") == 2
     held.poison = 0
     assert held.send(body=poisoned).result().ok

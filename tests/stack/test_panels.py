@@ -16,6 +16,7 @@ from service.http import keys
 from tests.serving import Service
 from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
 from tests.stack.conftest import Traffic
+from tests.stack.models import compared, steadily_sent
 from tests.stack.test_chain import SPANS
 from tools.compose import REPOSITORY
 from tools.load import pair
@@ -102,6 +103,16 @@ def _trouble(service: Service, key: str, done: threading.Event) -> None:
                 slow.sendall(b"POST /predict HTTP/1.1\r\n")
 
 
+@pytest.fixture(scope="module")
+def versions_traffic(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A third service, with two models that share the traffic and a shadow. It samples no trace."""
+    models = ({"name": "a", "weight": 1}, {"name": "twin", "weight": 1})
+    shadow = {"name": "worse", "role": "shadow"}
+    folder = tmp_path_factory.mktemp("versions")
+    with compared(stack, folder, *models, shadow) as service, steadily_sent(service):
+        yield
+
+
 @pytest.mark.parametrize("target", _targets(), ids=str)
 def test_panel_has_data(
     target: Target,
@@ -110,6 +121,7 @@ def test_panel_has_data(
     loki: Loki,
     traffic: Traffic,
     troubles: None,
+    versions_traffic: None,
 ) -> None:
     if target.kind == "prometheus":
         expr = fill(target.query["expr"])

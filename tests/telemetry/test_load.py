@@ -148,7 +148,7 @@ def check_scraped_counts(scraped: Exposition, sent: Counter[Key]) -> None:
     }
     assert sum(asked.values()) == good
     # Each pair once, however often and however close together it was asked for.
-    assert asked["miss"] == scraped.value("mgeo_batch_size_sum") == DISTINCT
+    assert asked["miss"] == scraped.total("mgeo_batch_size_sum") == DISTINCT
     assert scraped.value("mgeo_cache_size") == DISTINCT
     assert asked["coalesced"] > 0
 
@@ -192,9 +192,9 @@ def check_tiling(spans: list[Span]) -> float:
 def check_batches(spans: list[Span], scraped: Exposition) -> None:
     """Each batch links to the requests in it, and the compute stage of each of them back to it."""
     batches = {span.span_id: span for span in spans if span.name == "batch"}
-    assert len(batches) == scraped.value("mgeo_batch_size_count")
+    assert len(batches) == scraped.total("mgeo_batch_size_count")
     assert sum(int(batch.attributes["mgeo.batch.size"]) for batch in batches.values()) == (
-        scraped.value("mgeo_batch_size_sum")
+        scraped.total("mgeo_batch_size_sum")
     )
     lanes = {
         (b.attributes["mgeo.batch.lane"], b.attributes["mgeo.batch.cut"]) for b in batches.values()

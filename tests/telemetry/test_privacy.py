@@ -162,7 +162,7 @@ def test_a_defect_of_the_service_quotes_nothing(
 
     logs.configure("debug")
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
-    scorer = SimpleNamespace(model=lambda: None, score=fail)
+    scorer = SimpleNamespace(require_ready=lambda: None, score=fail)
     app = predict.create_app(Settings(), scorer, telemetry, lambda: False)
     client = app.test_client()
     pair = {"address1": CANARY, "address2": LATIN}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +195,38 @@ def test_another_error_of_torch_is_not_taken_for_lack_of_memory(
     monkeypatch.setattr(backend, "_forward", fail)
     with pytest.raises(RuntimeError, match="device-side"):
         backend.predict([TokenizedPair([2, 5, 3], 2, False)])
+
+
+def _policies() -> dict[int, int]:
+    """The scheduling policy of each thread of this process."""
+    found = {}
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            found[int(thread.name)] = os.sched_getscheduler(int(thread.name))
+    return found
+
+
+def _ticks(thread: int) -> int:
+    """Processor time that a thread has used, in the system's ticks (10 ms)."""
+    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has it")
+def test_a_shadow_computes_the_same_on_threads_that_run_only_where_a_processor_is_idle() -> None:
+    settings = Settings(backend="openvino-f32", device="cpu", cpu_threads=2)
+    checkpoint = checkpoints.read(TINY)
+    pairs = [TokenizedPair([2, *range(5, 5 + size), 3], size // 2, False) for size in (3, 30, 60)]
+    urgent, _ = choose.build(checkpoint, settings, [], lambda stage, done: None)
+    before = _policies()
+    idle, _ = choose.build(checkpoint, settings, [], lambda stage, done: None, background=True)
+    expected = urgent.predict(pairs)
+    started = [thread for thread in _policies() if thread not in before]
+    used = {thread: _ticks(thread) for thread in started}
+    deadline = time.monotonic() + 60
+    while not any(_ticks(thread) > used[thread] for thread in started):
+        np.testing.assert_allclose(idle.predict(pairs), expected, atol=1e-6)
+        assert time.monotonic() < deadline, "none of its threads computes"
+    now = _policies()
+    assert all(now[thread] == os.SCHED_IDLE for thread in started)
+    assert all(now.get(thread, policy) == policy for thread, policy in before.items())

@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.cache import ResultCache
 from service.scoring.job import NEVER, Batch, Item, Job
-from service.scoring.queue import PairQueue
+from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=12), max_size=8)
+
+
+def _take_at_once(queue: PairQueue) -> list[Item]:
+    """The next batch, which is empty if nobody wants what waits: taking does not wait for more."""
+    queue._closed = True
+    batch = queue.take(BUDGET, pads=True)
+    queue._closed = False
+    return batch
 
 
 def _queue(max_pairs: int, max_tokens: int = 10_000, cache: ResultCache | None = None) -> PairQueue:
@@ -249,8 +257,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
     jobs, under_way = [], []
     for step in steps:
         if step == "t" and queue.depth():
-            queue.close()  # so that taking what nobody wants any more does not wait
-            under_way.append(queue.take(BUDGET, pads=True))
+            under_way.append(_take_at_once(queue))
         elif step == "b" and under_way:
             _begin(queue, under_way[-1])
         elif step == "c" and under_way:
@@ -329,9 +336,18 @@ def test_an_abandoned_pair_is_not_joined_once_it_was_dropped() -> None:
     left = _keyed("a")
     queue.put(left)
     assert left.wait(0) is False
-    queue.close()
-    assert queue.take(BUDGET, pads=True) == []
+    assert _take_at_once(queue) == []
     assert queue.put(_keyed("a")) == 0
+
+
+def test_a_closed_queue_takes_no_more_and_gives_out_what_it_has() -> None:
+    queue = _queue(10)
+    queue.put(_keyed("a"))
+    queue.close()
+    with pytest.raises(QueueClosed):
+        queue.put(_keyed("b"))
+    assert len(queue.take(BUDGET, pads=True)) == 1
+    assert queue.take(BUDGET, pads=True) == []
 
 
 def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:

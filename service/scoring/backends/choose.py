@@ -31,6 +31,8 @@ def build(
     settings: Settings,
     calibration: Sequence[TokenizedPair],
     progress: Progress,
+    *,
+    background: bool = False,
 ) -> tuple[Backend, Choice]:
     """Build the backend that the settings name, or for `auto` the fastest that passes the gate.
 
@@ -39,6 +41,8 @@ def build(
         settings: `backend`, `device` and `cpu_threads` count.
         calibration: Pairs on which candidates are compared.
         progress: Told of the stages.
+        background: Whether it is to run only where a processor is idle: on one thread. On a GPU
+            there is no such thing.
 
     Raises:
         OperatorError: It cannot run here, or the checkpoint does not load.
@@ -49,13 +53,16 @@ def build(
     def make(name: str, told: Progress = progress) -> Backend:
         return _make(name, checkpoint, settings.device, threads, told)
 
+    def finally_made(name: str) -> Backend:
+        return _make(name, checkpoint, settings.device, threads, progress, background=background)
+
     if len(names) == 1:
-        choice, backend = Choice(names[0], reason), make(names[0])
+        choice, backend = Choice(names[0], reason), finally_made(names[0])
     else:
         where = kept.path(checkpoint, names, threads)
         known = kept.read(where)
         if known is not None and known.backend in names:
-            choice, backend = known, make(known.backend)
+            choice, backend = known, finally_made(known.backend)
         else:
             steps = {name: _step(progress, names, name) for name in names}
             backend, measured = gate.fastest(
@@ -63,6 +70,8 @@ def build(
             )
             choice = Choice(backend.name, reason, tuple(measured))
             kept.write(where, choice)
+            if background:  # measured as it would serve
+                backend = finally_made(choice.backend)
     log.info("backend chosen", extra={"backend": choice.backend, "reason": choice.reason})
     return backend, choice
 
@@ -93,7 +102,13 @@ def _step(progress: Progress, names: Sequence[str], name: str) -> Progress:
 
 
 def _make(
-    name: str, checkpoint: Checkpoint, device: str, threads: int, progress: Progress
+    name: str,
+    checkpoint: Checkpoint,
+    device: str,
+    threads: int,
+    progress: Progress,
+    *,
+    background: bool = False,
 ) -> Backend:
     library, _, precision = name.partition("-")
     # Imported here: each costs up to seconds, in which /readyz already answers with this stage.
@@ -118,8 +133,9 @@ def _make(
     return OpenVinoBackend(
         checkpoint,
         precision=cast(Precision, precision),
-        threads=threads,
+        threads=1 if background else threads,
         progress=progress,
+        in_background=background,
     )
 
 

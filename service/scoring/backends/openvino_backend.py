@@ -14,7 +14,13 @@ import numpy as np
 import openvino
 
 from service.scoring import weights
-from service.scoring.backends import CPU_BATCH_TOKENS, Probabilities, Progress, openvino_graph
+from service.scoring.backends import (
+    CPU_BATCH_TOKENS,
+    Probabilities,
+    Progress,
+    background,
+    openvino_graph,
+)
 from service.scoring.backends.layout import packed
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
@@ -43,7 +49,13 @@ class OpenVinoBackend:
     pads = False
 
     def __init__(
-        self, checkpoint: Checkpoint, *, precision: Precision, threads: int, progress: Progress
+        self,
+        checkpoint: Checkpoint,
+        *,
+        precision: Precision,
+        threads: int,
+        progress: Progress,
+        in_background: bool = False,
     ) -> None:
         """Build the graph from the checkpoint and compile it.
 
@@ -52,6 +64,7 @@ class OpenVinoBackend:
             precision: Of the matrix products.
             threads: CPU threads of one forward pass.
             progress: Told of the stages.
+            in_background: Whether these threads are to run only where a processor is idle.
 
         Raises:
             CheckpointError: The weights do not match.
@@ -62,21 +75,34 @@ class OpenVinoBackend:
         progress("building the model", 0.6)
         model = openvino_graph.build(checkpoint.bert, tensors, int8=precision == "int8")
         progress("compiling the model", 0.7)
-        compiled = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {
-                **_HINTS[precision],
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-            },
-        )
+
+        def compiled_model() -> openvino.CompiledModel:
+            return openvino.Core().compile_model(
+                model,
+                "CPU",
+                {
+                    **_HINTS[precision],
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": threads,
+                    "NUM_STREAMS": 1,
+                },
+            )
+
+        self._in_background = in_background
+        # Compiling starts the threads that will compute.
+        compiled = background.built(compiled_model) if in_background else compiled_model()
         self._request = compiled.create_infer_request()
         self._pad = checkpoint.vocabulary[PAD]
 
     def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
         """Score one batch in one forward pass."""
-        result = self._request.infer(list(packed(pairs, self._pad)))
+        inputs = list(packed(pairs, self._pad))
+        if self._in_background:
+            # Not `infer`: that computes on the thread that calls it, which is as urgent as any.
+            self._request.start_async(inputs)
+            self._request.wait()
+            result = self._request.results
+        else:
+            result = self._request.infer(inputs)
         probabilities: Probabilities = np.array(result[0], dtype=np.float32)
         return probabilities

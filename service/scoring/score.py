@@ -1,0 +1,40 @@
+"""What is said of one pair: the model's probabilities, and the one number made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.scoring.cache import Result
+from service.scoring.checkpoint import LABELS, Label
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The answer for one pair.
+
+    Attributes:
+        similarity: P(exact) + 0.5 P(partial), from 0 to 1: the expected grade where exact is 1,
+            partial one half and not 0. MGeo itself defines no single number.
+        label: The most probable label.
+        probabilities: Of all three labels; they sum to 1.
+        truncated: Whether the pair was longer than the model reads.
+    """
+
+    similarity: float
+    label: Label
+    probabilities: dict[Label, float]
+    truncated: bool
+
+
+def of(result: Result, order: Sequence[Label]) -> Score:
+    """The score that a result means, whose probabilities are of the labels in `order`."""
+    by_label = dict(zip(order, result.probabilities, strict=True))
+    probabilities = {label: by_label[label] for label in LABELS}
+    return Score(
+        # At most 1: the probabilities, in 32 bits, may add up to a little more.
+        similarity=min(1.0, by_label["exact_match"] + 0.5 * by_label["partial_match"]),
+        label=max(probabilities, key=probabilities.__getitem__),
+        probabilities=probabilities,
+        truncated=result.truncated,
+    )

@@ -1,0 +1,204 @@
+"""A model that is shown a copy of the traffic, and answers nobody.
+
+A request's thread leaves a copy of its pairs and answers here, which takes a microsecond, and goes
+its way. The copies are scored a few pairs at a time, while every model that answers is idle, on one
+thread of the lowest priority that the system has (`backends/background.py`). What does not fit in
+the meantime is dropped and counted: the comparison is then of a sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    get_current_span,
+    set_span_in_context,
+    use_span,
+)
+
+from service.errors import RequestError
+from service.scoring import score
+from service.scoring.batching import INTERACTIVE_PAIRS
+from service.scoring.cache import Result
+from service.scoring.engine import Engine
+from service.scoring.job import Job
+from service.scoring.model import Model
+from service.scoring.queue import PairQueue
+from service.scoring.score import Score
+from telemetry.setup import Telemetry
+
+log = logging.getLogger(__name__)
+
+MOST_PAIRS = 1024
+"""Pairs that may wait: at most about 2 MB of addresses of 512 characters."""
+
+_AT_ONCE = INTERACTIVE_PAIRS
+"""Pairs of one pass, so that a request that comes meanwhile finds little under way."""
+
+_LOOK_SECONDS = 0.25
+"""How often it is seen whether there is something to do. Waking another thread would cost the
+request's; and what has gathered meanwhile shares a pass, whose Python holds up others once."""
+
+_PATIENCE_SECONDS = 60.0
+"""For one pass: a thread of the lowest priority gets little of a busy machine."""
+
+
+class Copy(NamedTuple):
+    """A pair that was answered, and by whom.
+
+    Attributes:
+        pair: The addresses.
+        answered: What the answer said of them.
+        against: The version that answered.
+        span: The request's span.
+    """
+
+    pair: tuple[str, str]
+    answered: Score
+    against: str
+    span: SpanContext
+
+
+class Shadow:
+    """Scores copies by one model, and compares.
+
+    Args:
+        engine: Has the model.
+        queue: The engine's.
+        idle: Whether every model that answers is idle.
+        telemetry: What the comparison is recorded in.
+    """
+
+    def __init__(
+        self, engine: Engine, queue: PairQueue, idle: Callable[[], bool], telemetry: Telemetry
+    ) -> None:
+        self._engine, self._queue, self._idle = engine, queue, idle
+        self._instruments, self._tracer = telemetry.instruments, telemetry.tracer
+        self._copies: deque[Copy] = deque()
+        self._under_way = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to score copies."""
+        self._thread.start()
+
+    def compares_with(self, versions: Sequence[str]) -> None:
+        """Begin the series of comparisons with versions that answer."""
+        if model := self._engine.model:
+            for version in versions:
+                self._instruments.compares(
+                    model.checkpoint.version, version, model.checkpoint.labels
+                )
+
+    def stop(self) -> None:
+        """Drop what waits, and end after the pass under way."""
+        self._stop.set()
+
+    def offer(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        outcomes: Sequence[Score | RequestError],
+        against: str,
+    ) -> None:
+        """Take a copy of an answer if there is room for it. Never waits, and never fails."""
+        span = get_current_span().get_span_context()
+        copies = [
+            Copy(pair, outcome, against, span)
+            for pair, outcome in zip(pairs, outcomes, strict=True)
+            if isinstance(outcome, Score)
+        ]
+        if len(self._copies) + len(copies) > MOST_PAIRS:
+            self._dropped(len(copies))
+        else:
+            self._copies.extend(copies)
+
+    def waiting(self) -> int:
+        """Pairs that wait or are being scored."""
+        return len(self._copies) + self._under_way
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            while self._copies and self._idle() and not self._stop.is_set():
+                self._under_way = min(len(self._copies), _AT_ONCE)
+                copies = [self._copies.popleft() for _ in range(self._under_way)]
+                try:
+                    self._score(copies)
+                except Exception:
+                    # Of no concern to any client; and the next copies may do better.
+                    log.exception("shadow failed", extra={"pairs": len(copies)})
+                finally:
+                    self._under_way = 0
+
+    def _score(self, copies: Sequence[Copy]) -> None:
+        model = self._engine.model
+        if model is None:
+            return
+        tokenized = model.tokenizer.encode([copy.pair for copy in copies])
+        # What one vocabulary can read another may not.
+        readable = [place for place, tokens in enumerate(tokenized) if tokens.is_readable]
+        if not readable:
+            return
+        with self._span(copies, model) as span:
+            job = Job([tokenized[place] for place in readable], labels=len(model.checkpoint.labels))
+            self._queue.put(job)
+            if not job.wait(_PATIENCE_SECONDS):
+                self._dropped(len(readable))
+                return
+            agreed = self._compare(model, [copies[place] for place in readable], job)
+            span.set_attribute("mgeo.shadow.agreed", agreed)
+
+    @contextlib.contextmanager
+    def _span(self, copies: Sequence[Copy], model: Model) -> Iterator[Span]:
+        """A span in the trace of the first request that is sampled, linked to each; if one is."""
+        requests = {
+            copy.span.span_id: copy.span for copy in copies if copy.span.trace_flags.sampled
+        }
+        if not requests:
+            yield INVALID_SPAN
+            return
+        first, *_ = requests.values()
+        span = self._tracer.start_span(
+            "shadow",
+            context=set_span_in_context(NonRecordingSpan(first)),
+            links=[Link(request) for request in requests.values()],
+            attributes={
+                "mgeo.model_version": model.checkpoint.version,
+                "mgeo.pairs": len(copies),
+            },
+        )
+        with use_span(span, end_on_exit=True):
+            yield span
+
+    def _compare(self, model: Model, copies: Sequence[Copy], job: Job) -> int:
+        """Record what this model says beside what was answered; returns how often they agree."""
+        agreed = 0
+        for place, row in enumerate(job.probabilities.tolist()):
+            if place in job.errors:  # counted by the engine
+                continue
+            mine, copy = score.of(Result(tuple(row), False), model.checkpoint.labels), copies[place]
+            of_both = {"model_version": model.checkpoint.version, "against": copy.against}
+            labels = {"label": mine.label, "against_label": copy.answered.label}
+            self._instruments.shadow_prediction.add(1, of_both | labels)
+            shift = abs(mine.similarity - copy.answered.similarity)
+            self._instruments.shadow_shift.record(shift, of_both)
+            agreed += mine.label == copy.answered.label
+            # A request's thread that waits for the interpreter gets it now, not when this is done.
+            time.sleep(0)
+        return agreed
+
+    def _dropped(self, pairs: int) -> None:
+        model = self._engine.model
+        version = model.checkpoint.version if model else ""
+        self._instruments.shadow_dropped.add(pairs, {"model_version": version})

@@ -1,0 +1,497 @@
+"""The models of one process: loaded, chosen from for each request, and exchanged.
+
+A table says which versions serve, by which weights, and which are shadows. It is never changed,
+only replaced as a whole: a request sees the old one or the new. A version that is in no table any
+more takes nothing new, and is unloaded when what it had taken is done; a request that was about to
+come to it chooses again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.errors import (
+    CheckpointError,
+    MGeoError,
+    NotReady,
+    NotSwitched,
+    SettingsError,
+    UnknownModel,
+)
+from service.lifecycle import Lifecycle, LoadingCancelledError, State
+from service.scoring import checkpoint as checkpoints
+from service.scoring import declared as declarations
+from service.scoring import model as models
+from service.scoring import score, split
+from service.scoring.backends import Progress, calibration
+from service.scoring.cache import Result, ResultCache
+from service.scoring.declared import Declared
+from service.scoring.engine import Engine
+from service.scoring.model import Model
+from service.scoring.queue import PairQueue
+from service.scoring.shadow import Shadow
+from service.settings import Settings
+from telemetry.instruments import TENTHS, tenth
+from telemetry.setup import Telemetry
+
+log = logging.getLogger(__name__)
+
+_CALIBRATION_BATCH = 8
+
+_UNLOAD_SECONDS = 60.0
+"""Beyond the time that a request may wait: for the batch under way when it ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request says of who is to answer it.
+
+    Attributes:
+        session: The client's name for requests that belong together; empty for none.
+        model: The name of the model in its own words, as the Open Inference Protocol has it.
+        version: A name that is declared, or a version.
+    """
+
+    session: str = ""
+    model: str = ""
+    version: str = ""
+
+
+NO_WISH = Wish()
+
+
+class Version:
+    """One model, on its way, loaded, or on its way out: its queue, its engine and its state.
+
+    Args:
+        declared: What is to be loaded.
+        settings: Of the process.
+        telemetry: Of the process.
+        cache: Given its results, and asked for them; a shadow has none.
+        told: Of the stages of loading.
+        changed: Told of its state.
+        thread: Name of the engine's thread.
+
+    Attributes:
+        declared: As given.
+        lifecycle: Its state.
+        queue: Pairs waiting for it.
+        engine: Runs it.
+        calibration: Share of the calibration list's pairs in each tenth of the similarity, if
+            models are declared to be compared.
+    """
+
+    def __init__(
+        self,
+        declared: Declared,
+        settings: Settings,
+        telemetry: Telemetry,
+        *,
+        cache: ResultCache | None,
+        told: Callable[[Version, str, float], None],
+        changed: Callable[[Version, State], None],
+        thread: str,
+    ) -> None:
+        self.declared = declared
+        self._settings = replace(settings, model=declared.source)
+        self._told = told
+        self.lifecycle = Lifecycle(lambda _, state: changed(self, state))
+        self.queue = PairQueue(
+            max_pairs=settings.max_queue_pairs,
+            max_tokens=settings.max_queue_tokens,
+            cache=cache,
+            dropped=telemetry.instruments.queue_dropped.add,
+        )
+        self.engine = Engine(self._load, self.queue, self.lifecycle, telemetry, thread)
+        self.calibration: dict[str, float] = {}
+
+    @property
+    def model(self) -> Model | None:
+        """The model, while it is loaded."""
+        return self.engine.model
+
+    def _load(self, progress: Progress) -> Model:
+        def told(stage: str, done: float) -> None:
+            progress(stage, done)
+            self._told(self, stage, done)
+
+        loaded = models.load(self._settings, told, background=self.declared.role == "shadow")
+        if self._settings.models_file:
+            progress("scoring the calibration list", 0.95)
+            self.calibration = _calibration(loaded)
+        return loaded
+
+    def is_current(self) -> bool:
+        """Whether it works, and its directory does not hold another model by now.
+
+        One that can no longer be read says nothing against the copy in memory: rolling back must
+        not hang on it.
+        """
+        loaded = self.model
+        if loaded is None or self.lifecycle.state is not State.READY:
+            return False
+        try:
+            return (
+                checkpoints.read(loaded.checkpoint.directory).version == loaded.checkpoint.version
+            )
+        except CheckpointError as error:
+            extra = {"model": self.declared.name, "reason": str(error)}
+            log.warning("a model's files cannot be read any more; it stays in memory", extra=extra)
+            return True
+
+    def retire(self, timeout: float) -> bool:
+        """Finish what it has taken, and let go of the model; returns whether it did in time."""
+        self.lifecycle.to(State.DRAINING)
+        stopped = self.engine.stop(timeout)
+        if stopped:
+            self.engine.unload()
+            self.lifecycle.to(State.STOPPED)
+        return stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Who answers, and who looks on. Never changed.
+
+    Attributes:
+        serving: Those that answer, with their weights.
+        shadows: Those that are shown copies.
+        sole: The only one that gets traffic by weight, if there is only one.
+    """
+
+    serving: tuple[tuple[Version, float], ...]
+    shadows: tuple[tuple[Version, Shadow], ...]
+    sole: Version | None
+
+    @property
+    def versions(self) -> list[Version]:
+        """All of them, those that answer first."""
+        return [version for version, _ in (*self.serving, *self.shadows)]
+
+
+class Versions:
+    """Every model of the process.
+
+    Args:
+        settings: Which models, and all else.
+        lifecycle: The process's: told when all are ready, and if one that serves fails.
+        telemetry: Of the process.
+        cache: Results, shared: its keys tell versions apart.
+
+    Raises:
+        SettingsError: The models are not declared as they should be.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        telemetry: Telemetry,
+        cache: ResultCache | None,
+    ) -> None:
+        self._settings, self._lifecycle, self._telemetry = settings, lifecycle, telemetry
+        self._cache = cache
+        self._switching = threading.Lock()
+        self._lists = threading.Lock()
+        self._coming: list[Version] = []
+        self._leaving: list[Version] = []
+        declared = declarations.read(settings)
+        self._first = [self._made(one) for one in declared]
+        self._table = self._tabled(self._first, declared)
+
+    @property
+    def table(self) -> Table:
+        """Who answers now, and who looks on."""
+        return self._table
+
+    def start(self) -> None:
+        """Begin to load: one after another, for two at once would only wait for each other."""
+        self._first[0].engine.start()
+
+    def stop(self, timeout: float) -> None:
+        """Finish what is queued, for at most `timeout` seconds, and load nothing more."""
+        table = self._table
+        for _, shadow in table.shadows:
+            shadow.stop()
+        for version in (*self._coming, *self._first):
+            version.lifecycle.to(State.DRAINING)
+        threads = [
+            threading.Thread(target=version.engine.stop, args=(timeout,), daemon=True)
+            for version, _ in table.serving
+            if version.model is not None
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout)
+
+    def serving(self, wish: Wish) -> list[tuple[Version, float]]:
+        """Those that may answer a request, with their weights.
+
+        Raises:
+            UnknownModel: None has that name or version.
+        """
+        every = self._table.serving
+        if not (wish.model or wish.version):
+            return list(every)
+        found = [
+            (version, weight)
+            for version, weight in every
+            if wish.model in ("", _protocol_name(version))
+            and wish.version in ("", version.declared.name, _number(version))
+        ]
+        if not found:
+            there = [f"{_protocol_name(v)} {_number(v)} ({v.declared.name})" for v, _ in every]
+            raise UnknownModel(f"no model has this name and version; there is {', '.join(there)}")
+        return found
+
+    def choose(self, wish: Wish, pairs: Sequence[tuple[str, str]]) -> Version:
+        """Who answers a request.
+
+        Raises:
+            UnknownModel: None has the name or version that it asks for.
+        """
+        if not (wish.model or wish.version) and (sole := self._table.sole):
+            return sole
+        among = self.serving(wish)
+        if len(among) == 1:
+            return among[0][0]
+        key = split.key_of_session(wish.session) if wish.session else split.key_of_pairs(pairs)
+        return among[split.pick(key, [(v.declared.name, weight) for v, weight in among])][0]
+
+    def idle(self) -> bool:
+        """Whether no version that answers has anything to do."""
+        return all(version.engine.idle() for version, _ in self._table.serving)
+
+    def report(self) -> list[dict[str, Any]]:
+        """Every version: what it is, what it gets, how far it is."""
+        table = self._table
+        whole = sum(weight for _, weight in table.serving)
+        told = [_told(version, weight / whole) for version, weight in table.serving]
+        told += [_told(version, 0.0) for version, _ in table.shadows]
+        return told + [_told(version, 0.0) for version in (*self._coming, *self._leaving)]
+
+    def switch(self) -> None:
+        """Make it as the file of models says now; returns once that is so.
+
+        What is new is loaded before it takes traffic; what is gone finishes what it had taken, and
+        is unloaded, which may be after this has returned. If anything fails all stays as it was.
+
+        Raises:
+            NotReady: The service is starting, or about to end.
+            NotSwitched: It cannot be done; the message says why.
+        """
+        if not self._settings.models_file:
+            raise NotSwitched("MGEO_MODELS_FILE is not set, so there are no models to switch")
+        if self._lifecycle.state is not State.READY:
+            raise NotReady(f"the service is {self._lifecycle.state.value}", retry_after=1)
+        if not self._switching.acquire(blocking=False):
+            raise NotSwitched("another switch is under way; see GET /models")
+        try:
+            self._switch()
+        except MGeoError as error:
+            log.warning("models not switched", extra={"reason": str(error)})
+            raise NotSwitched(str(error)) from None
+        except LoadingCancelledError:
+            raise NotReady("the service is about to end") from None
+        finally:
+            self._switching.release()
+
+    def _switch(self) -> None:
+        declared = declarations.read(self._settings)
+        before = self._table
+        kept = {_identity(version.declared): version for version in before.versions}
+        wanted: list[Version] = []
+        try:
+            for one in declared:
+                known = kept.get(_identity(one))
+                wanted.append(known if known and known.is_current() else self._loaded(one))
+            _check_distinct(wanted)
+        except BaseException:
+            self._retire(self._coming)
+            raise
+        after = self._tabled(wanted, declared, before)
+        for version, shadow in after.shadows:
+            shadow.compares_with([_number(other) for other, _ in after.serving])
+            if version in self._coming:
+                shadow.start()
+        self._table = after
+        self._coming = []
+        for version, shadow in before.shadows:
+            if version not in wanted:
+                shadow.stop()
+        log.info("models switched", extra={"models": _summary(after)})
+        self._retire([version for version in before.versions if version not in wanted])
+
+    def _loaded(self, declared: Declared) -> Version:
+        version = self._made(declared)
+        self._coming.append(version)
+        version.engine.start()
+        state = version.lifecycle.wait_while(State.STARTING)
+        if state is State.FAILED:
+            error = version.lifecycle.error
+            if isinstance(error, MGeoError):
+                raise SettingsError(f"{declared.name}: {error}")
+            raise SettingsError(f"{declared.name}: loading failed: {type(error).__name__}")
+        if state is not State.READY:
+            raise LoadingCancelledError
+        return version
+
+    def _retire(self, versions: Sequence[Version]) -> None:
+        """Unload versions that are in no table any more, in the background."""
+        leaving = list(versions)
+        with self._lists:
+            self._coming = [version for version in self._coming if version not in leaving]
+            self._leaving = [*self._leaving, *leaving]
+        for version in leaving:
+            threading.Thread(
+                target=self._unload, args=(version,), name="unload", daemon=True
+            ).start()
+
+    def _unload(self, version: Version) -> None:
+        if not version.retire(self._settings.request_timeout + _UNLOAD_SECONDS):
+            log.error("a model cannot be unloaded", extra={"model": version.declared.name})
+            return
+        with self._lists:
+            self._leaving = [other for other in self._leaving if other is not version]
+        log.info("model unloaded", extra={"model": version.declared.name})
+
+    def _made(self, declared: Declared) -> Version:
+        # One that has no others beside it needs no name.
+        alone = not self._settings.models_file
+        return Version(
+            declared,
+            self._settings,
+            self._telemetry,
+            cache=None if declared.role == "shadow" else self._cache,
+            told=self._stage,
+            changed=self._changed,
+            thread="engine" if alone else f"engine {declared.name}",
+        )
+
+    def _tabled(
+        self, versions: Sequence[Version], declared: Sequence[Declared], before: Table | None = None
+    ) -> Table:
+        running = dict(before.shadows) if before else {}
+        serving = tuple(
+            (version, one.weight)
+            for version, one in zip(versions, declared, strict=True)
+            if one.role == "serve"
+        )
+        shadows = tuple(
+            (version, running.get(version) or self._shadow(version))
+            for version, one in zip(versions, declared, strict=True)
+            if one.role == "shadow"
+        )
+        weighted = [version for version, weight in serving if weight]
+        return Table(serving, shadows, weighted[0] if len(weighted) == 1 else None)
+
+    def _shadow(self, version: Version) -> Shadow:
+        return Shadow(version.engine, version.queue, self.idle, self._telemetry)
+
+    def _stage(self, version: Version, stage: str, done: float) -> None:
+        """Tell the process's own state how far its start is."""
+        if version not in self._first or self._lifecycle.state is State.READY:
+            return
+        number = self._first.index(version)
+        named = stage if len(self._first) == 1 else f"{version.declared.name}: {stage}"
+        self._lifecycle.loading(named, (number + done) / len(self._first))
+
+    def _changed(self, version: Version, state: State) -> None:
+        """Take note of a version's state: called on its engine's thread."""
+        if state is State.READY and self._lifecycle.state is State.STARTING:
+            self._next(version)
+        if state is State.FAILED:
+            self._failed(version)
+
+    def _next(self, version: Version) -> None:
+        following = self._first[self._first.index(version) + 1 :]
+        if following:
+            following[0].engine.start()
+            return
+        try:
+            _check_distinct(self._first)
+        except SettingsError as error:
+            self._lifecycle.to(State.FAILED, error)
+            return
+        for _, shadow in self._table.shadows:
+            shadow.compares_with([_number(other) for other, _ in self._table.serving])
+            shadow.start()
+        self._lifecycle.to(State.READY)
+
+    def _failed(self, version: Version) -> None:
+        table = self._table
+        starting = self._lifecycle.state is State.STARTING and version in self._first
+        if starting or version in (other for other, _ in table.serving):
+            self._lifecycle.to(State.FAILED, version.lifecycle.error)
+            return
+        for other, shadow in table.shadows:
+            if other is version:  # of no concern to any client
+                log.error("a shadow has failed", extra={"model": version.declared.name})
+                shadow.stop()
+
+
+def _calibration(model: Model) -> dict[str, float]:
+    pairs = sorted(model.tokenizer.encode(calibration.pairs()), key=lambda pair: len(pair.ids))
+    counted = Counter(
+        tenth(score.of(Result(tuple(row), False), model.checkpoint.labels).similarity)
+        for at in range(0, len(pairs), _CALIBRATION_BATCH)
+        for row in model.predict(pairs[at : at + _CALIBRATION_BATCH]).tolist()
+    )
+    return {upper: counted[upper] / len(pairs) for upper in TENTHS}
+
+
+def _identity(declared: Declared) -> tuple[str, str, str]:
+    return declared.name, declared.source, declared.role
+
+
+def _number(version: Version) -> str:
+    model = version.model
+    return model.checkpoint.version if model else ""
+
+
+def _protocol_name(version: Version) -> str:
+    model = version.model
+    return model.protocol_name if model else ""
+
+
+def _check_distinct(versions: Sequence[Version]) -> None:
+    seen: dict[str, str] = {}
+    for version in versions:
+        number, name = _number(version), version.declared.name
+        if number in seen:
+            raise SettingsError(
+                f"the models {seen[number]!r} and {name!r} are the same version {number}: nothing "
+                "would tell their answers apart; declare it once"
+            )
+        seen[number] = name
+
+
+def _summary(table: Table) -> list[str]:
+    told = [f"{v.declared.name} {_number(v)} weight {weight:g}" for v, weight in table.serving]
+    return told + [f"{v.declared.name} {_number(v)} shadow" for v, _ in table.shadows]
+
+
+def _told(version: Version, share: float) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": version.declared.name,
+        "source": version.declared.source,
+        "role": version.declared.role,
+        "share": round(share, 6),
+        **version.lifecycle.report(),
+    }
+    if model := version.model:
+        told |= {
+            "version": model.checkpoint.version,
+            "model": model.checkpoint.name,
+            "backend": model.backend.name,
+            "device": model.backend.device,
+            "load_seconds": round(version.engine.load_seconds, 2),
+            "memory_bytes": model.memory_bytes,
+        }
+    return told
