@@ -19,7 +19,7 @@ _QUIET_SECONDS = 60.0
 """How long a fault lasts of which nothing must be heard; divided by the scale."""
 
 _AFTER_SECONDS = 120.0
-"""How long after its end a fault may still be felt; divided by the scale."""
+"""How long after its end a fault may still raise other alerts; divided by the scale."""
 
 
 @dataclass
@@ -40,11 +40,13 @@ class Outcome:
     seconds: float = float("inf")
     error: str = ""
 
-    def explains(self, firing: Firing, after: float) -> bool:
+    def explains(self, firing: Firing, scale: float) -> bool:
         """Whether an alert is this fault's own, or one that may come with it."""
+        own = self.fault.alert is not None and firing.fits(self.fault.alert, self.fault.labels)
+        after = (self.fault.lasts if own else _AFTER_SECONDS) / scale
         if not self.began - 1 <= firing.active <= self.ended + after:
             return False
-        if self.fault.alert and firing.fits(self.fault.alert, self.fault.labels):
+        if own:
             return True
         on = firing.labels.get("instance")
         return firing.name in self.fault.permitted and (
@@ -110,11 +112,10 @@ def run(stage: Stage, faults: Sequence[Fault], clean: float) -> Report:
         watch.stop()
         stage.stop()
         rows.shutdown()
-    after = _AFTER_SECONDS / stage.scale
     unexplained = [
         firing
         for firing in watch.fired
-        if firing not in false_alerts and not any(o.explains(firing, after) for o in outcomes)
+        if firing not in false_alerts and not any(o.explains(firing, stage.scale) for o in outcomes)
     ]
     seen = {
         o.fault.name: stage.clients[o.fault.asked or o.fault.on].since(o.began, o.ended)

@@ -60,6 +60,8 @@ class Fault:
         about: Labels of the alert; by default those of `on`.
         asked: Whose clients are looked at; `on`'s by default.
         permitted: Other alerts that may speak, and why.
+        lasts: Seconds for which the alert may begin anew after the fault's end: what it looks back
+            on, seen again after a gap.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Fault:
     about: Mapping[str, str] = field(default_factory=dict)
     asked: str = ""
     permitted: Mapping[str, str] = field(default_factory=dict)
+    lasts: float = 120.0
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -114,7 +117,7 @@ FAULTS = (
     ),
     Fault(
         "A batch does not fit into memory", "mgeo-6", faults.out_of_memory,
-        "OutOfMemory", OK, NOTHING, wave=4,
+        "OutOfMemory", OK, NOTHING, wave=4, lasts=86_400,
     ),
     Fault(
         "The directory of the model is replaced while it is served", "mgeo-3",
@@ -136,12 +139,13 @@ FAULTS = (
     ),
     # Clients.
     Fault(
-        "Ten times the load that it can bear", "mgeo-4", faults.overload,
+        "Ten times the load that it can bear", "mgeo-5", faults.overload,
         "Overloaded", frozenset({"200", "429", "504"}), "429 with Retry-After", wave=2,
-        permitted=FAILING | WAITING,
+        permitted=FAILING | WAITING
+        | {"ClientsHangingUp": "the load is ended with requests under way"},
     ),
     Fault(
-        "A slow-loris client with 1,100 connections", "mgeo-5", faults.slow_loris,
+        "A slow-loris client with 1,100 connections", "mgeo-4", faults.slow_loris,
         "ConnectionsExhausted", OK, "slower connections", wave=2,
     ),
     Fault(
@@ -168,17 +172,17 @@ FAULTS = (
     ),
     Fault(
         "The wall clock jumps by an hour", "mgeo-2", faults.clock_moves,
-        "CollectorExportFailing", OK, NOTHING, wave=3, about={"signal": "logs"},
+        "CollectorExportFailing", OK, NOTHING, wave=3, lasts=300, about={"signal": "logs"},
     ),
     Fault(
         "SIGTERM under load, and a start", "mgeo-5", faults.terminated,
-        None, frozenset({"200", "503", REFUSED}), "no connection until it is back, 503 while it loads",
-        wave=4,
+        None, frozenset({"200", "503", REFUSED}),
+        "no connection until it is back, 503 while it loads", wave=4,
     ),
     Fault(
         "SIGKILL and a start, again and again", "mgeo-1", faults.crash_loop,
         "Restarting", frozenset({"200", "503", REFUSED, LOST}),
-        "requests under way are lost, then no connection until it is back", wave=3, unscaled=5,
+        "requests under way are lost, then no connection until it is back", wave=3, unscaled=5, lasts=900,
         permitted=FAILING | {"InstanceDown": "a start that takes longer than it waits"},
     ),
     Fault(
@@ -203,12 +207,12 @@ FAULTS = (
           "InstanceDown", OK, NOTHING, wave=6, asked="mgeo-1", permitted=GAP),
     Fault(
         "The Collector refuses", "otel-collector", faults.refusing,
-        "CollectorRefusing", OK, NOTHING, wave=7, asked="mgeo-1", unscaled=5,
-        permitted=GAP,
+        "CollectorRefusing", OK, NOTHING, wave=7, asked="mgeo-1", unscaled=2, lasts=300,
+        permitted=GAP | {"Restarting": "it is restarted for this, and was for other rows"},
     ),
     Fault(
         "The disk is full under the Collector's queue", "otel-collector", faults.disk_full,
-        "CollectorExportFailing", OK, NOTHING, wave=8, asked="mgeo-1", permitted=GAP,
+        "CollectorExportFailing", OK, NOTHING, wave=8, lasts=300, asked="mgeo-1", permitted=GAP,
     ),
     Fault(
         "Prometheus is restarted", "prometheus", faults.killed(again=True),
