@@ -182,7 +182,8 @@ FAULTS = (
     Fault(
         "SIGKILL and a start, again and again", "mgeo-1", faults.crash_loop,
         "Restarting", frozenset({"200", "503", REFUSED, LOST}),
-        "requests under way are lost, then no connection until it is back", wave=3, unscaled=5, lasts=900,
+        "requests under way are lost, then no connection until it is back", wave=3,
+        unscaled=5, lasts=900,
         permitted=FAILING | {"InstanceDown": "a start that takes longer than it waits"},
     ),
     Fault(
