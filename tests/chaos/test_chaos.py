@@ -1,7 +1,7 @@
 """Each fault raises its own alert in time and no other, and clients see what the table says.
 
 The rules, scrapes and exports run `CHAOS_SCALE` times as fast, through the very rule files
-(tools/timescale.py); with `CHAOS_SCALE=1`, which takes three quarters of an hour, as shipped.
+(tools/timescale.py); with `CHAOS_SCALE=1`, which takes half an hour, as shipped.
 `CHAOS_REPORT=FILE` keeps the table, `CHAOS_ONLY=TEXT` runs the rows with that in their name.
 """
 
