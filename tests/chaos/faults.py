@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import resource
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 from tests.chaos.faulty import LONGEST_GOOD_PAIR
 from tests.chaos.stage import EXPORT_SECONDS, Stage
@@ -22,15 +19,11 @@ from tests.chaos.traffic import send
 from tests.conftest import TINY
 from tests.stack.clients import eventually
 from tests.telemetry.nvml import stub
-from tools.compose import REPOSITORY
 
 Inject = Callable[[Stage, str], AbstractContextManager[None]]
 
 PAIR = {"address1": "甲州市东城区学府路7号", "address2": "甲州市学府路7号"}
 POISON = {"address1": "路" * LONGEST_GOOD_PAIR, "address2": "学府路7号"}
-
-CAPACITY = 50.0
-"""Pairs a second that an instance on the stage can score, roughly."""
 
 
 def model(what: str) -> Inject:
@@ -84,117 +77,6 @@ def gpu_memory_rises(stage: Stage, name: str) -> Iterator[None]:
     yield
     thread.join()
     stage.gpu(name, {})
-
-
-@contextmanager
-def overload(stage: Stage, name: str) -> Iterator[None]:
-    """Ten times what it can do, whether it answers or not."""
-    load = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "tools.load"),
-            *("--url", f"http://{stage.address(name)}/predict", "--seconds", "600"),
-            *("--rate", str(10 * CAPACITY), "--concurrency", "300"),
-        ],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        load.kill()
-        load.wait(10)
-
-
-@contextmanager
-def _repeated(act: Callable[[], None], rate: float) -> Iterator[None]:
-    """`act` again and again in the background, `rate` times a second."""
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.wait(1 / rate):
-            with suppress(OSError, http.client.HTTPException):
-                act()
-
-    threads = [threading.Thread(target=run, daemon=True)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
-def _connect(address: str) -> socket.socket:
-    host, port = address.split(":")
-    return socket.create_connection((host, int(port)), timeout=5)
-
-
-@contextmanager
-def slow_loris(stage: Stage, name: str) -> Iterator[None]:
-    """1,100 requests that come in letter by letter, each begun again when it is ended."""
-    address = stage.address(name)
-    clients: list[socket.socket] = []
-
-    def trickle() -> None:
-        clients.extend(_connect(address) for _ in range(min(200, 1100 - len(clients))))
-        for number, client in enumerate(clients):
-            try:
-                client.sendall(b"x")
-            except OSError:
-                client.close()
-                clients[number] = _connect(address)
-                clients[number].sendall(b"POST /predict HTTP/1.1\r\nX: ")
-
-    with _repeated(trickle, rate=2):
-        yield
-    for client in clients:
-        client.close()
-
-
-@contextmanager
-def idle_connections(stage: Stage, name: str) -> Iterator[None]:
-    """2,000 connections on which nothing comes."""
-    with ExitStack() as connections:
-        for _ in range(2000):
-            connections.enter_context(_connect(stage.address(name)))
-        yield
-
-
-@contextmanager
-def hang_ups(stage: Stage, name: str) -> Iterator[None]:
-    """Clients that send a request and go away."""
-    body = json.dumps(PAIR).encode()
-    request = (
-        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-    )
-
-    def ask_and_leave() -> None:
-        with _connect(stage.address(name)) as client:
-            client.sendall(request)
-
-    with _repeated(ask_and_leave, rate=15):
-        yield
-
-
-@contextmanager
-def malformed(stage: Stage, name: str) -> Iterator[None]:
-    """A flood of bodies that cannot be read."""
-
-    def flood() -> None:
-        connection = http.client.HTTPConnection(stage.address(name), timeout=5)
-        for body in ("", "{", "[]", '{"address1": 7}', "\x00" * 100, '{"pairs": []}'):
-            connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            answer.read()
-            assert 400 <= answer.status < 500
-        connection.close()
-
-    with _repeated(flood, rate=10):
-        yield
 
 
 @contextmanager

@@ -84,6 +84,6 @@ def noting(to: object = Lifecycle.to) -> None:
 if __name__ == "__main__":
     noting()
     OpenVinoBackend.predict = predict  # type: ignore[method-assign]
-    memory.limit = lambda *_: MEMORY_LIMIT  # type: ignore[assignment]
+    memory.limit = lambda *_: MEMORY_LIMIT
     threading.Thread(target=hold_memory, daemon=True).start()
     sys.exit(main())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 
 from tests.chaos.run import Outcome, Report
+from tests.chaos.table import Fault
 
 _INTRODUCTION = (
     "# Faults, and how soon they are heard of\n\n"
@@ -42,8 +44,21 @@ def markdown(report: Report) -> str:
             "`refused`: no connection was to be had, so nothing was lost. `lost`: one was, "
             "and no answer came.",
             "",
+            companions([outcome.fault for outcome in report.outcomes]),
         ]
     )
+
+
+def companions(faults: Sequence[Fault]) -> str:
+    """Which alerts may come with a fault that is not their own, and why."""
+    reasons: dict[str, list[str]] = {}
+    for fault in faults:
+        for alert, reason in fault.permitted.items():
+            known = reasons.setdefault(alert, [])
+            if reason not in known:
+                known.append(reason)
+    lines = [f"- `{alert}`: {'; or '.join(why)}." for alert, why in reasons.items()]
+    return "\n".join(["Why an alert may come with a fault that is not its own:", "", *lines, ""])
 
 
 def detection(report: Report) -> list[float]:

@@ -86,10 +86,9 @@ class Stage:
             }
             for name in INSTANCES[3:]
         }
-        probes = [{"targets": [f"{name}:8000"], "labels": {"instance": name}} for name in INSTANCES]
         prometheus = self._folder / "prometheus"
         # The addresses in quotes, as in the project's own file: that is how they are found.
-        lines = [f"- {{targets: ['{p['targets'][0]}'], labels: {p['labels']}}}" for p in probes]
+        lines = [f"- {{targets: ['{n}:8000'], labels: {{instance: {n}}}}}" for n in INSTANCES]
         (prometheus / "service-probe.yml").write_text("\n".join(lines) + "\n")
         mounts = {
             "prometheus.yml": "prometheus.yml",

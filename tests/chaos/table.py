@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.chaos import faults
+from tests.chaos import faults, floods
 from tests.chaos.faults import Inject
 from tests.chaos.stage import INSTANCES
 from tests.chaos.traffic import LOST, REFUSED
@@ -139,25 +139,25 @@ FAULTS = (
     ),
     # Clients.
     Fault(
-        "Ten times the load that it can bear", "mgeo-5", faults.overload,
+        "Ten times the load that it can bear", "mgeo-5", floods.overload,
         "Overloaded", frozenset({"200", "429", "504"}), "429 with Retry-After", wave=2,
         permitted=FAILING | WAITING
         | {"ClientsHangingUp": "the load is ended with requests under way"},
     ),
     Fault(
-        "A slow-loris client with 1,100 connections", "mgeo-4", faults.slow_loris,
+        "A slow-loris client with 1,100 connections", "mgeo-4", floods.slow_loris,
         "ConnectionsExhausted", OK, "slower connections", wave=2,
     ),
     Fault(
-        "2,000 idle connections", "mgeo-6", faults.idle_connections,
+        "2,000 idle connections", "mgeo-6", floods.idle_connections,
         "ConnectionsExhausted", OK, "slower connections", wave=2,
     ),
     Fault(
-        "Clients that hang up before their answer", "mgeo-1", faults.hang_ups,
+        "Clients that hang up before their answer", "mgeo-1", floods.hang_ups,
         "ClientsHangingUp", OK, NOTHING, wave=2,
     ),
     Fault(
-        "A flood of malformed bodies", "mgeo-2", faults.malformed,
+        "A flood of malformed bodies", "mgeo-2", floods.malformed,
         "BadRequests", OK, "400 for what is malformed", wave=2,
     ),
     # The process and its machine.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.chaos.report import companions
 from tests.chaos.stage import AROUND, INSTANCES
 from tests.chaos.table import FAULTS, Fault
 from tools.timescale import SOURCE
@@ -42,3 +43,7 @@ def test_each_row_is_documented_with_its_alert() -> None:
         [f"| {f.name}", f"`{f.alert}`" if f.alert else "none: nothing is to be done"]
         for f in FAULTS
     ]
+
+
+def test_the_page_says_why_other_alerts_may_come() -> None:
+    assert PAGE.read_text("utf-8").endswith(companions(FAULTS))
