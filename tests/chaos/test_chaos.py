@@ -2,7 +2,8 @@
 
 The rules, scrapes and exports run `CHAOS_SCALE` times as fast, through the very rule files
 (tools/timescale.py); with `CHAOS_SCALE=1`, which takes half an hour, as shipped.
-`CHAOS_REPORT=FILE` keeps the table, `CHAOS_ONLY=TEXT` runs the rows with that in their name.
+`CHAOS_REPORT=FILE` keeps the table, `CHAOS_ONLY=TEXT` runs the rows with that in their name,
+`CHAOS_CLEAN_SECONDS` is how long the load runs before the first fault, at production speed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(4000)]
 
 SCALE = float(os.environ.get("CHAOS_SCALE", "10"))
 ONLY = os.environ.get("CHAOS_ONLY", "")
-CLEAN_SECONDS = 600.0
+CLEAN_SECONDS = float(os.environ.get("CHAOS_CLEAN_SECONDS", "200" if ONLY else "600"))
 """Of load without a fault; divided by the scale."""
 
 SLACK_SECONDS = 5.0
@@ -33,7 +34,7 @@ CHOSEN = [fault for fault in FAULTS if ONLY in fault.name]
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Report:
     stage = Stage(tmp_path_factory.mktemp("chaos"), SCALE)
-    done = run(stage, CHOSEN, clean=(200 if ONLY else CLEAN_SECONDS) / SCALE)
+    done = run(stage, CHOSEN, clean=CLEAN_SECONDS / SCALE)
     page = markdown(done)
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
