@@ -28,7 +28,7 @@ from service.http import caller, problems
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4096
 """Connections that the system takes for us before we accept them."""
 
 _IDLE_SECONDS = 120.0
