@@ -18,7 +18,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
 .PHONY: run bulk test check lint types lock fuzz sbom audit docs clean help stack stack-build \
-	stack-collector-source dashboards bench bench-quick bench-lock
+	stack-collector-source dashboards bench bench-quick bench-lock chaos soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -87,6 +87,12 @@ bench: $(VENV)/.development ## Measure against the peers and write docs/benchmar
 
 bench-quick: $(VENV)/.development ## The same in five minutes, into build/: no figures to quote
 	$(BIN)/python -m benchmarks --quick
+
+chaos: $(VENV)/.development stack-build ## Bring every fault about with alerts as shipped, and write docs/chaos.md (half an hour)
+	CHAOS_SCALE=1 CHAOS_REPORT=docs/chaos.md $(BIN)/python -m pytest tests/chaos/test_chaos.py
+
+soak: $(VENV)/.development ## Load the service for an hour, and see whether it grows
+	$(BIN)/python -m benchmarks.soak
 
 bench-lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
 	cd benchmarks/peers && for peer in litserve modelscope infinity bentoml; do \

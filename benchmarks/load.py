@@ -50,6 +50,7 @@ class Job:
         seconds: Seconds that are counted. A closed loop goes on, up to four times as long, until as
             many requests have been answered in that time as it keeps under way.
         drain: Seconds to wait afterwards for answers that are still due.
+        headers: Further headers of each request.
     """
 
     port: int
@@ -62,6 +63,7 @@ class Job:
     ramp: float
     seconds: float
     drain: float
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Result:
     Attributes:
         latencies: Seconds, of each request that was sent (or due) in the counted time and answered
             200, also after its end: the slow ones are not left out.
+        refusals: The same of those answered 429.
         counted: Seconds that were counted.
         statuses: All answers by HTTP status.
         completed: Requests answered 200 within the counted time.
@@ -83,6 +86,7 @@ class Result:
     """
 
     latencies: list[float] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
     counted: float = 0.0
     statuses: dict[str, int] = field(default_factory=dict)
     completed: int = 0
@@ -157,7 +161,7 @@ class Generator:
         distinct = max(8, 512 // job.pairs_per_request)
         self._next: Callable[[], bytes] = requests(
             f"127.0.0.1:{job.port}", job.path, job.kind, job.pairs_per_request,
-            first=job.first, distinct=distinct,
+            first=job.first, distinct=distinct, headers=job.headers,
         )  # fmt: skip
         self._poll = select.epoll()
         self._connections: dict[int, Connection] = {}
@@ -272,6 +276,8 @@ class Generator:
                 self._result.latencies.append(now - connection.due)
             if self._opened <= now < self._closed:
                 self._result.completed += 1
+        elif status == 429 and connection.due >= self._opened:
+            self._result.refusals.append(now - connection.due)
         if not closes:
             self._idle.append(connection)
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -95,7 +95,14 @@ def body(kind: Kind, chosen: Sequence[Pair]) -> bytes:
 
 
 def requests(
-    host: str, path: str, kind: Kind, pairs_per_request: int, *, first: int, distinct: int = 512
+    host: str,
+    path: str,
+    kind: Kind,
+    pairs_per_request: int,
+    *,
+    first: int,
+    distinct: int = 512,
+    headers: Mapping[str, str] | None = None,
 ) -> Callable[[], bytes]:
     """A source of HTTP requests, each with pairs that no other request has.
 
@@ -109,14 +116,16 @@ def requests(
         pairs_per_request: Pairs in each.
         first: Number of the first pair; the caller leaves room for all that it sends.
         distinct: Bodies of different lengths to go through in turn.
+        headers: Further headers of each.
     """
+    further = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     bodies: list[list[bytes]] = []
     for number in range(distinct):
         chosen = pairs(number * pairs_per_request, pairs_per_request)
         encoded = body(kind, chosen)
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(encoded)}\r\n\r\n"
+            f"{further}Content-Length: {len(encoded)}\r\n\r\n"
         ).encode()
         pieces, rest = [], encoded
         for one, _ in chosen:

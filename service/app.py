@@ -13,7 +13,7 @@ from types import FrameType
 from flask import Flask
 from typing_extensions import override
 
-from service import __version__
+from service import __version__, memory
 from service.connections import Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
@@ -171,6 +171,9 @@ class Service:
         observe(metrics.CONNECTIONS, self.predictions.connections)
         observe(metrics.CONNECTION_LIMIT, lambda: self.predictions.bounds.connections)
         observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
+        started, limit = time.time(), memory.limit()
+        observe(metrics.START_TIME, lambda: started)
+        observe(metrics.MEMORY_LIMIT, lambda: limit)
         self.telemetry.instruments.observe(metrics.MODEL_LOAD_DURATION, self._model_load)
         self.telemetry.instruments.observe(metrics.MODEL_SHARE, self._model_share)
         self.telemetry.instruments.observe(metrics.MODEL_CALIBRATION, self._calibration)

@@ -28,7 +28,7 @@ from service.http import caller, problems
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4096
 """Connections that the system takes for us before we accept them."""
 
 _IDLE_SECONDS = 120.0
@@ -40,8 +40,9 @@ _EVICT_AFTER_SECONDS = 1.0
 _PATIENCE_WHEN_FULL_SECONDS = 5.0
 """What a request may take to arrive while others cannot even connect."""
 
-_EVICTED_SHARE = 0.1
-"""Of the limit, closed at once by a full house: room for those who wait to be accepted."""
+_EVICTED_SHARE = 0.25
+"""Of the limit, closed at once by a full house: room for those who wait to be accepted. Twice the
+limit then waits for four seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,14 @@ READY = Metric(
     "mgeo.ready", "gauge", "{instance}",
     "1 while the service takes predictions, 0 while it starts, drains or has failed.",
 )  # fmt: skip
+START_TIME = Metric(
+    "mgeo.start_time", "gauge", "s",
+    "When the process started, in seconds since 1970; another value is another process.",
+)  # fmt: skip
+MEMORY_LIMIT = Metric(
+    "mgeo.memory.limit", "gauge", "By",
+    "Memory that the process may use: its container's limit, or the machine's.",
+)  # fmt: skip
 MODEL_LOAD_DURATION = Metric(
     "mgeo.model.load.duration", "gauge", "s",
     "Time from the start of loading to the first warm forward pass.",

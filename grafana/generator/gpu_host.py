@@ -107,9 +107,10 @@ def _process(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Memory",
-            "Resident memory. Flat after the first minutes is healthy.",
+            "Resident memory, and how much it may be. Flat after the first minutes is healthy.",
             "bytes",
             Query(f"process_memory_usage_bytes{{{SELECTOR}}}", "{{instance}}"),
+            Query(f"mgeo_memory_limit_bytes{{{SELECTOR}}}", "{{instance}} limit"),
             width=8,
         )
     )

@@ -201,7 +201,7 @@ def _stores(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Rule evaluation",
-            "Time to evaluate each group of rules; every 15 s.",
+            "Time to evaluate each group of rules; every 5 s.",
             "s",
             Query(
                 "max by (rule_group) (prometheus_rule_group_last_duration_seconds)",

@@ -1,0 +1,95 @@
+"""What came of the faults, as a page of the documentation."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from tests.chaos.run import Outcome, Report
+from tests.chaos.table import Fault
+
+_INTRODUCTION = (
+    "# Faults, and how soon they are heard of\n\n"
+    "What goes wrong, which [alert](runbooks.md) says so and after how long, and what clients see "
+    "of it meanwhile. Each fault is brought about on the real stack under load, with six "
+    "instances, by `tests/chaos`. `make chaos` writes this page; `make test` does the same with "
+    "rules, scrapes and exports ten times as fast, by the very rule files (`tools/timescale.py`). "
+    "The times are from the fault until Prometheus fires. Alertmanager tells nobody for another "
+    "half a minute, in which it groups what belongs together."
+)
+
+
+def markdown(report: Report) -> str:
+    """The whole page."""
+    speed = (
+        "The rules, scrapes and exports ran as shipped."
+        if report.scale == 1
+        else f"The rules, scrapes and exports ran {report.scale:g} times as fast; the times are "
+        "what that would be as shipped, thresholds in seconds aside."
+    )
+    rows = [_row(report, outcome) for outcome in report.outcomes]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "",
+            speed,
+            "",
+            _figures(report),
+            "",
+            "| fault | alert | heard after | clients see | seen | may come with it |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "`refused`: no connection was to be had, so nothing was lost. `lost`: one was, "
+            "and no answer came.",
+            "",
+            companions([outcome.fault for outcome in report.outcomes]),
+        ]
+    )
+
+
+def companions(faults: Sequence[Fault]) -> str:
+    """Which alerts may come with a fault that is not their own, and why."""
+    reasons: dict[str, list[str]] = {}
+    for fault in faults:
+        for alert, reason in fault.permitted.items():
+            known = reasons.setdefault(alert, [])
+            if reason not in known:
+                known.append(reason)
+    lines = [f"- `{alert}`: {'; or '.join(why)}." for alert, why in reasons.items()]
+    return "\n".join(["Why an alert may come with a fault that is not its own:", "", *lines, ""])
+
+
+def detection(report: Report) -> list[float]:
+    """Seconds to each alert, at production speed."""
+    return [o.production(report.scale) for o in report.outcomes if o.fault.alert]
+
+
+def _figures(report: Report) -> str:
+    times = detection(report)
+    heard = [time for time in times if math.isfinite(time)]
+    if not heard:
+        return "None was heard of."
+    return (
+        f"{len(report.outcomes)} faults; of {len(times)} somebody must hear, and of {len(heard)} "
+        f"did: after {statistics.median(heard):.0f} s in the median and {max(heard):.0f} s at "
+        f"worst, of 90 s allowed. Alerts in {report.clean:.0f} s of load without a fault: "
+        f"{len(report.false_alerts)}; that no fault explains: {len(report.unexplained)}."
+    )
+
+
+def _row(report: Report, outcome: Outcome) -> str:
+    fault = outcome.fault
+    seconds = outcome.production(report.scale)
+    heard = f"{seconds:.0f} s" if math.isfinite(seconds) else "**not heard**"
+    seen = report.seen[fault.name]
+    cells = [
+        fault.name,
+        f"`{fault.alert}`" if fault.alert else "none: nothing is to be done",
+        heard if fault.alert else "",
+        fault.view,
+        ", ".join(f"{count} × {how}" for how, count in sorted(seen.items())),
+        ", ".join(f"`{name}`" for name in fault.permitted),
+    ]
+    return f"| {' | '.join(cells)} |"

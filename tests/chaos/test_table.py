@@ -1,0 +1,49 @@
+"""The table of faults: about alerts that exist, complete, and as documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chaos.report import companions
+from tests.chaos.stage import AROUND, INSTANCES
+from tests.chaos.table import FAULTS, Fault
+from tools.timescale import SOURCE
+
+ALERTS = {
+    rule["alert"]
+    for file in (SOURCE / "rules").glob("*.yml")
+    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
+PAGE = Path(__file__).parents[2] / "docs" / "chaos.md"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_row_is_about_what_exists(fault: Fault) -> None:
+    assert fault.alert is None or fault.alert in ALERTS
+    assert set(fault.permitted) <= ALERTS
+    assert fault.on in INSTANCES or fault.on in AROUND
+    assert 0 <= fault.unscaled < fault.within <= 90
+
+
+def test_no_two_faults_befall_the_same_at_the_same_time() -> None:
+    places = [(fault.wave, fault.on) for fault in FAULTS]
+    assert len(set(places)) == len(places)
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 24
+
+
+def test_each_row_is_documented_with_its_alert() -> None:
+    page = PAGE.read_text("utf-8").splitlines()
+    rows = [line.split(" | ")[:2] for line in page if line.startswith("| ")][1:]
+    assert rows == [
+        [f"| {f.name}", f"`{f.alert}`" if f.alert else "none: nothing is to be done"]
+        for f in FAULTS
+    ]
+
+
+def test_the_page_says_why_other_alerts_may_come() -> None:
+    assert PAGE.read_text("utf-8").endswith(companions(FAULTS))
