@@ -8,7 +8,7 @@ drops the rest at once. Who samples, who makes ids and who exports are the SDK's
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry.context import Context
@@ -42,11 +42,11 @@ class ServerSpans(TracerProviderApi):
     Args:
         provider: Whose sampler, ids and resource are used.
         processor: Where spans go when they have ended.
-        left_out: Routes whose requests get no span.
+        left_out: Asked in each request's context whether it gets no span.
     """
 
     def __init__(
-        self, provider: TracerProvider, processor: SpanProcessor, left_out: Container[str] = ()
+        self, provider: TracerProvider, processor: SpanProcessor, left_out: Callable[[], bool]
     ) -> None:
         self.provider, self.processor, self.left_out = provider, processor, left_out
 
@@ -83,7 +83,7 @@ class _ServerTracer(Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
-        if (attributes or {}).get("http.route") in self._left_out:
+        if self._left_out():
             return INVALID_SPAN
         parent: SpanContext | None = get_current_span(context).get_span_context()
         if parent is not None and parent.is_valid:

@@ -90,7 +90,8 @@ class StageSpans:
 
     Of a stage all is known when its span is made: begin, end, and that the request is sampled. So
     the SDK's tracer, which asks the sampler, copies what it is given and locks for later changes,
-    is left out: with it a request's five spans cost 200 microseconds, without it 30.
+    is left out: with it a request's five spans cost 80 microseconds, without it 12
+    (`python -m benchmarks.instruments`).
 
     Args:
         processor: Where spans go when they have ended.

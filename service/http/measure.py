@@ -81,8 +81,9 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             response.headers["Server-Timing"] = timeline.server_timing()
             span = get_current_span().get_span_context()
             method, endpoint = _labels()
-            # None for an encoded path that the instrumentation takes for a probe's.
-            if span.is_valid:
+            if (
+                span.is_valid
+            ):  # not where OTEL_SDK_DISABLED or the instrumentation's own list says so
                 response.headers["traceparent"] = _traceparent(span)
                 if method == "POST":
                     recent.add(span, method, endpoint, response.status_code, timeline)
@@ -123,11 +124,13 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
 
     # After our hooks: the instrumentation's own time counts as the request's.
     # Its metrics are off: mgeo.request.duration and mgeo.requests.inprogress are the same facts.
-    # Probes are left out by their route; its own way is to search each request's URL.
+    # Probes, which `begin` has passed over, get no span; its own way is to search each URL again.
     FlaskInstrumentor().instrument_app(
         app,
         tracer_provider=ServerSpans(
-            telemetry.tracer_provider, telemetry.span_processor, left_out=HEALTH
+            telemetry.tracer_provider,
+            telemetry.span_processor,
+            left_out=lambda: "timeline" not in g,
         ),
         meter_provider=NoOpMeterProvider(),
         enable_commenter=False,
