@@ -26,7 +26,8 @@ from service.scoring.model import Model
 from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.score import Score
 from service.scoring.tokens import TokenizedPair
-from service.scoring.versions import NO_WISH, Version, Versions, Wish
+from service.scoring.version import Version
+from service.scoring.versions import NO_WISH, Versions, Wish
 from telemetry.instruments import Instruments, tenth
 from telemetry.spans import Timeline
 

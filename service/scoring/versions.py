@@ -3,20 +3,18 @@
 A table says which versions serve, by which weights, and which are shadows. It is never changed,
 only replaced as a whole: a request sees the old one or the new. A version that is in no table any
 more takes nothing new, and is unloaded when what it had taken is done; a request that was about to
-come to it chooses again.
+come to it chooses again. One model by itself: `version.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from service.errors import (
-    CheckpointError,
     MGeoError,
     NotReady,
     NotSwitched,
@@ -24,24 +22,16 @@ from service.errors import (
     UnknownModel,
 )
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
-from service.scoring import checkpoint as checkpoints
 from service.scoring import declared as declarations
-from service.scoring import model as models
-from service.scoring import score, split
-from service.scoring.backends import Progress, calibration
-from service.scoring.cache import Result, ResultCache
+from service.scoring import split
+from service.scoring.cache import ResultCache
 from service.scoring.declared import Declared
-from service.scoring.engine import Engine
-from service.scoring.model import Model
-from service.scoring.queue import PairQueue
 from service.scoring.shadow import Shadow
+from service.scoring.version import Version
 from service.settings import Settings
-from telemetry.instruments import TENTHS, tenth
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
-
-_CALIBRATION_BATCH = 8
 
 _UNLOAD_SECONDS = 60.0
 """Beyond the time that a request may wait: for the batch under way when it ran out."""
@@ -63,95 +53,6 @@ class Wish:
 
 
 NO_WISH = Wish()
-
-
-class Version:
-    """One model, on its way, loaded, or on its way out: its queue, its engine and its state.
-
-    Args:
-        declared: What is to be loaded.
-        settings: Of the process.
-        telemetry: Of the process.
-        cache: Given its results, and asked for them; a shadow has none.
-        told: Of the stages of loading.
-        changed: Told of its state.
-        thread: Name of the engine's thread.
-
-    Attributes:
-        declared: As given.
-        lifecycle: Its state.
-        queue: Pairs waiting for it.
-        engine: Runs it.
-        calibration: Share of the calibration list's pairs in each tenth of the similarity, if
-            models are declared to be compared.
-    """
-
-    def __init__(
-        self,
-        declared: Declared,
-        settings: Settings,
-        telemetry: Telemetry,
-        *,
-        cache: ResultCache | None,
-        told: Callable[[Version, str, float], None],
-        changed: Callable[[Version, State], None],
-        thread: str,
-    ) -> None:
-        self.declared = declared
-        self._settings = replace(settings, model=declared.source)
-        self._told = told
-        self.lifecycle = Lifecycle(lambda _, state: changed(self, state))
-        self.queue = PairQueue(
-            max_pairs=settings.max_queue_pairs,
-            max_tokens=settings.max_queue_tokens,
-            cache=cache,
-            dropped=telemetry.instruments.queue_dropped.add,
-        )
-        self.engine = Engine(self._load, self.queue, self.lifecycle, telemetry, thread)
-        self.calibration: dict[str, float] = {}
-
-    @property
-    def model(self) -> Model | None:
-        """The model, while it is loaded."""
-        return self.engine.model
-
-    def _load(self, progress: Progress) -> Model:
-        def told(stage: str, done: float) -> None:
-            progress(stage, done)
-            self._told(self, stage, done)
-
-        loaded = models.load(self._settings, told, background=self.declared.role == "shadow")
-        if self._settings.models_file:
-            progress("scoring the calibration list", 0.95)
-            self.calibration = _calibration(loaded)
-        return loaded
-
-    def is_current(self) -> bool:
-        """Whether it works, and its directory does not hold another model by now.
-
-        One that can no longer be read says nothing against the copy in memory: rolling back must
-        not hang on it.
-        """
-        loaded = self.model
-        if loaded is None or self.lifecycle.state is not State.READY:
-            return False
-        try:
-            return (
-                checkpoints.read(loaded.checkpoint.directory).version == loaded.checkpoint.version
-            )
-        except CheckpointError as error:
-            extra = {"model": self.declared.name, "reason": str(error)}
-            log.warning("a model's files cannot be read any more; it stays in memory", extra=extra)
-            return True
-
-    def retire(self, timeout: float) -> bool:
-        """Finish what it has taken, and let go of the model; returns whether it did in time."""
-        self.lifecycle.to(State.DRAINING)
-        stopped = self.engine.stop(timeout)
-        if stopped:
-            self.engine.unload()
-            self.lifecycle.to(State.STOPPED)
-        return stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +143,11 @@ class Versions:
         found = [
             (version, weight)
             for version, weight in every
-            if wish.model in ("", _protocol_name(version))
-            and wish.version in ("", version.declared.name, _number(version))
+            if wish.model in ("", version.protocol_name)
+            and wish.version in ("", version.declared.name, version.model_version)
         ]
         if not found:
-            there = [f"{_protocol_name(v)} {_number(v)} ({v.declared.name})" for v, _ in every]
+            there = [f"{v.protocol_name} {v.model_version} ({v.declared.name})" for v, _ in every]
             raise UnknownModel(f"no model has this name and version; there is {', '.join(there)}")
         return found
 
@@ -317,7 +218,7 @@ class Versions:
             raise
         after = self._tabled(wanted, declared, before)
         for version, shadow in after.shadows:
-            shadow.compares_with([_number(other) for other, _ in after.serving])
+            shadow.compares_with([other.model_version for other, _ in after.serving])
             if version in self._coming:
                 shadow.start()
         self._table = after
@@ -420,7 +321,7 @@ class Versions:
             self._lifecycle.to(State.FAILED, error)
             return
         for _, shadow in self._table.shadows:
-            shadow.compares_with([_number(other) for other, _ in self._table.serving])
+            shadow.compares_with([other.model_version for other, _ in self._table.serving])
             shadow.start()
         self._lifecycle.to(State.READY)
 
@@ -436,45 +337,25 @@ class Versions:
                 shadow.stop()
 
 
-def _calibration(model: Model) -> dict[str, float]:
-    pairs = sorted(model.tokenizer.encode(calibration.pairs()), key=lambda pair: len(pair.ids))
-    counted = Counter(
-        tenth(score.of(Result(tuple(row), False), model.checkpoint.labels).similarity)
-        for at in range(0, len(pairs), _CALIBRATION_BATCH)
-        for row in model.predict(pairs[at : at + _CALIBRATION_BATCH]).tolist()
-    )
-    return {upper: counted[upper] / len(pairs) for upper in TENTHS}
-
-
 def _identity(declared: Declared) -> tuple[str, str, str]:
     return declared.name, declared.source, declared.role
-
-
-def _number(version: Version) -> str:
-    model = version.model
-    return model.checkpoint.version if model else ""
-
-
-def _protocol_name(version: Version) -> str:
-    model = version.model
-    return model.protocol_name if model else ""
 
 
 def _check_distinct(versions: Sequence[Version]) -> None:
     seen: dict[str, str] = {}
     for version in versions:
-        number, name = _number(version), version.declared.name
-        if number in seen:
+        model_version, name = version.model_version, version.declared.name
+        if model_version in seen:
             raise SettingsError(
-                f"the models {seen[number]!r} and {name!r} are the same version {number}: nothing "
-                "would tell their answers apart; declare it once"
+                f"the models {seen[model_version]!r} and {name!r} are the same version "
+                f"{model_version}: nothing would tell their answers apart; declare it once"
             )
-        seen[number] = name
+        seen[model_version] = name
 
 
 def _summary(table: Table) -> list[str]:
-    told = [f"{v.declared.name} {_number(v)} weight {weight:g}" for v, weight in table.serving]
-    return told + [f"{v.declared.name} {_number(v)} shadow" for v, _ in table.shadows]
+    told = [f"{v.declared.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
+    return told + [f"{v.declared.name} {v.model_version} shadow" for v, _ in table.shadows]
 
 
 def _told(version: Version, share: float) -> dict[str, Any]:

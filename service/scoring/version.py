@@ -1,0 +1,137 @@
+"""One model of the process: its queue, its engine and its state, from loading to unloading."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.errors import CheckpointError
+from service.lifecycle import Lifecycle, State
+from service.scoring import checkpoint as checkpoints
+from service.scoring import model as models
+from service.scoring import score
+from service.scoring.backends import Progress, calibration
+from service.scoring.cache import Result, ResultCache
+from service.scoring.declared import Declared
+from service.scoring.engine import Engine
+from service.scoring.model import Model
+from service.scoring.queue import PairQueue
+from service.settings import Settings
+from telemetry.instruments import TENTHS, tenth
+from telemetry.setup import Telemetry
+
+log = logging.getLogger(__name__)
+
+_CALIBRATION_BATCH = 8
+"""Pairs of one pass."""
+
+
+class Version:
+    """One model, on its way, loaded, or on its way out: its queue, its engine and its state.
+
+    Args:
+        declared: What is to be loaded.
+        settings: Of the process.
+        telemetry: Of the process.
+        cache: Given its results, and asked for them; a shadow has none.
+        told: Of the stages of loading.
+        changed: Told of its state.
+        thread: Name of the engine's thread.
+
+    Attributes:
+        declared: As given.
+        lifecycle: Its state.
+        queue: Pairs waiting for it.
+        engine: Runs it.
+        calibration: Share of the calibration list's pairs in each tenth of the similarity, if
+            models are declared to be compared.
+    """
+
+    def __init__(
+        self,
+        declared: Declared,
+        settings: Settings,
+        telemetry: Telemetry,
+        *,
+        cache: ResultCache | None,
+        told: Callable[[Version, str, float], None],
+        changed: Callable[[Version, State], None],
+        thread: str,
+    ) -> None:
+        self.declared = declared
+        self._settings = replace(settings, model=declared.source)
+        self._told = told
+        self.lifecycle = Lifecycle(lambda _, state: changed(self, state))
+        self.queue = PairQueue(
+            max_pairs=settings.max_queue_pairs,
+            max_tokens=settings.max_queue_tokens,
+            cache=cache,
+            dropped=telemetry.instruments.queue_dropped.add,
+        )
+        self.engine = Engine(self._load, self.queue, self.lifecycle, telemetry, thread)
+        self.calibration: dict[str, float] = {}
+
+    @property
+    def model(self) -> Model | None:
+        """The model, while it is loaded."""
+        return self.engine.model
+
+    @property
+    def model_version(self) -> str:
+        """The version of its weights and vocabulary; empty until it is loaded."""
+        return self.model.checkpoint.version if self.model else ""
+
+    @property
+    def protocol_name(self) -> str:
+        """The model's own name, as the Open Inference Protocol has it; empty until it is loaded."""
+        return self.model.protocol_name if self.model else ""
+
+    def _load(self, progress: Progress) -> Model:
+        def told(stage: str, done: float) -> None:
+            progress(stage, done)
+            self._told(self, stage, done)
+
+        loaded = models.load(self._settings, told, background=self.declared.role == "shadow")
+        if self._settings.models_file:
+            progress("scoring the calibration list", 0.95)
+            self.calibration = _calibration(loaded)
+        return loaded
+
+    def is_current(self) -> bool:
+        """Whether it works, and its directory does not hold another model by now.
+
+        One that can no longer be read says nothing against the copy in memory: rolling back must
+        not hang on it.
+        """
+        loaded = self.model
+        if loaded is None or self.lifecycle.state is not State.READY:
+            return False
+        try:
+            return (
+                checkpoints.read(loaded.checkpoint.directory).version == loaded.checkpoint.version
+            )
+        except CheckpointError as error:
+            extra = {"model": self.declared.name, "reason": str(error)}
+            log.warning("a model's files cannot be read any more; it stays in memory", extra=extra)
+            return True
+
+    def retire(self, timeout: float) -> bool:
+        """Finish what it has taken, and let go of the model; returns whether it did in time."""
+        self.lifecycle.to(State.DRAINING)
+        stopped = self.engine.stop(timeout)
+        if stopped:
+            self.engine.unload()
+            self.lifecycle.to(State.STOPPED)
+        return stopped
+
+
+def _calibration(model: Model) -> dict[str, float]:
+    pairs = sorted(model.tokenizer.encode(calibration.pairs()), key=lambda pair: len(pair.ids))
+    counted = Counter(
+        tenth(score.of(Result(tuple(row), False), model.checkpoint.labels).similarity)
+        for at in range(0, len(pairs), _CALIBRATION_BATCH)
+        for row in model.predict(pairs[at : at + _CALIBRATION_BATCH]).tolist()
+    )
+    return {upper: counted[upper] / len(pairs) for upper in TENTHS}
