@@ -21,7 +21,8 @@ from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
 from service.scoring.backends import OutOfMemory, choose
-from service.scoring.backends.layout import MASKED, packed, padded, rounded
+from service.scoring.backends.layout import MASKED, packed, padded, rounded, shares
+from service.scoring.backends.openvino_backend import STREAMS, OpenVinoBackend
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 from tests.conftest import TINY
@@ -45,8 +46,9 @@ def test_the_tensors_are_those_of_transformers() -> None:
     assert tensor_shapes(SIZES, labels=3) == theirs
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
-def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str) -> None:
+def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str, threads: int) -> None:
     random = np.random.default_rng(7)
     for name in ("config.json", "configuration.json", "vocab.txt"):
         (tmp_path / name).write_bytes((TINY / name).read_bytes())
@@ -70,7 +72,7 @@ def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str) -> N
     theirs, ours = (
         choose.build(
             checkpoint,
-            Settings(backend=name, device="cpu", cpu_threads=1),
+            Settings(backend=name, device="cpu", cpu_threads=threads),
             [],
             lambda stage, done: None,
         )[0].predict(pairs)
@@ -78,6 +80,49 @@ def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str) -> N
     )
     assert ours == pytest.approx(theirs, abs=1e-5)
     assert len({round(float(row[0]), 3) for row in theirs}) > 1
+
+
+@given(st.lists(st.integers(1, 500), min_size=4, max_size=60), st.integers(1, 4))
+def test_shares_hold_each_pair_once_and_take_about_equally_long(
+    lengths: list[int], parts: int
+) -> None:
+    found = shares(lengths, parts)
+    assert sorted(index for part in found for index in part) == list(range(len(lengths)))
+    tokens = [sum(lengths[index] for index in part) for part in found]
+    assert len(found) == parts
+    assert min(tokens) > 0
+    # The part that got the last pair had the least before: no other can be more than that above it.
+    assert max(tokens) - min(tokens) <= max(lengths)
+
+
+class Failing:
+    """An infer request whose result cannot be had."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+
+    def start_async(self, inputs: object) -> None:
+        self.calls.append("started")
+
+    def wait(self) -> None:
+        self.calls.append("waited")
+        raise RuntimeError("no memory")
+
+
+def test_a_part_that_fails_fails_the_batch_and_leaves_none_under_way() -> None:
+    settings = Settings(backend="openvino-f32", device="cpu", cpu_threads=2)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    assert isinstance(backend, OpenVinoBackend)
+    pairs = [TokenizedPair([2, *range(5, 5 + size), 3], size // 2, False) for size in (3, 9, 8, 60)]
+    expected = backend.predict(pairs)
+    calls: list[str] = []
+    for index in range(STREAMS):
+        sound, backend._streams[index] = backend._streams[index], Failing(calls)
+        with pytest.raises(RuntimeError, match="no memory"):
+            backend.predict(pairs)
+        backend._streams[index] = sound
+        np.testing.assert_array_equal(backend.predict(pairs), expected)
+    assert calls == ["started", "waited"] * STREAMS
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=9))

@@ -66,6 +66,28 @@ def packed(pairs: Sequence[TokenizedPair], pad: int) -> Packed:
     return Packed(ids, types, positions, slots, back, bias)
 
 
+def shares(lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Divide a batch into parts that take about equally long.
+
+    Longest first, each to the part with the least so far: no part is then longer than 4/3 of the
+    best division's longest (R. L. Graham, Bounds on multiprocessing timing anomalies, 1969).
+
+    Args:
+        lengths: Tokens of each pair, at least as many as `parts`.
+        parts: How many.
+
+    Returns:
+        The indices of each part's pairs; none is empty.
+    """
+    found: list[list[int]] = [[] for _ in range(parts)]
+    tokens = [0] * parts
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        least = tokens.index(min(tokens))
+        found[least].append(index)
+        tokens[least] += lengths[index]
+    return found
+
+
 def computed_tokens(pairs: int, tokens: int, longest: int, *, pads: bool) -> int:
     """Tokens that linear layers compute for a batch.
 
