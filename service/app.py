@@ -7,17 +7,16 @@ import logging
 import platform
 import signal
 import time
-from collections.abc import Mapping
 from types import FrameType
 
 from flask import Flask
 from typing_extensions import override
 
 from service import __version__, memory
-from service.connections import Bounds, Observer
+from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
-from service.http.measure import UNMATCHED, known_method
+from service.http.measure import UNMATCHED, is_scoring, known_method
 from service.lifecycle import Lifecycle, State
 from service.scoring.cache import ResultCache
 from service.scoring.engine import Engine
@@ -224,13 +223,18 @@ class _CountingObserver(Observer):
         self._routes = {rule.rule for rule in app.url_map.iter_rules()}
 
     @override
-    def refusal(self, headers: Mapping[str, str], waiting: int) -> RequestError | None:
+    def refusal(self, request: Arrived, *, ahead: int, waits: bool) -> RequestError | None:
+        if request.command != "POST" or not is_scoring(request.path):
+            return None
+        headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
         try:
-            self._scorer.check(caller.of(headers), waiting)
+            # Those that wait for their results are in the queue already.
+            self._scorer.check(caller.of(headers), max(0, ahead - self._scorer.waiting()))
         except (BadRequest, UnknownModel):  # its own fault, which it is told when it has its turn
             return None
         except RequestError as error:
-            return error
+            # With a thread at hand, an answer that is known already needs no place in the queue.
+            return None if not waits and self._scorer.may_be_known() else error
         return None
 
     @override

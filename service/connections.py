@@ -11,10 +11,11 @@ It also reads the wall clock, which may step; every duration here is of the mono
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import override
 from waitress.adjustments import Adjustments
@@ -64,15 +65,30 @@ class Bounds:
     receive_seconds: float
 
 
+class Arrived(Protocol):
+    """A request as waitress has read it.
+
+    Attributes:
+        command: Its method.
+        path: Its path, decoded, without the query.
+        headers: By their names in capitals, with `_` for `-`.
+    """
+
+    command: str
+    path: str
+    headers: Mapping[str, str]
+
+
 class Observer:
     """Told, and asked, of what the server does by itself, before or instead of the application."""
 
-    def refusal(self, headers: Mapping[str, str], waiting: int) -> RequestError | None:
-        """Why a request that finds no thread is not to wait for one, if it is not.
+    def refusal(self, request: Arrived, *, ahead: int, waits: bool) -> RequestError | None:
+        """Why a request is not to be handed to a thread, if it is not.
 
         Args:
-            headers: Its headers, named as in a WSGI environment.
-            waiting: Requests that wait before it.
+            request: What has arrived.
+            ahead: Requests that have a thread or wait for one.
+            waits: Whether it would wait for one.
         """
         return None
 
@@ -99,6 +115,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.draining = False
         self._full = False
         self._next_tidying = 0.0
+        self._loop = 0
         adjustments = Adjustments(
             host=host,
             port=port,
@@ -116,7 +133,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         )
         threads = ThreadedTaskDispatcher()
         threads.set_thread_count(bounds.threads)
-        # One more thread says no while all others are busy.
+        # Refusals are answered by the loop itself. One thread more has those that it cannot: after
+        # another request on the same connection, or where an answer has not been fetched yet.
         self._refusals = ThreadedTaskDispatcher()
         self._refusals.set_thread_count(1)
         self.channel_class = Channel
@@ -137,25 +155,39 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         )
 
     @override
+    def run(self) -> None:
+        self._loop = threading.get_ident()
+        super().run()
+
+    @override
+    def pull_trigger(self) -> None:
+        # It wakes the loop from its waiting, which it does not do while it runs this.
+        if threading.get_ident() != self._loop:
+            super().pull_trigger()
+
+    @override
     def add_task(self, task: Channel) -> None:
         request = task.requests[0]
         request.arrived_ns = time.perf_counter_ns()
         if request.error is None:
             request.error = self._refusal(request)
-        (self._refusals if request.error else self.task_dispatcher).add_task(task)
+        if request.error is None:
+            self.task_dispatcher.add_task(task)
+        elif threading.get_ident() == self._loop and not task.total_outbufs_len:
+            task.is_refused = True
+        else:
+            self._refusals.add_task(task)
 
     def _refusal(self, request: _Request) -> RequestError | None:
         threads = self.task_dispatcher
-        if len(threads.queue) + threads.active_count < self.bounds.threads:
-            return None
-        waiting = self.waiting()
-        if waiting >= self.bounds.waiting:
+        ahead = len(threads.queue) + int(threads.active_count)
+        waits = ahead >= self.bounds.threads
+        if waits and self.waiting() >= self.bounds.waiting:
             return TooBusy(
                 f"{self.bounds.threads} requests are worked on and {self.bounds.waiting} wait",
                 retry_after=self.observer.retry_after(),
             )
-        headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
-        return self.observer.refusal(headers, waiting)
+        return self.observer.refusal(request, ahead=ahead, waits=waits)
 
     @override
     def readable(self) -> bool:
@@ -282,7 +314,11 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        is_refused: Whether its first request is to be refused by the loop, once that holds no lock.
+    """
 
     task_class = _ClosingTask
     error_task_class = _ProblemTask
@@ -290,6 +326,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     request: _Request | None
     requests: list[_Request]
+    is_refused = False
     _hang_up: Callable[[], None] | None = None
     _heard = 0.0
 
@@ -337,6 +374,22 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             request.completed = True
             self.requests.append(request)
             self.server.add_task(self)
+        self._refuse()
+
+    @override
+    def handle_read(self) -> None:
+        super().handle_read()
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Answer what is refused without handing it to a thread, as `service` does otherwise.
+
+        Under overload most are refused: two changes of thread for each, and the waiting for the
+        interpreter that comes with them, would be taken from those who are served.
+        """
+        while self.is_refused:
+            self.is_refused = False
+            self.service()
 
     @override
     def handle_close(self) -> None:

@@ -188,16 +188,20 @@ def _attributes(attributes: Attributes) -> list[KeyValue]:
 
 def _every(attributes: Mapping[str, Any]) -> list[KeyValue]:
     return [
-        # Hardly a fraction comes twice; they would only push out what does.
-        KeyValue(key=key, value=_value(value))
-        if isinstance(value, float)
-        else _attribute(key, value if isinstance(value, _SCALARS) else str(value))
+        _attribute(key, value if isinstance(value, _SCALARS) else str(value))
         for key, value in attributes.items()
     ]
 
 
-@lru_cache(maxsize=4096, typed=True)  # typed: True and 1 and 1.0 are equal, and are not the same
 def _attribute(key: str, value: _Scalar) -> KeyValue:
+    # Hardly a fraction comes twice, so they would only push out what does; and 0.0 equals -0.0.
+    if isinstance(value, float):
+        return KeyValue(key=key, value=_value(value))
+    return _kept_attribute(key, value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # typed: True and 1 are equal, and are not the same
+def _kept_attribute(key: str, value: _Scalar) -> KeyValue:
     return KeyValue(key=key, value=_value(value))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 
 from flask import Flask, Response, g, request
 from opentelemetry import context
@@ -34,10 +35,16 @@ HEALTH = (
 )
 """Routes left out: probes answered in microseconds would hide slow predictions and failing ones."""
 
-_HEALTH_PATH = re.compile("|".join(re.sub("<[a-z]+>", "[^/?]+", rule) for rule in HEALTH))
-
 SCORING = ("/predict", "/predict/batch", "/rerank", "/v2/models/<name>/infer")
 """Routes whose series exist from the start: a rate over the first error has its zero."""
+
+
+def _paths(rules: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(re.sub("<[a-z]+>", "[^/?]+", rule) for rule in rules))
+
+
+_HEALTH_PATH = _paths(HEALTH)
+_SCORING_PATH = _paths((*SCORING, "/v2/models/<name>/versions/<version>/infer"))
 
 _SPAN_START = "opentelemetry-flask.starttime_key"
 """Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
@@ -140,6 +147,11 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
 def _traceparent(span: SpanContext) -> str:
     """This request's own place in its trace: what to look up, or to quote in a report."""
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+
+
+def is_scoring(path: str) -> bool:
+    """Whether a POST to this path has pairs scored."""
+    return _SCORING_PATH.fullmatch(path) is not None
 
 
 def known_method(method: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -33,6 +34,12 @@ from telemetry.spans import Timeline
 
 UNREADABLE = "an address has no readable character"
 """What is wrong with a pair that is not `is_readable`."""
+
+_KNOWN_LINGERS_NS = 10_000_000_000
+"""How long after a request was answered from the cache others are expected to be."""
+
+_TRIED = 32
+"""One in so many of the requests that are refused unread is read, to see whether it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,10 @@ class Scorer:
         self._instruments = instruments
         self._cache = cache
         self._timeout = timeout
+        # Of threads, which a set takes in and out as a whole; a number would want a lock.
+        self._waiting: set[int] = set()
+        self._known_ns = -_KNOWN_LINGERS_NS
+        self._untried = 0
 
     def require_ready(self) -> None:
         """Refuse, before any work, what no model can take now.
@@ -179,6 +190,7 @@ class Scorer:
             for index, result in zip(readable, computed, strict=True):
                 results[index] = result
         else:
+            self._known_ns = time.perf_counter_ns()
             timeline.enter("respond")
         if self._cache is not None:
             self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
@@ -213,6 +225,24 @@ class Scorer:
         if refusal is not None:
             raise refusal
 
+    def waiting(self) -> int:
+        """Requests that wait for results."""
+        return len(self._waiting)
+
+    def may_be_known(self) -> bool:
+        """Whether a request that the queue has no place for may be answered by the cache.
+
+        Only its body would say; reading it costs as much as any other request's. So where no
+        request was answered so lately, one in `_TRIED` is taken at its word.
+        """
+        if self._cache is None:
+            return False
+        self._untried += 1
+        if self._untried < _TRIED and time.perf_counter_ns() - self._known_ns > _KNOWN_LINGERS_NS:
+            return False
+        self._untried = 0
+        return True
+
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""
         serving = self._versions.serving(NO_WISH)
@@ -244,7 +274,9 @@ class Scorer:
             self._instruments.cache_lookup.add(joined, {"result": "coalesced"})
             self._instruments.cache_lookup.add(len(job.pairs) - joined, {"result": "miss"})
         caller.on_hang_up(job.abandon)
+        self._waiting.add(thread := threading.get_ident())
         in_time = job.wait(max(0.0, (job.expires_ns - time.perf_counter_ns()) / 1e9))
+        self._waiting.discard(thread)
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
             timeline.links["compute"] = [

@@ -27,7 +27,7 @@ class Held:
 
     def __init__(self, **settings: Any) -> None:
         # Each pair is to reach the model, also one that was asked before.
-        self.running = start(cache_pairs=0, **settings)
+        self.running = start(**{"cache_pairs": 0, **settings})
         self.service = self.running.service
         self.poison = 0
         self.gate = threading.Event()

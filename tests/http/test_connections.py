@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from tests.http.held import PAIR, Held, problem
 
 BODY = json.dumps(PAIR)
 JSON = {"Content-Type": "application/json"}
+RAW = (
+    "POST /predict HTTP/1.1\r\nContent-Type: application/json\r\n"
+    f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
+).encode()
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +175,33 @@ def test_a_bad_request_is_answered_while_all_threads_are_busy(held: Held) -> Non
     with _connect(held) as client:
         client.sendall(b"nonsense\r\n\r\n")
         assert b" 400 " in client.recv(65536)
+
+
+def test_a_refusal_behind_another_request_keeps_its_place(held: Held) -> None:
+    held.busy()
+    with _connect(held) as client:
+        client.sendall(RAW)
+        held.waiting(1)
+        client.sendall(b"nonsense\r\n\r\n")
+        held.gate.set()
+        received = b""
+        while part := client.recv(65536):
+            received += part
+    assert re.findall(rb"HTTP/1\.[01] (\d+) ", received) == [b"200", b"400"]
+
+
+def test_requests_sent_at_once_are_refused_one_after_the_other(held: Held) -> None:
+    held.busy()
+    held.send()
+    held.waiting(1)
+    queue = held.running.queue
+    queue.max_pairs = 1
+    try:
+        with _connect(held) as client:
+            client.sendall(RAW * 3)
+            received = b""
+            while received.count(b"queue-full") < 3:
+                received += client.recv(65536)
+    finally:
+        queue.max_pairs = 1000
+    assert received.count(b"HTTP/1.1 429 ") == 3

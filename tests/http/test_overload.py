@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from service.http.caller import HEADER
+from service.scoring.scorer import _TRIED
 from tests.conftest import eventually
 from tests.http.held import PAIR, Held, problem
 
@@ -38,6 +39,54 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(held: Held) -> None:
     assert waiting.result().ok
     assert held.send().result().ok
     assert held.metrics().value("mgeo_request_problem_total", problem="queue-full") == 1
+
+
+def test_what_a_full_queue_refuses_takes_no_thread_and_leaves_its_connection_open(
+    held: Held,
+) -> None:
+    held.busy()
+    held.batch(10)
+    held.waiting(10)
+    refusals = {"endpoint": "/predict", "method": "POST", "status": "429"}
+    before = held.metrics().value("mgeo_request_total", **refusals)
+    with requests.Session() as session:
+        answers = [
+            session.post(held.running.predictions + "/predict", json=PAIR, timeout=10)
+            for _ in range(3)
+        ]
+        # What reaches a thread is traced.
+        assert all("traceparent" not in answer.headers for answer in answers)
+        assert [problem(answer, 429, "queue-full") != "" for answer in answers] == [True] * 3
+        # Nor is it read, but what needs no place in the queue is answered as ever.
+        assert session.get(held.running.predictions + "/healthz", timeout=10).ok
+        held.gate.set()
+        held.waiting(0)
+        eventually(
+            lambda: session.post(held.running.predictions + "/predict", json=PAIR, timeout=10).ok
+        )
+        assert len(session.adapters["http://"].poolmanager.pools) == 1
+    assert held.metrics().value("mgeo_request_total", **refusals) >= before + 3
+
+
+def test_a_full_queue_refuses_nobody_whose_answer_is_known() -> None:
+    other = {"address1": PAIR["address1"], "address2": "另一个"}
+    held = Held(max_queue_pairs=1, cache_pairs=10)
+    try:
+        assert [held.send(body=PAIR).result().status_code for _ in range(2)] == [200, 200]
+        held.gate.clear()
+        held.send(body=other)
+        eventually(lambda: len(held.computed) == 2)
+        held.send(body={**other, "address2": "又一个"})
+        held.waiting(1)
+        unknown = {**other, "address2": "再一个"}
+        problem(held.send(body=unknown).result(), 429, "queue-full")
+        assert held.send(body=PAIR).result().ok
+        # Where none was known lately, one request in many is read to see whether it is.
+        held.service.predictions._server.observer._scorer._known_ns -= 11_000_000_000
+        found = [held.send(body=PAIR).result().status_code for _ in range(_TRIED + 5)]
+        assert found == [429] * (_TRIED - 1) + [200] * 6
+    finally:
+        held.stop()
 
 
 def test_a_request_that_never_fits_is_too_large(held: Held) -> None:

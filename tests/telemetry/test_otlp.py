@@ -26,8 +26,8 @@ PROVIDER = MeterProvider(shutdown_on_exit=False)
 scalars = st.one_of(
     st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text()
 )
-# Equal values of unequal types among them: 1, 1.0 and True.
-values = st.sampled_from([True, False, 0, 1, 0.0, 1.0, "1"]) | scalars
+# Equal values that are not the same among them: 1, 1.0 and True; 0.0 and -0.0.
+values = st.sampled_from([True, False, 0, 1, 0.0, -0.0, 1.0, "1"]) | scalars
 allowed = st.dictionaries(st.sampled_from(sorted(ALLOWED_ATTRIBUTES)), values, max_size=4)
 times = st.integers(1, 2**63)
 contexts = st.builds(
