@@ -16,7 +16,7 @@ from service import __version__, memory
 from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
-from service.http.measure import UNMATCHED, is_scoring, known_method
+from service.http.measure import UNMATCHED, known_method, scoring_rule
 from service.lifecycle import Lifecycle, State
 from service.scoring.cache import ResultCache
 from service.scoring.engine import Engine
@@ -224,7 +224,7 @@ class _CountingObserver(Observer):
 
     @override
     def refusal(self, request: Arrived, *, ahead: int, waits: bool) -> RequestError | None:
-        if request.command != "POST" or not is_scoring(request.path):
+        if request.command != "POST" or scoring_rule(request.path) is None:
             return None
         headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
         try:
@@ -241,7 +241,7 @@ class _CountingObserver(Observer):
     def refused(self, error: RequestError, method: str, path: str) -> None:
         labels = {
             "method": known_method(method),
-            "endpoint": path if path in self._routes else UNMATCHED,
+            "endpoint": path if path in self._routes else scoring_rule(path) or UNMATCHED,
             "status": str(error.status),
         }
         self._instruments.request.add(1, labels)

@@ -108,11 +108,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     Attributes:
         draining: Whether each answer is to be the last on its connection.
+        serving: Of each thread, the channel whose request it answers.
     """
 
     def __init__(self, app: Any, host: str, port: int, bounds: Bounds, observer: Observer) -> None:
         self.bounds, self.observer = bounds, observer
         self.draining = False
+        self.serving = threading.local()
         self._full = False
         self._next_tidying = 0.0
         self._loop = 0
@@ -161,8 +163,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     @override
     def pull_trigger(self) -> None:
-        # It wakes the loop from its waiting, which it does not do while it runs this.
-        if threading.get_ident() != self._loop:
+        # waitress wakes the loop after each answer. It need not while the loop itself runs this, or
+        # where nothing has changed that it waits for: that took a third of a request's CPU time.
+        channel: Channel | None = getattr(self.serving, "channel", None)
+        if threading.get_ident() != self._loop and not (channel and channel.is_settled()):
             super().pull_trigger()
 
     @override
@@ -360,6 +364,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def is_open(self) -> bool:
         """Whether the client has not hung up."""
         return bool(self.connected)
+
+    def is_settled(self) -> bool:
+        """Whether all is sent and nothing waits, so that the loop reads on as it has done."""
+        return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
+
+    @override
+    def service(self) -> None:
+        self.server.serving.channel = self
+        try:
+            super().service()
+        finally:
+            self.server.serving.channel = None
 
     def give_up(self) -> None:
         """Answer the request that has not arrived as a whole, and close."""

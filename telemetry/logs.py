@@ -13,7 +13,9 @@ import json
 import logging
 import math
 import sys
+import threading
 import traceback
+from collections import deque
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -36,6 +38,12 @@ _QUOTES_NOTHING = (
 )
 """Loggers, with those below them, whose messages hold nothing that a client sent. Not `mgeo`: as
 that, Flask logs the path of a request that failed."""
+
+
+_SOON = "mgeo.request"
+"""The logger with a line for each sampled request."""
+
+_SOON_SECONDS = 0.1
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,22 +71,50 @@ class JsonFormatter(logging.Formatter):
 class LineHandler(logging.StreamHandler[TextIO]):
     """Writes lines, and makes each of them before it waits for its turn to write.
 
-    The standard handler formats while it holds its lock, so that under load the request threads
-    queue for each other's formatting.
+    The standard handler formats and writes while it holds its lock, so that under load the request
+    threads queue for each other's lines: without a model, and with a line for each request, they
+    answered a quarter fewer requests than without lines. So lines of `_SOON` are written a little
+    later, many at once and by a thread of their own; before any other line, and at the end.
     """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._soon: deque[str] = deque()
+        self._ended = threading.Event()
+        threading.Thread(target=self._write_soon, name="log-lines", daemon=True).start()
 
     @override
     def handle(self, record: logging.LogRecord) -> bool:
         if not self.filter(record):
             return False
         try:
-            line = self.format(record) + self.terminator
-            with self.lock or contextlib.nullcontext():
-                self.stream.write(line)
+            self._soon.append(self.format(record) + self.terminator)
+            if record.name != _SOON or record.levelno > logging.INFO or self._ended.is_set():
                 self.flush()
         except Exception:
             self.handleError(record)
         return True
+
+    @override
+    def flush(self) -> None:
+        """Write what is to be written."""
+        with self.lock or contextlib.nullcontext():
+            lines = [self._soon.popleft() for _ in range(len(self._soon))]
+            if lines:
+                self.stream.write("".join(lines))
+            self.stream.flush()
+
+    @override
+    def close(self) -> None:
+        """End the thread; lines are written as ever, each at once."""
+        self._ended.set()
+        super().close()
+
+    def _write_soon(self) -> None:
+        while not self._ended.wait(_SOON_SECONDS):
+            if self._soon:
+                with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+                    self.flush()
 
 
 def for_export(record: logging.LogRecord) -> logging.LogRecord:
@@ -101,6 +137,9 @@ def configure(level: str) -> None:
     handler = LineHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, LineHandler):
+            former.close()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
 

@@ -295,6 +295,14 @@ def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[]
 
 
 class _ExportingHandler(LoggingHandler):  # type: ignore[misc]
+    # Without the handler's lock: what a record ends in is a deque, and request threads would queue.
+    @override
+    def handle(self, record: logging.LogRecord) -> bool:
+        if not self.filter(record):
+            return False
+        self.emit(record)
+        return True
+
     # Not as a filter: Python 3.11 takes no record from one.
     @override
     def emit(self, record: logging.LogRecord) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
 
 from flask import Flask, Response, g, request
 from opentelemetry import context
@@ -35,16 +34,22 @@ HEALTH = (
 )
 """Routes left out: probes answered in microseconds would hide slow predictions and failing ones."""
 
-SCORING = ("/predict", "/predict/batch", "/rerank", "/v2/models/<name>/infer")
+SCORING = (
+    "/predict",
+    "/predict/batch",
+    "/rerank",
+    "/v2/models/<name>/infer",
+    "/v2/models/<name>/versions/<version>/infer",
+)
 """Routes whose series exist from the start: a rate over the first error has its zero."""
 
 
-def _paths(rules: Iterable[str]) -> re.Pattern[str]:
+def _paths(*rules: str) -> re.Pattern[str]:
     return re.compile("|".join(re.sub("<[a-z]+>", "[^/?]+", rule) for rule in rules))
 
 
-_HEALTH_PATH = _paths(HEALTH)
-_SCORING_PATH = _paths((*SCORING, "/v2/models/<name>/versions/<version>/infer"))
+_HEALTH_PATH = _paths(*HEALTH)
+_SCORING_PATHS = {rule: _paths(rule) for rule in SCORING}
 
 _SPAN_START = "opentelemetry-flask.starttime_key"
 """Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
@@ -149,9 +154,9 @@ def _traceparent(span: SpanContext) -> str:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
-def is_scoring(path: str) -> bool:
-    """Whether a POST to this path has pairs scored."""
-    return _SCORING_PATH.fullmatch(path) is not None
+def scoring_rule(path: str) -> str | None:
+    """The rule of `SCORING` that a path is of, if it is of one."""
+    return next((rule for rule, paths in _SCORING_PATHS.items() if paths.fullmatch(path)), None)
 
 
 def known_method(method: str) -> str:

@@ -54,6 +54,10 @@ def test_what_a_full_queue_refuses_takes_no_thread_and_leaves_its_connection_ope
             session.post(held.running.predictions + "/predict", json=PAIR, timeout=10)
             for _ in range(3)
         ]
+        path = "/v2/models/tiny/infer"
+        assert session.post(held.running.predictions + path, json={}, timeout=10).status_code == 429
+        of_model = {**refusals, "endpoint": "/v2/models/<name>/infer"}
+        eventually(lambda: held.metrics().value("mgeo_request_total", **of_model) == 1)
         # What reaches a thread is traced.
         assert all("traceparent" not in answer.headers for answer in answers)
         assert [problem(answer, 429, "queue-full") != "" for answer in answers] == [True] * 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 from typing import Any
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import logs
 from telemetry.logs import JsonFormatter, for_export
+from tests.conftest import eventually
 
 CANARY = "杭州市西湖区文三路138号"
 OURS = logging.getLogger("service.test")
@@ -149,3 +151,46 @@ def test_configure_writes_lines_to_standard_error(capsys: pytest.CaptureFixture[
     assert out == ""
     [line] = err.splitlines()
     assert json.loads(line)["message"] == "two\nlines"
+
+
+def test_the_lines_of_requests_are_written_soon_and_in_their_order() -> None:
+    stream = io.StringIO()
+    handler = logs.LineHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    lines = logging.getLogger("mgeo.request")
+
+    def handle(logger: logging.Logger, level: int, text: str) -> None:
+        handler.handle(logger.makeRecord(logger.name, level, __file__, 1, text, (), None))
+
+    try:
+        handle(lines, logging.INFO, "one")
+        eventually(lambda: stream.getvalue() == "one\n")
+        handle(lines, logging.INFO, "two")
+        handle(OURS, logging.INFO, "three")
+        assert stream.getvalue() == "one\ntwo\nthree\n"
+        handle(lines, logging.ERROR, "four")
+        assert stream.getvalue().endswith("four\n")
+        # At the end of the process the standard library flushes what is left, and closes.
+        handle(lines, logging.INFO, "five")
+        handler.flush()
+        assert stream.getvalue().endswith("five\n")
+    finally:
+        handler.close()
+    handle(lines, logging.INFO, "six")
+    assert stream.getvalue().endswith("six\n")
+
+
+def test_a_stream_that_is_closed_does_not_end_the_thread_that_writes() -> None:
+    stream = io.StringIO()
+    handler = logs.LineHandler(stream)
+    lines = logging.getLogger("mgeo.request")
+    record = lines.makeRecord(lines.name, logging.INFO, __file__, 1, "line", (), None)
+    stream.close()
+    try:
+        handler.handle(record)
+        eventually(lambda: not handler._soon)
+        later = handler.stream = io.StringIO()
+        handler.handle(record)
+        eventually(lambda: later.getvalue() == "line\n")
+    finally:
+        handler.close()
