@@ -164,7 +164,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     @override
     def pull_trigger(self) -> None:
         # waitress wakes the loop after each answer. It need not while the loop itself runs this, or
-        # where nothing has changed that it waits for: that took a third of a request's CPU time.
+        # where nothing has changed that it waits for: each time it looks at every connection.
         channel: Channel | None = getattr(self.serving, "channel", None)
         if threading.get_ident() != self._loop and not (channel and channel.is_settled()):
             super().pull_trigger()

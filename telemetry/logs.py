@@ -73,7 +73,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     The standard handler formats and writes while it holds its lock, so that under load the request
     threads queue for each other's lines: without a model, and with a line for each request, they
-    answered a quarter fewer requests than without lines. So lines of `_SOON` are written a little
+    answered a fifth fewer requests than without lines. So lines of `_SOON` are written a little
     later, many at once and by a thread of their own; before any other line, and at the end.
     """
 
