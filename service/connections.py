@@ -185,13 +185,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _refusal(self, request: _Request) -> RequestError | None:
         threads = self.task_dispatcher
         ahead = len(threads.queue) + int(threads.active_count)
-        waits = ahead >= self.bounds.threads
-        if waits and self.waiting() >= self.bounds.waiting:
+        if ahead >= self.bounds.threads + self.bounds.waiting:
             return TooBusy(
                 f"{self.bounds.threads} requests are worked on and {self.bounds.waiting} wait",
                 retry_after=self.observer.retry_after(),
             )
-        return self.observer.refusal(request, ahead=ahead, waits=waits)
+        return self.observer.refusal(request, ahead=ahead, waits=ahead >= self.bounds.threads)
 
     @override
     def readable(self) -> bool:

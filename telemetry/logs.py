@@ -72,9 +72,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
     """Writes lines, and makes each of them before it waits for its turn to write.
 
     The standard handler formats and writes while it holds its lock, so that under load the request
-    threads queue for each other's lines: without a model, and with a line for each request, they
-    answered a fifth fewer requests than without lines. So lines of `_SOON` are written a little
-    later, many at once and by a thread of their own; before any other line, and at the end.
+    threads queue for each other's lines. So lines of `_SOON` are written a little later, many at
+    once and by a thread of their own; before any other line, and at the end.
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -41,7 +41,8 @@ SCORING = (
     "/v2/models/<name>/infer",
     "/v2/models/<name>/versions/<version>/infer",
 )
-"""Routes whose series exist from the start: a rate over the first error has its zero."""
+"""Routes whose requests may be refused for load before a thread takes them, and whose series exist
+from the start: a rate over the first error has its zero."""
 
 
 def _paths(*rules: str) -> re.Pattern[str]:
@@ -93,9 +94,8 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             response.headers["Server-Timing"] = timeline.server_timing()
             span = get_current_span().get_span_context()
             method, endpoint = _labels()
-            if (
-                span.is_valid
-            ):  # not where OTEL_SDK_DISABLED or the instrumentation's own list says so
+            # Not where OTEL_SDK_DISABLED or the instrumentation's own list says so.
+            if span.is_valid:
                 response.headers["traceparent"] = _traceparent(span)
                 if method == "POST":
                     recent.add(span, method, endpoint, response.status_code, timeline)

@@ -232,8 +232,8 @@ class Scorer:
     def may_be_known(self) -> bool:
         """Whether a request that the queue has no place for may be answered by the cache.
 
-        Only its body would say; reading it costs as much as any other request's. So where no
-        request was answered so lately, one in `_TRIED` is taken at its word.
+        Only its body would say, and reading that costs as much as for any other request. So where
+        none was answered so lately, one in `_TRIED` is read.
         """
         if self._cache is None:
             return False

@@ -36,9 +36,8 @@ STREAMS = 2
 
 The threads of one pass wait for each other, spinning, at the end of every layer: one that an HTTP
 thread has pushed aside holds up the others some 200 times a batch, and their processors are of no
-use to that HTTP thread. Parts wait for each other once. On two cores, BERT-base in int8, batches of
-16 beside a load like that of the HTTP threads: 94 pairs/s against 79; alone, 94 against 93. Each
-way has the weights in a layout of its own: 150 MB more for that model."""
+use to that HTTP thread. Parts wait for each other once. Each way has the weights in a layout of its
+own, and so takes memory of its own: `make bench` says how much a backend takes."""
 
 _FEWEST_OF_A_STREAM = 2
 """Pairs. One alone is divided among all threads: its answer comes earlier so."""
