@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -175,6 +176,18 @@ def test_a_bad_request_is_answered_while_all_threads_are_busy(held: Held) -> Non
     with _connect(held) as client:
         client.sendall(b"nonsense\r\n\r\n")
         assert b" 400 " in client.recv(65536)
+
+
+def test_an_answer_is_one_packet(held: Held) -> None:
+    with _connect(held) as client:
+        client.sendall(b"GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        while client.recv(65536):
+            pass
+        # `tcpi_data_segs_in` of Linux's `struct tcp_info`: segments that held data.
+        [segments] = struct.unpack_from(
+            "=I", client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160), 152
+        )
+        assert segments == 1
 
 
 def test_a_refusal_behind_another_request_keeps_its_place(held: Held) -> None:

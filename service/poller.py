@@ -1,0 +1,83 @@
+"""Waits for sockets on behalf of waitress, and looks only at those for which something changed.
+
+waitress's own loop asks each connection before each wait what it waits for: two thousand idle
+connections then cost every request that many questions. Here the system keeps the answers, and a
+connection is asked again when something happened to it, or when another thread says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+from collections import deque
+from typing import Any
+
+from typing_extensions import override
+from waitress import wasyncore
+
+
+class Poller(dict[int, Any]):
+    """What is open, by descriptor: the `map` that waitress's classes add and delete themselves in.
+
+    Any thread may call `ask_again`, and take out what it closes; all else is the loop's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector = selectors.DefaultSelector()
+        self._to_ask: deque[int | None] = deque()
+
+    @override
+    def __setitem__(self, descriptor: int, dispatcher: Any) -> None:
+        super().__setitem__(descriptor, dispatcher)
+        self._to_ask.append(descriptor)
+
+    @override
+    def __delitem__(self, descriptor: int) -> None:
+        super().__delitem__(descriptor)
+        # Before it is closed: the system may give its number to the next connection.
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
+
+    def ask_again(self, dispatcher: wasyncore.dispatcher) -> None:
+        """Before the next wait, ask it whether it is to be read or written, if it is open still."""
+        self._to_ask.append(dispatcher._fileno)
+
+    def turn(self, timeout: float) -> None:
+        """Wait until something can be read or written, `timeout` seconds at most, and have it done.
+
+        To wake it from another thread, let there be something to read.
+        """
+        while self._to_ask:
+            self._ask(self._to_ask.popleft())
+        for key, events in self._selector.select(timeout):
+            dispatcher = self.get(key.fd)
+            if dispatcher is None:  # closed by what was done before it
+                continue
+            if events & selectors.EVENT_READ:
+                wasyncore.read(dispatcher)
+            if events & selectors.EVENT_WRITE:
+                wasyncore.write(dispatcher)
+            self._to_ask.append(key.fd)
+
+    def _ask(self, descriptor: int | None) -> None:
+        if descriptor is None or (dispatcher := self.get(descriptor)) is None:  # closed
+            return
+        events = selectors.EVENT_READ if dispatcher.readable() else 0
+        # What accepts connections is not written to.
+        if not dispatcher.accepting and dispatcher.writable():
+            events |= selectors.EVENT_WRITE
+        known = self._selector.get_map().get(descriptor)
+        # A thread that could not send may be closing it at this moment.
+        with contextlib.suppress(KeyError, OSError, ValueError):
+            if known is None:
+                if events:
+                    self._selector.register(descriptor, events)
+            elif not events:
+                self._selector.unregister(descriptor)
+            elif events != known.events:
+                self._selector.modify(descriptor, events)
+
+    def close(self) -> None:
+        """Let go of the system's table."""
+        self._selector.close()
