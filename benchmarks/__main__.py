@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import checkpoint, environments, machine, report, schedule
 from benchmarks.bench import Bench
-from benchmarks.processes import ROOT, BenchmarkError
+from benchmarks.processes import ROOT, BenchmarkError, end_what_was_started
 from benchmarks.results import Results
 
 _BACKENDS = ("auto", "openvino-f32")
@@ -22,8 +21,7 @@ _LEAST_MEMORY_GB = 16
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line says; returns the exit status."""
     options = _parser().parse_args(arguments)
-    # As an exception, so that what was started is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_what_was_started()
     try:
         if options.report:
             results = Results.read(options.report)

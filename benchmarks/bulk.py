@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.overhead import resident_mb
+from benchmarks.processes import end_what_was_started
 
 _MEAN_CHARACTERS = (19, 16)
 """Of the first and the second address of real pairs."""
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=4.0, help="seconds between samples")
     parser.add_argument("--kills", type=int, default=3)
     arguments = parser.parse_args()
+    end_what_was_started()
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     print(f"machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} processors, "
           f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")  # fmt: skip

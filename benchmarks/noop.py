@@ -25,8 +25,9 @@ class ConstantBackend:
     device = "cpu"
     pads = False
     batch_tokens = CPU_BATCH_TOKENS
+    streams = 1
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
         """Three constants for each pair."""
         row = np.array([0.25, 0.25, 0.5], dtype=np.float32)
         return np.tile(row, (len(pairs), 1))

@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.processes import end_what_was_started
+
 PAIRS = [
     ("杭州市西湖区文三路478号华星时代广场A座", "文三路478号华星时代广场"),
     ("栖霞区仙林街道文枢东路2号商住楼4楼", "栖霞区文枢东路2号书店"),
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=1000)
     arguments = parser.parse_args()
+    end_what_was_started()
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     print(f"machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} processors, "
           f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")  # fmt: skip

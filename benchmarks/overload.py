@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.contenders import Server, finish, service
 from benchmarks.figures import percentile
 from benchmarks.load import Job, Result
-from benchmarks.processes import Measured
+from benchmarks.processes import Measured, end_what_was_started
 from service.http.caller import HEADER
 
 _TIMES = 10
@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--deadline", type=float, default=1.0, help="of each request, in seconds")
     options = parser.parse_args()
+    end_what_was_started()
     with tempfile.TemporaryDirectory() as logs:
         server = Server(service("service", "--model", options.model), Path(logs))
         try:

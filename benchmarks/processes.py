@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,11 @@ _STOP_SECONDS = 20.0
 
 class BenchmarkError(Exception):
     """A contender cannot be measured; the message says why in one line."""
+
+
+def end_what_was_started() -> None:
+    """Have SIGTERM raise `SystemExit`, so that a command ends what it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class Measured:

@@ -29,7 +29,7 @@ from safetensors.numpy import load_file, save_file
 from benchmarks.figures import Spread, paired_ratio, percentile
 from benchmarks.load import Job, Result
 from benchmarks.machine import describe
-from benchmarks.processes import Measured
+from benchmarks.processes import Measured, end_what_was_started
 from service.scoring.source import BUNDLED_DIRECTORY
 
 PLAIN, AGAIN, SHADOWED = "without", "without, again", "with a shadow"
@@ -188,6 +188,7 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each turn")
     parser.add_argument("--rate", type=float, default=40.0, help="requests a second")
     asked = parser.parse_args()
+    end_what_was_started()
     say(json.dumps(measure(asked.rounds, asked.seconds, asked.rate), indent=2))
 
 

@@ -22,6 +22,7 @@ import psutil
 
 from benchmarks.contenders import free_ports
 from benchmarks.overhead import get, service
+from benchmarks.processes import end_what_was_started
 from tools import load
 
 _CLIENTS = 16
@@ -137,6 +138,7 @@ def main() -> int:
     parser.add_argument("--settled", type=float, default=10, help="minutes left out of account")
     parser.add_argument("--share", type=float, default=0.7, help="of the capacity")
     options = parser.parse_args()
+    end_what_was_started()
     return int(not soak(options.model, options.minutes, options.settled, options.share))
 
 

@@ -70,7 +70,7 @@ class Settings:
     )
     cpu_threads: int = _setting(
         0,
-        "Threads for one forward pass on a CPU; 0 takes what the machine or container grants.",
+        "Threads that compute on a CPU; 0 takes what the machine or container grants.",
         low=0,
         high=1024,
     )
@@ -147,8 +147,9 @@ class Settings:
     )
     batch_tokens: int = _setting(
         0,
-        "Tokens in one forward pass, padding counted; 0 takes 512 on a CPU and 8192 on a GPU. More "
-        "raises throughput on a GPU, and the wait of whoever shares the batch everywhere.",
+        "Tokens computed at once, padding counted; 0 takes 512 on a CPU, where two batches share "
+        "them, and 8192 on a GPU. More raises throughput on a GPU, and the wait of whoever shares "
+        "a batch everywhere.",
         low=0,
         high=10_000_000,
     )

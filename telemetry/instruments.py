@@ -164,7 +164,7 @@ BATCH_FAILED = Metric(
 )  # fmt: skip
 BATCH_TOKEN_LIMIT = Metric(
     "mgeo.batch.token_limit", "gauge", "{token}",
-    "Tokens that one forward pass may hold now; halved when memory runs out.",
+    "Tokens that may be computed at once now; halved when memory runs out.",
 )  # fmt: skip
 QUEUE_DEPTH = Metric(
     "mgeo.queue.depth", "gauge", "{pair}",

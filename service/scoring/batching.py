@@ -30,6 +30,26 @@ _WINDOW_BATCHES = 4
 """Full batches looked at for pairs of like length, where unequal ones cost padding."""
 
 
+def share(budget: int, *, streams: int, idle: int, pairs: int, tokens: int) -> int:
+    """Tokens of the next batch, where several are computed side by side.
+
+    Args:
+        budget: Most tokens of all of them together.
+        streams: How many there can be.
+        idle: Streams that compute nothing now, the batch's own among them.
+        pairs: Pairs that wait.
+        tokens: Their tokens.
+
+    Returns:
+        A stream's part of the budget; less where so little waits that others would have none. It
+        is half a pair more than an even share, so that none is left over by all.
+    """
+    most = max(1, budget // streams)
+    if idle < 2 or not pairs:
+        return most
+    return min(most, tokens // idle + tokens // (2 * pairs))
+
+
 class Lane:
     """Items in the order in which they came, and their tokens."""
 

@@ -1,4 +1,5 @@
-"""The one thread that owns the model: it loads it, and scores batch after batch.
+"""The threads that own the model: one loads it, and each scores batch after batch on its part of
+the device, as many as the device has parts.
 
 A request's way: `Scorer` puts its pairs into the queue and waits; here they are taken as part of a
 batch, computed, and put into the request's job.
@@ -6,12 +7,13 @@ batch, computed, and put into the request's job.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
 
@@ -23,6 +25,7 @@ from service.scoring.budget import Budget
 from service.scoring.job import Batch, Item
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
+from service.scoring.streams import Streams
 from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
@@ -34,14 +37,14 @@ _PROBE = ("1", "1")
 
 
 class Engine:
-    """Runs the model on its own thread, from loading to the last queued pair.
+    """Runs the model on threads of its own, from loading to the last queued pair.
 
     Args:
-        load: Builds the model; called on the engine's thread.
+        load: Builds the model; called on the first of them.
         queue: Where pairs come from.
         lifecycle: Told when the model is ready, or why it is not.
         telemetry: Batch metrics and spans are recorded here.
-        name: Of the thread.
+        name: Of the threads.
     """
 
     def __init__(
@@ -57,8 +60,11 @@ class Engine:
         self._lifecycle = lifecycle
         self._instruments = telemetry.instruments
         self._tracer = telemetry.tracer
+        self._name = name
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._busy = False
+        self._streams = Streams()
+        # Of each thread that has a batch: since when.
+        self._busy: dict[int, float] = {}
         self._last_progress = time.monotonic()
         self._model: Model | None = None
         self._budget = Budget(0)
@@ -90,17 +96,22 @@ class Engine:
         return not (self._busy or self._queue.depth())
 
     def progress_age(self) -> float:
-        """Seconds since a batch was last taken or finished while there was work; 0 when idle."""
-        since = time.monotonic() - self._last_progress
+        """Seconds since a batch was last taken or finished while there was work; 0 when idle.
+
+        Of the thread that has made none for longest.
+        """
+        now = time.monotonic()
+        if busy := list(self._busy.values()):
+            return now - min(busy)
         # Of work that came after an idle hour, the hour says nothing.
-        return since if self._busy else min(since, self._queue.oldest_age())
+        return min(now - self._last_progress, self._queue.oldest_age())
 
     def token_limit(self) -> int:
-        """Tokens that one forward pass may hold now; 0 before the model is loaded."""
+        """Tokens that may be under way at once now; 0 before the model is loaded."""
         return self._budget.tokens
 
     def _run(self) -> None:
-        try:
+        with self._failing():
             started = time.monotonic()
             self._model = self._load(self._lifecycle.loading)
             self.load_seconds = time.monotonic() - started
@@ -114,17 +125,46 @@ class Engine:
             self._instruments.loaded(self._model.checkpoint.version, self._model.checkpoint.labels)
             self._budget = Budget(self._model.batch_tokens)
             self._lifecycle.to(State.READY)
-            while batch := self._take(self._model):
-                self._compute(self._model, batch)
+            others = [
+                threading.Thread(
+                    target=self._work, args=(self._model, stream),
+                    name=f"{self._name}-{stream + 1}", daemon=True,
+                )
+                for stream in range(1, self._model.backend.streams)
+            ]  # fmt: skip
+            for thread in others:
+                thread.start()
+            self._work(self._model, 0)
+            for thread in others:
+                thread.join()
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Nobody is to wait for an engine of which a thread is no more."""
+        try:
+            yield
         except LoadingCancelledError:
             log.info("loading cancelled")
         except BaseException as error:
-            # Nobody is to wait for an engine that is no more.
             self._queue.abort(EngineFailed("the engine has failed; the process ends"))
             self._lifecycle.to(State.FAILED, error)
 
+    def _work(self, model: Model, own: int) -> None:
+        """Score batch after batch, until the queue is closed and drained."""
+        with self._failing():
+            while batch := self._take(model):
+                self._busy[own] = time.monotonic()
+                is_alone = len(batch) == 1 and not self._queue.depth()
+                try:
+                    with self._streams.turn(own, is_alone=is_alone) as stream:
+                        self._compute(model, batch, own, stream)
+                finally:
+                    self._last_progress = time.monotonic()
+                    del self._busy[own]
+
     def _take(self, model: Model) -> list[Item]:
-        return self._queue.take(self._budget.tokens, pads=model.backend.pads)
+        backend = model.backend
+        return self._queue.take(self._budget.tokens, pads=backend.pads, streams=backend.streams)
 
     def _announce(self, model: Model) -> None:
         log.info(
@@ -158,12 +198,13 @@ class Engine:
             },
         )
 
-    def _compute(self, model: Model, batch: list[Item]) -> None:
+    def _compute(self, model: Model, batch: list[Item], own: int, stream: int | None) -> None:
         """Score a batch, and one that fails in halves: only the pairs at fault end in an error."""
         parts, splits, scored, memory = [batch], _splits(len(batch)), False, False
         try:
             while parts:
-                error = self._forward(model, parts[-1], split=parts[-1] is not batch)
+                self._busy[own] = time.monotonic()
+                error = self._forward(model, parts[-1], stream, split=parts[-1] is not batch)
                 part = parts.pop()
                 memory = memory or isinstance(error, _MEMORY)
                 if error is None:
@@ -181,13 +222,14 @@ class Engine:
             raise
         if not scored and not memory:
             # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
-            model.predict(model.tokenizer.encode([_PROBE]))
+            model.predict(model.tokenizer.encode([_PROBE]), stream)
 
-    def _forward(self, model: Model, batch: list[Item], *, split: bool) -> Exception | None:
+    def _forward(
+        self, model: Model, batch: list[Item], stream: int | None, *, split: bool
+    ) -> Exception | None:
         """One forward pass; the error if it failed, and then nobody was told."""
         failure: Exception | None = None
         started = time.perf_counter_ns()
-        self._last_progress, self._busy = time.monotonic(), True
         pairs = [item.pair for item in batch]
         lengths = [len(pair.ids) for pair in pairs]
         tokens = sum(lengths)
@@ -196,7 +238,7 @@ class Engine:
         span = self._start_span(batch, shape, split=split)
         self._queue.begin(batch, Batch(shape, started, span))
         try:
-            probabilities = model.predict(pairs)
+            probabilities = model.predict(pairs, stream)
         except Exception as error:
             failure = error
             log.exception("batch failed", extra={"pairs": len(pairs), "tokens": computed})
@@ -211,8 +253,6 @@ class Engine:
         else:
             self._queue.finish(batch, probabilities.tolist(), time.perf_counter_ns())
             self._budget.computed()
-        finally:
-            self._last_progress, self._busy = time.monotonic(), False
         # After the waiting threads were woken: they answer while this is counted.
         if span:
             span.end()

@@ -30,7 +30,8 @@ class Model:
         tokenizer: Turns its input into token ids.
         backend: Runs it.
         choice: Why that one.
-        batch_tokens: Most tokens in one forward pass, padding counted if the backend pads.
+        batch_tokens: Most tokens under way at once, padding counted if the backend pads; its
+            streams share them.
         memory_bytes: What the process grew by while it was loaded, libraries included.
     """
 
@@ -46,15 +47,19 @@ class Model:
         """Its name as a path can hold it: what the Open Inference Protocol's routes call it."""
         return self.checkpoint.name.replace("/", "--")
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
-        """Score one batch in one forward pass, and check what comes back.
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
+        """Score one batch, and check what comes back.
+
+        Args:
+            pairs: At least one.
+            stream: Which part of the device is to compute it; see `Backend`.
 
         Raises:
             Exception: What the backend raised.
             ValueError: It returned an array of another shape.
             FloatingPointError: It returned values that are not numbers.
         """
-        probabilities = self.backend.predict(pairs)
+        probabilities = self.backend.predict(pairs, stream)
         if probabilities.shape != (len(pairs), len(self.checkpoint.labels)):
             raise ValueError("the model returned an array of another shape")
         if not np.isfinite(probabilities).all():

@@ -30,17 +30,19 @@ class Pace:
         self._variance = (1 - weight) * (self._variance + weight * off_tokens**2)
         self._covariance = (1 - weight) * (self._covariance + weight * off_tokens * off_seconds)
 
-    def seconds(self, tokens: int, budget: int, last: int = 0) -> float:
+    def seconds(self, tokens: int, budget: int, last: int = 0, streams: int = 1) -> float:
         """Expected time for `tokens` in batches of up to `budget`; 0 before the first batch.
 
         Args:
             tokens: All of them.
             budget: Most tokens in a batch.
             last: The last batch holds at least as many: others may join it.
+            streams: Batches that are computed side by side.
         """
-        full, rest = divmod(tokens, max(budget, 1))
-        rest = max(rest, min(last, budget)) if rest else 0
-        return full * self.batch(budget) + (self.batch(rest) if rest else 0.0)
+        if not tokens:
+            return 0.0
+        before, rest = divmod(tokens - 1, max(budget, 1))
+        return before * self.batch(budget) / streams + self.batch(max(rest + 1, min(last, budget)))
 
     def batch(self, tokens: int) -> float:
         """Expected time of one batch; 0 before the first one."""

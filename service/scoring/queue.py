@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.errors import QueueFull, RequestError, TooLarge, TooLate
-from service.scoring.batching import INTERACTIVE_PAIRS, Lanes
+from service.scoring.batching import INTERACTIVE_PAIRS, Lanes, share
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
 from service.scoring.pace import Pace
@@ -58,8 +58,9 @@ class PairQueue:
         self._dropped = dropped
         self._lanes = Lanes()
         self._under_way: dict[bytes, Item] = {}
-        self._pace, self._budget = Pace(), 1
-        self._busy_until_ns, self._busy_tokens = 0.0, 0
+        self._pace, self._budget, self._streams = Pace(), 1, 1
+        # Of each thread that computes: until when, and how many tokens.
+        self._computing: dict[int, tuple[float, int]] = {}
         self._tidied = True
         self._changed = threading.Condition()
         self._closed = False
@@ -116,28 +117,39 @@ class PairQueue:
             tokens = _FEWEST_TOKENS + pairs_ahead * usual
             self._admit(1 + pairs_ahead, tokens, expires_ns, interactive=True)
 
-    def take(self, budget: int, *, pads: bool) -> list[Item]:
+    def take(self, budget: int, *, pads: bool, streams: int = 1) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
 
+        By a thread that has done with the batch that it took before.
+
         Args:
-            budget: Most tokens computed for the batch. A single longer pair still goes.
+            budget: Most tokens computed at once, by all streams. A single longer pair still goes.
             pads: Whether unequal pairs cost padding.
+            streams: How many threads take batches and compute them side by side.
         """
         with self._changed:
-            self._budget = budget
+            thread = threading.get_ident()
+            self._computing.pop(thread, None)
+            self._streams, self._budget = streams, max(1, budget // streams)
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
                 self._tidied = False
                 now_ns = time.perf_counter_ns()
+                idle = streams - len(self._computing)
+                own = share(
+                    budget, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
+                )
                 batch, unwanted = self._lanes.next_batch(
-                    budget, pads=pads, now_ns=now_ns, seconds=self._pace.batch
+                    own, pads=pads, now_ns=now_ns, seconds=self._pace.batch
                 )
                 for item in batch:
                     item.is_waiting = False
                 if batch:
-                    self._busy_tokens = sum(len(item.pair.ids) for item in batch)
-                    self._busy_until_ns = now_ns + self._pace.batch(self._busy_tokens) * 1e9
+                    tokens = sum(len(item.pair.ids) for item in batch)
+                    self._computing[thread] = now_ns + self._pace.batch(tokens) * 1e9, tokens
                 self._drop(unwanted)
+                if self.depth():
+                    self._changed.notify()  # of what came at once, another thread takes the rest
                 if batch or (self._closed and not self.depth()):
                     return batch
 
@@ -176,17 +188,19 @@ class PairQueue:
         with self._changed:
             self._closed, self._failure = True, error
             waiting = self._lanes.clear()
+            self._changed.notify_all()
         self.fail(waiting, error)
 
     def computed(self, tokens: int, seconds: float) -> None:
         """Note how fast a batch was, its tokens as they were computed."""
         with self._changed:
             self._pace.observe(tokens, seconds)
-            self._busy_until_ns, self._busy_tokens = 0.0, 0
+            self._computing.pop(threading.get_ident(), None)
 
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""
-        return _whole_seconds(self._pace.seconds(self.tokens(), self._budget))
+        waiting = self._pace.seconds(self.tokens(), self._budget, streams=self._streams)
+        return _whole_seconds(waiting)
 
     def close(self) -> None:
         """Take no more, and have `take` return empty once nothing waits."""
@@ -234,13 +248,17 @@ class PairQueue:
     def _wait(self, tokens: int, *, interactive: bool) -> float:
         """Seconds until a job of so many tokens that comes now will be done."""
         ahead = self._lanes.ahead(interactive=interactive)
-        if not ahead and not self._busy_until_ns:
+        computing = list(self._computing.values())
+        is_idle = len(computing) < self._streams
+        if not ahead and is_idle:
             # Whatever the pace was: there is no other way to learn that it is better now.
             return 0.0
-        under_way = max(0.0, (self._busy_until_ns - time.perf_counter_ns()) / 1e9)
+        first_ns = 0.0 if is_idle else min(until_ns for until_ns, _ in computing)
+        under_way = max(0.0, (first_ns - time.perf_counter_ns()) / 1e9)
         # Until its turn has come others join its batch, whose results all come at its end: it is
-        # taken for no smaller than the one under way.
-        waiting = self._pace.seconds(ahead + tokens, self._budget, last=self._busy_tokens)
+        # taken for no smaller than those under way.
+        last = max((tokens for _, tokens in computing), default=0)
+        waiting = self._pace.seconds(ahead + tokens, self._budget, last, self._streams)
         return _CAUTION * (under_way + waiting)
 
     def _fits(self, pairs: int, tokens: int) -> bool:

@@ -40,7 +40,7 @@ def test_results_are_in_the_order_of_the_rows_and_batches_within_the_budget(
     alone = [_score(scorer, [pair])[0] for pair in PAIRS]
     tokens: list[int] = []
 
-    def watched(pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def watched(pairs: Sequence[TokenizedPair], stream: int | None) -> Probabilities:
         tokens.append(sum(len(pair.ids) for pair in pairs))
         return predict(pairs)
 
@@ -59,7 +59,7 @@ def test_a_pair_that_the_model_fails_on_fails_alone(
     predict = scorer._model.backend.predict
     [faulty] = scorer._model.tokenizer.encode([FAULTY])
 
-    def failing(pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def failing(pairs: Sequence[TokenizedPair], stream: int | None) -> Probabilities:
         if any(pair.ids == faulty.ids for pair in pairs):
             raise RuntimeError("no")
         return predict(pairs)
@@ -73,7 +73,7 @@ def test_a_pair_that_the_model_fails_on_fails_alone(
 def test_a_model_that_fails_on_every_pair_ends_the_run(
     scorer: LocalScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def failing(pairs: Sequence[TokenizedPair], stream: int | None) -> Probabilities:
         raise RuntimeError("no")
 
     monkeypatch.setattr(scorer._model.backend, "predict", failing)

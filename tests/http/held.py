@@ -34,16 +34,17 @@ class Held:
         self.gate.set()
         self.computed: list[TokenizedPair] = []
         backend = self.running.engine.model.backend
-        self._predict: Callable[[Sequence[TokenizedPair]], Probabilities] = backend.predict
+        self._predict: Callable[[Sequence[TokenizedPair], int | None], Probabilities]
+        self._predict = backend.predict
         backend.predict = self._hold
         self._clients = ThreadPoolExecutor(20)
 
-    def _hold(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def _hold(self, pairs: Sequence[TokenizedPair], stream: int | None) -> Probabilities:
         self.computed += pairs
         assert self.gate.wait(30)
         if any(len(pair.ids) == self.poison for pair in pairs):
             raise RuntimeError("a pair of that length")
-        return self._predict(pairs)
+        return self._predict(pairs, stream)
 
     def send(
         self, path: str = "/predict", body: Any = PAIR, **headers: str

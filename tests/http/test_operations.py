@@ -19,7 +19,7 @@ def test_it_answers_when_every_prediction_thread_is_busy() -> None:
     backend = running.engine.model.backend
     release, predict = threading.Event(), backend.predict
 
-    def hang(pairs: Any) -> Any:
+    def hang(pairs: Any, stream: Any) -> Any:
         assert release.wait(20)
         return predict(pairs)
 
@@ -55,7 +55,7 @@ def test_a_stuck_engine_fails_liveness_and_says_where_it_is() -> None:
     backend = running.engine.model.backend
     release, predict = threading.Event(), backend.predict
 
-    def loop_without_end(pairs: Any) -> Any:
+    def loop_without_end(pairs: Any, stream: Any) -> Any:
         assert release.wait(20)
         return predict(pairs)
 

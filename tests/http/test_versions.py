@@ -283,11 +283,11 @@ def test_a_shadow_computes_only_while_those_that_answer_are_idle(shadowed: Fleet
     release, predict, behind = threading.Event(), backend.predict, []
     observed = version.model.backend.predict
 
-    def hold(batch: Any) -> Any:
+    def hold(batch: Any, stream: Any) -> Any:
         assert release.wait(20)
         return predict(batch)
 
-    def watch(batch: Any) -> Any:
+    def watch(batch: Any, stream: Any) -> Any:
         behind.append(release.is_set())
         return observed(batch)
 
@@ -319,7 +319,7 @@ def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -
     version, shadow = _shadow(shadowed)
     release, observed = threading.Event(), version.model.backend.predict
 
-    def hold(batch: Any) -> Any:
+    def hold(batch: Any, stream: Any) -> Any:
         assert release.wait(20)
         return observed(batch)
 
@@ -338,7 +338,7 @@ def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -
 def test_a_shadow_that_fails_is_of_no_concern_to_a_client(shadowed: Fleet) -> None:
     version, _ = _shadow(shadowed)
 
-    def fail(batch: Any) -> Any:
+    def fail(batch: Any, stream: Any) -> Any:
         raise RuntimeError("no")
 
     version.model.backend.predict = fail

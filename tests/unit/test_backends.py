@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,24 @@ def test_a_part_that_fails_fails_the_batch_and_leaves_none_under_way() -> None:
         backend._streams[index] = sound
         np.testing.assert_array_equal(backend.predict(pairs), expected)
     assert calls == ["started", "waited"] * STREAMS
+
+
+def test_streams_compute_side_by_side_what_the_whole_device_does() -> None:
+    settings = Settings(backend="openvino-f32", device="cpu", cpu_threads=2)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    assert backend.streams == STREAMS
+    batches = [
+        [TokenizedPair([2, *range(5, 5 + size), 3], size // 2, False) for size in range(n, n + 5)]
+        for n in range(3, 30)
+    ]
+    expected = [backend.predict(batch) for batch in batches]
+    with ThreadPoolExecutor(backend.streams) as threads:
+        for got in threads.map(
+            lambda stream: [backend.predict(batch, stream) for batch in batches],
+            range(backend.streams),
+        ):
+            for mine, whole in zip(got, expected, strict=True):
+                np.testing.assert_allclose(mine, whole, atol=1e-6)
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=9))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.scoring.backends.layout import computed_tokens
-from service.scoring.batching import BULK_TURN, INTERACTIVE_LINGERS_NS, Lanes
+from service.scoring.batching import BULK_TURN, INTERACTIVE_LINGERS_NS, Lanes, share
 from service.scoring.job import Item, Job
 from service.scoring.tokens import TokenizedPair
 
@@ -130,3 +130,31 @@ def test_where_all_would_be_late_they_are_computed_in_their_order() -> None:
     taken = lanes.next_batch(BUDGET, pads=False, now_ns=now, seconds=lambda tokens: 60.0)
     assert taken == (items[:9], [])
     assert list(lanes.interactive.items) == items[9:]
+
+
+@given(sizes, st.integers(1, 500), st.integers(1, 4), st.data())
+def test_streams_share_the_budget_and_what_waits(
+    given_sizes: list[tuple[int, bool]], budget: int, streams: int, data: st.DataObject
+) -> None:
+    idle = data.draw(st.integers(1, streams))
+    tokens = sum(size for size, _ in given_sizes)
+    own = share(budget, streams=streams, idle=idle, pairs=len(given_sizes), tokens=tokens)
+    most = max(1, budget // streams)
+    assert own <= most
+    # Nothing waits any longer than it must: the idle take all of it, or as much as they may.
+    assert own == most or own * idle >= tokens - idle
+
+
+@given(st.integers(1, 40), st.integers(2, 4), st.integers(1, 60))
+def test_equal_pairs_that_wait_are_taken_by_all_that_are_idle_and_none_is_left(
+    pairs: int, streams: int, size: int
+) -> None:
+    lanes = _lanes(*(_item(size) for _ in range(pairs)))
+    taken = []
+    for idle in range(streams, 0, -1):
+        own = share(10_000, streams=streams, idle=idle, pairs=lanes.depth(), tokens=lanes.tokens())
+        if lanes.depth():
+            taken.append(len(lanes.next_batch(own, pads=False, now_ns=SOON)[0]))
+    assert sum(taken) == pairs
+    if pairs >= 16 * streams:  # token counts are rounded up: see `layout.rounded`
+        assert max(taken) <= 1.5 * min(taken)

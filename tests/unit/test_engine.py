@@ -42,12 +42,15 @@ class Backend:
 
     name, device, batch_tokens, pads = "test", "cpu", 1000, True
 
-    def __init__(self) -> None:
+    def __init__(self, streams: int = 1) -> None:
+        self.streams = streams
+        self.streams_used: list[int | None] = []
         self.answer: Callable[[Sequence[TokenizedPair]], Probabilities] = lambda pairs: np.array(
             [ROW] * len(pairs), dtype=np.float32
         )
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
+        self.streams_used.append(stream)
         return self.answer(pairs)
 
 
@@ -55,9 +58,13 @@ class Bench:
     """An engine on a test backend, and the parts around it."""
 
     def __init__(
-        self, load: Callable[[Model], Model] = lambda model: model, *, start: bool = True
+        self,
+        load: Callable[[Model], Model] = lambda model: model,
+        *,
+        start: bool = True,
+        streams: int = 1,
     ) -> None:
-        self.backend = Backend()
+        self.backend = Backend(streams)
         self.lifecycle = Lifecycle()
         self.queue = PairQueue(max_pairs=100, max_tokens=10_000)
         checkpoint = checkpoints.read(TINY)
@@ -254,6 +261,68 @@ def test_progress_age_is_zero_when_idle_and_grows_while_a_batch_hangs(bench: Ben
     release.append(True)
     assert job.wait(10)
     eventually(lambda: bench.engine.progress_age() == 0.0)
+
+
+@pytest.fixture
+def two() -> Iterator[Bench]:
+    """An engine whose device computes two batches side by side."""
+    made = Bench(streams=2)
+    yield made
+    made.engine.stop(10)
+
+
+def test_batches_are_computed_side_by_side(two: Bench) -> None:
+    both = threading.Barrier(2, timeout=10)
+    good = two.backend.answer
+
+    def meet(pairs: Sequence[TokenizedPair]) -> Probabilities:
+        both.wait()  # breaks, and fails the batch, unless two are here at once
+        return good(pairs)
+
+    two.backend.answer = meet
+    job = two.score(pairs=8)
+    assert job.errors == {}
+    assert job.probabilities == pytest.approx(np.array([ROW] * 8))
+    assert sorted(batch.shape["size"] for batch in job.batches) == [4, 4]
+    assert sorted(two.backend.streams_used, key=str) == [0, 1]
+
+
+def test_one_pair_alone_is_computed_by_the_whole_device(two: Bench) -> None:
+    for _ in range(5):
+        two.score()
+        eventually(two.engine.idle)
+    assert two.backend.streams_used == [None] * 5
+
+
+def test_a_batch_that_hangs_is_seen_while_others_are_computed(two: Bench) -> None:
+    release, good = threading.Event(), two.backend.answer
+
+    def hang(pairs: Sequence[TokenizedPair]) -> Probabilities:
+        assert not _poisoned(pairs) or release.wait(10)
+        return good(pairs)
+
+    two.backend.answer = hang
+    stuck = two.submit(pairs=2, poison=[0])
+    eventually(lambda: len(stuck.batches) == 2 and len(two.engine._busy) == 1)
+    began = two.engine.progress_age()
+    for _ in range(3):
+        two.score(pairs=2)
+    assert two.engine.progress_age() > began > 0
+    release.set()
+    assert stuck.wait(10)
+    eventually(lambda: two.engine.progress_age() == 0.0)
+
+
+def test_no_thread_of_an_engine_goes_on_without_the_others(two: Bench) -> None:
+    def die(pairs: Sequence[TokenizedPair]) -> Probabilities:
+        raise SystemExit
+
+    two.backend.answer = die
+    job = two.submit(pairs=2)
+    assert job.wait(10)
+    assert len(job.errors) == 2
+    assert two.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    assert two.engine.stop(10)
 
 
 def test_an_idle_hour_is_no_lack_of_progress_on_what_came_after_it() -> None:

@@ -36,8 +36,9 @@ class Fake:
     device = "cpu"
     pads = False
     batch_tokens = 512
+    streams = 1
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
         time.sleep(self.seconds * len(pairs))
         rows = np.array([[0.42, 0.40, 0.18]] * len(pairs), dtype=np.float32)
         rows[: self.shifted] += np.float32([-self.shift, self.shift, 0])

@@ -30,23 +30,30 @@ class OutOfMemory(Exception):
 
 
 class Backend(Protocol):
-    """Runs the model. Only the engine's thread calls it, for loading as well.
+    """Runs the model. Only the engine's threads call it, for loading as well.
 
     Attributes:
         name: As in `MGEO_BACKEND` and in metrics.
         device: `cpu`, or `cuda:0` and so on.
         pads: Whether a batch of unequal pairs is computed as if each were as long as the longest.
-        batch_tokens: Tokens beyond which a larger batch gains little here, and only makes those
-            who share it wait.
+        batch_tokens: Tokens beyond which more under way at once gain little here, and only wait for
+            each other.
+        streams: Parts of the device that can compute a batch each, side by side.
     """
 
     name: str
     device: str
     pads: bool
     batch_tokens: int
+    streams: int
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
-        """Score one batch in one forward pass.
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
+        """Score one batch.
+
+        Args:
+            pairs: At least one.
+            stream: Which part of the device is to compute it; only while that computes nothing
+                else. None for the whole device, while no part of it computes anything.
 
         Raises:
             OutOfMemory: It did not fit; what it held of memory is free again.

@@ -32,12 +32,12 @@ QUANTISED_GROUP = 64
 VNNI; the smaller the group, the more exact."""
 
 STREAMS = 2
-"""Parts of a batch that are computed side by side, each by its share of the threads.
+"""Batches that are computed side by side, each by its share of the threads.
 
 The threads of one pass wait for each other, spinning, at the end of every layer: one that an HTTP
 thread has pushed aside holds up the others some 200 times a batch, and their processors are of no
-use to that HTTP thread. Parts wait for each other once. Each way has the weights in a layout of its
-own, and so takes memory of its own: `make bench` says how much a backend takes."""
+use to that HTTP thread. Streams wait for nobody. They have the weights in a layout of their own,
+and so take memory of their own: `make bench` says how much a backend takes."""
 
 _FEWEST_OF_A_STREAM = 2
 """Pairs. One alone is divided among all threads: its answer comes earlier so."""
@@ -106,12 +106,15 @@ class OpenVinoBackend:
 
         self._in_background = in_background
         [self._whole], self._streams = background.built(both) if in_background else both()
+        self.streams = len(self._streams) or 1
         self._pad = checkpoint.vocabulary[PAD]
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
-        """Score one batch, in one forward pass or in several side by side."""
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
+        """Score one batch: in one forward pass, or on the whole device in several side by side."""
+        if stream is not None and self._streams:
+            return self._by(self._streams[stream], pairs)
         if not self._streams or len(pairs) < _FEWEST_OF_A_STREAM * len(self._streams):
-            return self._in_one(pairs)
+            return self._by(self._whole, pairs)
         parts = shares([len(pair.ids) for pair in pairs], len(self._streams))
         for request, part in zip(self._streams, parts, strict=True):
             request.start_async(list(packed([pairs[index] for index in part], self._pad)))
@@ -125,15 +128,16 @@ class OpenVinoBackend:
             probabilities[part] = result
         return probabilities
 
-    def _in_one(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def _by(self, request: openvino.InferRequest, pairs: Sequence[TokenizedPair]) -> Probabilities:
         inputs = list(packed(pairs, self._pad))
-        if self._in_background:
-            # Not `infer`: that computes on the thread that calls it, which is as urgent as any.
-            self._whole.start_async(inputs)
-            self._whole.wait()
-            result = self._whole.results
+        if request is not self._whole or self._in_background:
+            # Not `infer`: that computes on the thread that calls it, which belongs to no stream,
+            # and is as urgent as any.
+            request.start_async(inputs)
+            request.wait()
+            result = request.results
         else:
-            result = self._whole.infer(inputs)
+            result = request.infer(inputs)
         probabilities: Probabilities = np.array(result[0], dtype=np.float32)
         return probabilities
 

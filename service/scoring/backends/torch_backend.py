@@ -58,6 +58,7 @@ class TorchBackend:
         self.name = "torch" if precision == "f32" else "torch-bf16"
         torch.set_num_threads(threads)
         self.device = _device(device)
+        self.streams = 1
         self.batch_tokens = CPU_BATCH_TOKENS if self.device == "cpu" else GPU_BATCH_TOKENS
         transformers_logging.disable_progress_bar()
         config = BertConfig(**checkpoint.bert, num_labels=len(checkpoint.labels))
@@ -76,7 +77,7 @@ class TorchBackend:
         self._model = model.to(self.device, dtype).eval()
         self._pad = checkpoint.vocabulary[PAD]
 
-    def predict(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
+    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
         """Score one batch in one forward pass, padded to its longest pair.
 
         Raises:

@@ -1,0 +1,47 @@
+"""Which part of the device a batch is computed on.
+
+One pair alone is answered soonest by the whole device; of several, more are answered in the same
+time if each batch has a part of the device to itself, and waits for nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+
+class Streams:
+    """Hands out the whole device to one pair that is alone, and its streams to all others."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._computing = 0
+        self._is_whole = False
+
+    @contextlib.contextmanager
+    def turn(self, own: int, *, is_alone: bool) -> Iterator[int | None]:
+        """What to compute a batch on, as soon as it may be.
+
+        Args:
+            own: The stream of the thread that asks. No two have the same.
+            is_alone: Whether it is of one pair, and none waits behind it.
+
+        Yields:
+            The stream, or None for the whole device.
+        """
+        with self._changed:
+            has_waited = self._is_whole
+            self._changed.wait_for(lambda: not self._is_whole)
+            # Who had to wait is not alone: the next one would wait as well.
+            self._is_whole = is_alone and not self._computing and not has_waited
+            self._computing += 1
+            stream = None if self._is_whole else own
+        try:
+            yield stream
+        finally:
+            with self._changed:
+                self._computing -= 1
+                if stream is None:
+                    self._is_whole = False
+                    self._changed.notify_all()
