@@ -246,7 +246,9 @@ class Engine:
                 1, {"error_type": type(error).__name__, **self._of_version}
             )
             if isinstance(error, _MEMORY):
-                self._budget.out_of_memory(computed)
+                # The budget is shared by all streams.
+                beside = 1 if stream is None else model.backend.streams
+                self._budget.out_of_memory(beside * computed)
             if span:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)

@@ -25,10 +25,10 @@ import sys
 from service.scoring.backends.openvino_backend import OpenVinoBackend
 from service.__main__ import main
 predict = OpenVinoBackend.predict
-def dying(self, pairs):
+def dying(self, pairs, stream=None):
     if len(pairs[0].ids) > 15 and len(pairs) == 1 and armed:
         {how}
-    return predict(self, pairs)
+    return predict(self, pairs, stream)
 OpenVinoBackend.predict = dying
 armed = False
 from service.lifecycle import Lifecycle, State

@@ -325,6 +325,22 @@ def test_no_thread_of_an_engine_goes_on_without_the_others(two: Bench) -> None:
     assert two.engine.stop(10)
 
 
+def test_out_of_memory_halves_what_each_stream_takes(two: Bench) -> None:
+    good, fits, sizes = two.backend.answer, 8, []
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        sizes.append(len(given))
+        if len(given) > fits:
+            raise OutOfMemory
+        return good(given)
+
+    two.backend.answer = answer
+    assert two.score(64).errors == {}
+    sizes.clear()
+    assert two.score(64).errors == {}
+    assert fits // 2 <= max(sizes) <= fits, "small enough, and no smaller than it must be"
+
+
 def test_an_idle_hour_is_no_lack_of_progress_on_what_came_after_it() -> None:
     bench = Bench(start=False)
     bench.engine._last_progress -= 3600

@@ -53,7 +53,7 @@ _HINTS: Mapping[Precision, Mapping[str, object]] = {
 
 
 class OpenVinoBackend:
-    """The model compiled twice: for a few pairs by all threads, and for more side by side."""
+    """The model compiled twice: for a batch by all threads, and for several side by side."""
 
     device = "cpu"
     batch_tokens = CPU_BATCH_TOKENS
