@@ -164,7 +164,7 @@ class Engine:
 
     def _take(self, model: Model) -> list[Item]:
         backend = model.backend
-        return self._queue.take(self._budget.tokens, pads=backend.pads, streams=backend.streams)
+        return self._queue.take(self.token_limit, pads=backend.pads, streams=backend.streams)
 
     def _announce(self, model: Model) -> None:
         log.info(

@@ -117,27 +117,29 @@ class PairQueue:
             tokens = _FEWEST_TOKENS + pairs_ahead * usual
             self._admit(1 + pairs_ahead, tokens, expires_ns, interactive=True)
 
-    def take(self, budget: int, *, pads: bool, streams: int = 1) -> list[Item]:
+    def take(self, budget: Callable[[], int], *, pads: bool, streams: int = 1) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
 
         By a thread that has done with the batch that it took before.
 
         Args:
-            budget: Most tokens computed at once, by all streams. A single longer pair still goes.
+            budget: Most tokens computed at once, by all streams, when the wait is over: another
+                thread may run out of memory meanwhile. A single longer pair still goes.
             pads: Whether unequal pairs cost padding.
             streams: How many threads take batches and compute them side by side.
         """
         with self._changed:
             thread = threading.get_ident()
             self._computing.pop(thread, None)
-            self._streams, self._budget = streams, max(1, budget // streams)
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
                 self._tidied = False
+                most = budget()
+                self._streams, self._budget = streams, max(1, most // streams)
                 now_ns = time.perf_counter_ns()
                 idle = streams - len(self._computing)
                 own = share(
-                    budget, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
+                    most, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
                 )
                 batch, unwanted = self._lanes.next_batch(
                     own, pads=pads, now_ns=now_ns, seconds=self._pace.batch

@@ -91,9 +91,9 @@ def test_an_answer_of_another_thread_is_written_once_it_says_so(poller: Poller) 
 
     thread = threading.Thread(target=answer)
     thread.start()
-    poller.turn(5)  # woken by the alarm, long before its time is up
-    poller.turn(0)
+    poller.turn(5)  # woken long before its time is up, by whichever came first
     thread.join()
+    poller.turn(0)
     assert (alarm.watched.received, one.watched.written) == (b"!", 1)
     poller.turn(0)
     assert one.watched.written == 1, "asked after it was written, it had no more"

@@ -23,7 +23,7 @@ lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=12), max_si
 def _take_at_once(queue: PairQueue) -> list[Item]:
     """The next batch, which is empty if nobody wants what waits: taking does not wait for more."""
     queue._closed = True
-    batch = queue.take(BUDGET, pads=True)
+    batch = queue.take(lambda: BUDGET, pads=True)
     queue._closed = False
     return batch
 
@@ -53,7 +53,7 @@ def test_tokens_are_bounded_as_pairs_are() -> None:
         queue.put(_job([21]))
     queue.put(_job([20]))
     assert (queue.depth(), queue.tokens()) == (3, 100)
-    queue.take(1000, pads=True)
+    queue.take(lambda: 1000, pads=True)
     assert (queue.depth(), queue.tokens()) == (0, 0)
 
 
@@ -73,7 +73,7 @@ def test_a_refused_client_is_told_when_the_queue_will_be_drained(
 ) -> None:
     queue = _queue(10)
     queue.put(_job([10]))
-    queue.take(10, pads=True)
+    queue.take(lambda: 10, pads=True)
     for batch in seconds:
         queue.computed(tokens=10, seconds=batch)
     queue.put(_job([10] * 10))
@@ -86,7 +86,7 @@ def _slow_queue(seconds: float = 0.1) -> PairQueue:
     """A queue whose model takes `seconds` for each batch of ten tokens."""
     queue = _queue(1000)
     queue.put(_job([10]))
-    queue.take(10, pads=True)
+    queue.take(lambda: 10, pads=True)
     queue.computed(tokens=10, seconds=seconds)
     return queue
 
@@ -126,7 +126,7 @@ def test_a_request_is_refused_before_its_body_is_read() -> None:
 def test_the_batch_under_way_is_waited_for_too() -> None:
     queue = _slow_queue(seconds=1)
     queue.put(_job([10]))
-    queue.take(10, pads=False)
+    queue.take(lambda: 10, pads=False)
     with pytest.raises(TooLate, match=r"about 2\.5 s"):
         queue.put(_job([10], expires_in=2))
     queue.put(_job([10], expires_in=3))
@@ -136,7 +136,7 @@ def test_a_pace_that_was_slow_once_is_learnt_anew() -> None:
     """All would be refused for ever otherwise, and nothing computed that says it is better now."""
     queue = _slow_queue(seconds=60)
     queue.put(_job([10], expires_in=0.5))
-    [item] = queue.take(10, pads=False)
+    [item] = queue.take(lambda: 10, pads=False)
     assert item.takers
 
 
@@ -146,7 +146,7 @@ def test_what_is_left_out_for_being_late_does_not_wait_for_its_time() -> None:
     queue.put(late)
     queue.put(patient)
     late.expires_ns = time.perf_counter_ns() + 0.5e9
-    [item] = queue.take(10, pads=False)
+    [item] = queue.take(lambda: 10, pads=False)
     assert item.takers == [(patient, 0)]
     assert late.wait(1000) is False
     assert not late.is_abandoned
@@ -159,7 +159,7 @@ def test_an_expired_job_is_never_computed() -> None:
     queue.put(expired)
     queue.put(wanted)
     expired.expires_ns = time.perf_counter_ns() - 1
-    [item] = queue.take(BUDGET, pads=True)
+    [item] = queue.take(lambda: BUDGET, pads=True)
     assert item.takers == [(wanted, 0)]
     assert sum(dropped) == 2
 
@@ -169,7 +169,7 @@ def test_a_full_queue_first_forgets_what_nobody_waits_for() -> None:
     queue = PairQueue(max_pairs=4, max_tokens=100, dropped=dropped.append)
     left, wanted = _job([5, 5]), _job([5])
     queue.put(_job([5]))
-    queue.take(BUDGET, pads=True)
+    queue.take(lambda: BUDGET, pads=True)
     queue.put(left)
     queue.put(wanted)
     left.wait(0)
@@ -185,7 +185,7 @@ def test_an_abandoned_job_is_never_computed() -> None:
     queue.put(left)
     queue.put(wanted)
     assert left.wait(0) is False
-    [item] = queue.take(BUDGET, pads=True)
+    [item] = queue.take(lambda: BUDGET, pads=True)
     assert item.takers == [(wanted, 0)]
 
 
@@ -203,7 +203,7 @@ def test_take_waits_for_work_and_ends_when_closed() -> None:
     batches: list[int] = []
 
     def consume() -> None:
-        while batch := queue.take(BUDGET, pads=True):
+        while batch := queue.take(lambda: BUDGET, pads=True):
             batches.append(len(batch))
 
     consumer = threading.Thread(target=consume)
@@ -268,7 +268,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
         busy = [item.key for batch in under_way for item in batch]
         assert len(busy) == len(set(busy))
     queue.close()
-    while batch := queue.take(BUDGET, pads=True):
+    while batch := queue.take(lambda: BUDGET, pads=True):
         under_way.append(batch)
     for batch in under_way:
         _compute(queue, batch)
@@ -283,7 +283,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
     first, waiting, computing = _keyed("a"), _keyed("a"), _keyed("aa")
     assert queue.put(first) == 0
     assert queue.put(waiting) == 1
-    batch = queue.take(BUDGET, pads=True)
+    batch = queue.take(lambda: BUDGET, pads=True)
     begun = _begin(queue, batch)
     assert queue.put(computing) == 2
     assert queue.depth() == 0
@@ -300,7 +300,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
 def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
     queue = _queue(10, cache=ResultCache(10))
     queue.put(_keyed("a"))
-    _compute(queue, queue.take(BUDGET, pads=True))
+    _compute(queue, queue.take(lambda: BUDGET, pads=True))
     late = _keyed("a")
     assert queue.put(late) == 1
     assert late.wait(0)
@@ -312,12 +312,12 @@ def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
     bulk, single = _keyed("abcdefghij"), _keyed("j")
     queue.put(bulk)
     assert queue.put(single) == 0, "it takes a place in the other lane"
-    [item] = queue.take(BUDGET, pads=True)
+    [item] = queue.take(lambda: BUDGET, pads=True)
     assert item.takers == [(single, 0), (bulk, 9)]
     _compute(queue, [item])
     assert single.wait(0)
     queue.close()
-    rest = [item for _ in range(9) for item in queue.take(BUDGET, pads=True)]
+    rest = [item for _ in range(9) for item in queue.take(lambda: BUDGET, pads=True)]
     assert len(rest) == 9, "not computed again"
 
 
@@ -327,7 +327,7 @@ def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
     queue.put(left)
     queue.put(stays)
     assert left.wait(0) is False
-    _compute(queue, queue.take(BUDGET, pads=True))
+    _compute(queue, queue.take(lambda: BUDGET, pads=True))
     assert stays.wait(0)
 
 
@@ -346,8 +346,8 @@ def test_a_closed_queue_takes_no_more_and_gives_out_what_it_has() -> None:
     queue.close()
     with pytest.raises(QueueClosed):
         queue.put(_keyed("b"))
-    assert len(queue.take(BUDGET, pads=True)) == 1
-    assert queue.take(BUDGET, pads=True) == []
+    assert len(queue.take(lambda: BUDGET, pads=True)) == 1
+    assert queue.take(lambda: BUDGET, pads=True) == []
 
 
 def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
@@ -356,6 +356,6 @@ def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
     for job in jobs:
         queue.put(job)
     failure = RuntimeError("no")
-    queue.fail(queue.take(BUDGET, pads=True), failure)
+    queue.fail(queue.take(lambda: BUDGET, pads=True), failure)
     assert [job.errors for job in jobs] == [{0: failure}, {0: failure}]
     assert queue.put(_keyed("a")) == 0, "the next one is computed"

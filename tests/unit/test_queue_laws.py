@@ -96,7 +96,7 @@ class Queue(RuleBasedStateMachine):
         )
         if not wanted:  # it would wait for something that is
             self.queue.close()
-        self.computing = self.queue.take(BUDGET, pads=self.pads)
+        self.computing = self.queue.take(lambda: BUDGET, pads=self.pads)
         self.queue._closed = False
         assert bool(self.computing) == wanted
         assert all(item.is_wanted for item in self.computing)
@@ -135,7 +135,7 @@ class Queue(RuleBasedStateMachine):
         if self.computing:
             self.compute(0)
         self.queue.close()
-        while batch := self.queue.take(BUDGET, pads=self.pads):
+        while batch := self.queue.take(lambda: BUDGET, pads=self.pads):
             self.computing = batch
             self.compute(0)
         for job in self.jobs:
