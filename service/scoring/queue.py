@@ -194,7 +194,12 @@ class PairQueue:
         self.fail(waiting, error)
 
     def computed(self, tokens: int, seconds: float) -> None:
-        """Note how fast a batch was, its tokens as they were computed."""
+        """Note how fast the batch was that the calling thread took, and that it is done.
+
+        Args:
+            tokens: As they were computed, padding counted.
+            seconds: How long that took.
+        """
         with self._changed:
             self._pace.observe(tokens, seconds)
             self._computing.pop(threading.get_ident(), None)
