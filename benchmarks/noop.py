@@ -7,7 +7,7 @@ probabilities. Only here: the service itself has no such backend.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,9 @@ class ConstantBackend:
         """Three constants for each pair."""
         row = np.array([0.25, 0.25, 0.5], dtype=np.float32)
         return np.tile(row, (len(pairs), 1))
+
+    def warm_up(self, tokens: int, progress: Callable[[float], None]) -> None:
+        """Nothing."""
 
 
 def _build(*_: Any, **__: Any) -> tuple[ConstantBackend, Choice]:

@@ -67,13 +67,17 @@ class Model:
         return probabilities
 
 
-def load(settings: Settings, progress: Progress, *, background: bool = False) -> Model:
+def load(
+    settings: Settings, progress: Progress, *, background: bool = False, serves: bool = False
+) -> Model:
     """Load the model that the settings name, and warm it up.
 
     Args:
         settings: Which model, and how it is to run.
         progress: Told of the stages.
         background: Whether it is to run only where a processor is idle.
+        serves: Whether it is to answer requests from now on, so that what its backend makes for
+            each size of a batch is made now: its memory is known, and no request waits for it.
 
     Raises:
         OperatorError: It cannot be found, fetched or loaded as a whole.
@@ -95,6 +99,8 @@ def load(settings: Settings, progress: Progress, *, background: bool = False) ->
     model = Model(checkpoint, tokenizer, backend, choice, batch_tokens)
     progress("warming up", 0.9)
     _warm_up(model)
+    if serves:
+        backend.warm_up(batch_tokens, lambda done: progress("warming up", 0.9 + 0.05 * done))
     return replace(model, memory_bytes=max(0, _resident_bytes() - before))
 
 

@@ -93,7 +93,9 @@ class Version:
             progress(stage, done)
             self._told(self, stage, done)
 
-        loaded = models.load(self._settings, told, background=self.declared.role == "shadow")
+        loaded = models.load(
+            self._settings, told, background=self.declared.role == "shadow", serves=True
+        )
         if self._settings.models_file:
             progress("scoring the calibration list", 0.95)
             self.calibration = _calibration(loaded)

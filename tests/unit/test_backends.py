@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from service.errors import SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
 from service.scoring.backends import OutOfMemory, choose
-from service.scoring.backends.layout import MASKED, packed, padded, rounded, shares
+from service.scoring.backends.layout import MASKED, Packed, packed, padded, rounded, shares
 from service.scoring.backends.openvino_backend import STREAMS, OpenVinoBackend
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
@@ -184,6 +185,32 @@ def test_packing_puts_each_token_where_attention_finds_it(sizes: list[tuple[int,
 def test_sizes_are_rounded_up_a_little_so_that_few_shapes_occur(size: int) -> None:
     assert size <= rounded(size) <= max(size + 3, size * 17 / 16)
     assert rounded(rounded(size)) == rounded(size)
+
+
+@pytest.mark.parametrize(
+    ("threads", "most"),
+    [pytest.param(1, [512], id="no streams"), pytest.param(2, [128, 256], id="streams")],
+)
+def test_a_backend_that_serves_has_computed_every_size_before_the_first_request(
+    monkeypatch: pytest.MonkeyPatch, threads: int, most: list[int]
+) -> None:
+    settings = Settings(device="cpu", backend="openvino-int8", cpu_threads=threads)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    seen: list[int] = []
+
+    def watched(pairs: Sequence[TokenizedPair], pad: int) -> Packed:
+        batch = packed(pairs, pad)
+        seen.append(len(batch.ids))
+        return batch
+
+    monkeypatch.setattr("service.scoring.backends.openvino_backend.packed", watched)
+    told: list[float] = []
+    backend.warm_up(512, told.append)
+    assert seen == [
+        size for tokens in most for size in sorted({*map(rounded, range(1, tokens + 1))})
+    ]
+    assert told == sorted(told)
+    assert 0 <= told[0] <= told[-1] <= 1
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino-f32", "openvino-bf16", "openvino-int8"])

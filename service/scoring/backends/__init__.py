@@ -59,3 +59,12 @@ class Backend(Protocol):
             OutOfMemory: It did not fit; what it held of memory is free again.
         """
         ...
+
+    def warm_up(self, tokens: int, progress: Callable[[float], None]) -> None:
+        """Make now what is otherwise made, and kept, when a batch of a new size comes.
+
+        Args:
+            tokens: Most that will be under way at once.
+            progress: Told how much of it is done, from 0 to 1.
+        """
+        ...

@@ -113,6 +113,11 @@ def rounded(size: int) -> int:
     return -(-size // step) * step
 
 
+def sizes(most: int) -> list[int]:
+    """Every value of `rounded` from 1 to `most`, ascending."""
+    return sorted({rounded(size) for size in range(1, most + 1)})
+
+
 def padded(pairs: Sequence[TokenizedPair], pad: int) -> tuple[Tokens, Tokens, Tokens]:
     """Token ids, segments (0 or 1) and mask (1 where there is a token).
 

@@ -7,7 +7,7 @@ run time, by groups of values of each token: no calibration data is needed, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from service.scoring.backends import (
     background,
     openvino_graph,
 )
-from service.scoring.backends.layout import packed, shares
+from service.scoring.backends.layout import packed, shares, sizes
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
 
@@ -41,6 +41,15 @@ and so take memory of their own: `make bench` says how much a backend takes."""
 
 _FEWEST_OF_A_STREAM = 2
 """Pairs. One alone is divided among all threads: its answer comes earlier so."""
+
+_WARM_TOKENS_ALONE = 128
+"""One pair alone seldom has more: two addresses of sixty characters each."""
+
+_WARM_TOKENS_AT_MOST = 512
+"""So that a large `MGEO_BATCH_TOKENS` does not take minutes to start."""
+
+_WARM_PAIR_TOKENS = 32
+"""About as long as a pair is."""
 
 _HINTS: Mapping[Precision, Mapping[str, object]] = {
     "f32": {"INFERENCE_PRECISION_HINT": "f32"},
@@ -108,6 +117,7 @@ class OpenVinoBackend:
         [self._whole], self._streams = background.built(both) if in_background else both()
         self.streams = len(self._streams) or 1
         self._pad = checkpoint.vocabulary[PAD]
+        self._pair_tokens = min(_WARM_PAIR_TOKENS, checkpoint.max_tokens)
 
     def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
         """Score one batch: in one forward pass, or on the whole device in several side by side."""
@@ -127,6 +137,35 @@ class OpenVinoBackend:
         for part, result in zip(parts, results, strict=True):
             probabilities[part] = result
         return probabilities
+
+    def warm_up(self, tokens: int, progress: Callable[[float], None]) -> None:
+        """Compute every size of a batch once: its kernels are made then, and kept.
+
+        That is 1 MB for each number of tokens with the bundled model and up to 4 with BERT-base,
+        which would else be taken over the first hours of serving. Streams share theirs. What is
+        larger than the limits above is left to its day.
+        """
+        by_one = sizes(min(tokens, _WARM_TOKENS_ALONE if self._streams else _WARM_TOKENS_AT_MOST))
+        by_streams = sizes(min(tokens // self.streams, _WARM_TOKENS_AT_MOST))
+        passes = [([self._whole], [size]) for size in by_one]
+        if self._streams:
+            passes += [
+                (self._streams, by_streams[at : at + self.streams])
+                for at in range(0, len(by_streams), self.streams)
+            ]
+        for done, (requests, together) in enumerate(passes):
+            progress(done / len(passes))
+            started = list(zip(requests, together, strict=False))
+            for request, size in started:
+                request.start_async(list(packed(self._of_tokens(size), self._pad)))
+            for request, _ in started:
+                request.wait()
+
+    def _of_tokens(self, tokens: int) -> list[TokenizedPair]:
+        lengths = [self._pair_tokens] * (tokens // self._pair_tokens)
+        if rest := tokens % self._pair_tokens:
+            lengths.append(rest)
+        return [TokenizedPair([self._pad] * length, 1, False) for length in lengths]
 
     def _by(self, request: openvino.InferRequest, pairs: Sequence[TokenizedPair]) -> Probabilities:
         inputs = list(packed(pairs, self._pad))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 # Two shared cores: a thread that spins at a barrier takes the core that its peer needs. Read by
@@ -95,6 +95,9 @@ class TorchBackend:
         if self.device != "cpu":
             torch.cuda.empty_cache()
         raise OutOfMemory(f"a batch of {len(pairs)} pairs did not fit into memory")
+
+    def warm_up(self, tokens: int, progress: Callable[[float], None]) -> None:
+        """Nothing: what torch keeps of a batch is not bound to its size."""
 
     @torch.inference_mode()
     def _forward(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
