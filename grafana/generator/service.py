@@ -307,8 +307,8 @@ def _model(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
-            "Tokens allowed in a forward pass",
-            "The model's budget. A step down: memory ran out, and batches are smaller since then.",
+            "Tokens computed at once, at most",
+            "The budget of all batches under way. A step down: memory ran out.",
             "short",
             Query(
                 f"min by (instance) (mgeo_batch_token_limit{{{SELECTOR}}})",

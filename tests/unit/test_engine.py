@@ -54,6 +54,22 @@ class Backend:
         return self.answer(pairs)
 
 
+class Memory:
+    """Lets a backend compute batches of at most `fits` pairs, and notes the size of each tried."""
+
+    def __init__(self, backend: Backend, *, fits: int, error: type[Exception]) -> None:
+        self.fits, self.sizes = fits, list[int]()
+        good = backend.answer
+
+        def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+            self.sizes.append(len(given))
+            if len(given) > self.fits:
+                raise error
+            return good(given)
+
+        backend.answer = answer
+
+
 class Bench:
     """An engine on a test backend, and the parts around it."""
 
@@ -184,27 +200,17 @@ def test_a_device_that_never_answers_again_fails_the_process(bench: Bench) -> No
 def test_out_of_memory_makes_batches_smaller_and_loses_nothing(
     bench: Bench, error: type[Exception]
 ) -> None:
-    good = bench.backend.answer
-    fits = 8
-    sizes: list[int] = []
-
-    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-        sizes.append(len(given))
-        if len(given) > fits:
-            raise error
-        return good(given)
-
-    bench.backend.answer = answer
+    memory = Memory(bench.backend, fits=8, error=error)
     assert bench.score(64).errors == {}
-    assert bench.engine.token_limit() <= fits * 2 * 5
-    sizes.clear()
+    assert bench.engine.token_limit() <= memory.fits * 2 * 5
+    memory.sizes.clear()
     assert bench.score(64).errors == {}
-    assert max(sizes) <= fits
+    assert max(memory.sizes) <= memory.fits
     # Not even one pair fits: that is an answer, and not the end of the process.
-    fits = 0
+    memory.fits = 0
     assert set(bench.score(4).errors) == {0, 1, 2, 3}
     assert bench.lifecycle.state is State.READY
-    fits = 64
+    memory.fits = 64
     assert bench.score(4).errors == {}
 
 
@@ -326,19 +332,13 @@ def test_no_thread_of_an_engine_goes_on_without_the_others(two: Bench) -> None:
 
 
 def test_out_of_memory_halves_what_each_stream_takes(two: Bench) -> None:
-    good, fits, sizes = two.backend.answer, 8, []
-
-    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-        sizes.append(len(given))
-        if len(given) > fits:
-            raise OutOfMemory
-        return good(given)
-
-    two.backend.answer = answer
+    memory = Memory(two.backend, fits=8, error=OutOfMemory)
     assert two.score(64).errors == {}
-    sizes.clear()
+    memory.sizes.clear()
     assert two.score(64).errors == {}
-    assert fits // 2 <= max(sizes) <= fits, "small enough, and no smaller than it must be"
+    assert memory.fits // 2 <= max(memory.sizes) <= memory.fits, (
+        "small enough, and no smaller than it must be"
+    )
 
 
 def test_an_idle_hour_is_no_lack_of_progress_on_what_came_after_it() -> None:
