@@ -35,12 +35,15 @@ def program(name: str, command: str = "python") -> str:
 def install(name: str) -> None:
     """Make a peer's environment as its lock file says, unless it is there already.
 
+    It has the Python that this runs on: how that was compiled makes a third of a difference.
+
     Raises:
         BenchmarkError: It cannot be installed.
     """
     target, lock = directory(name), PEERS / f"{name}.txt"
     stamp = target / "installed-from.txt"
-    if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
+    wanted = f"Python {sys.version}\n{lock.read_text()}"
+    if stamp.exists() and stamp.read_text() == wanted:
         return
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
@@ -54,4 +57,4 @@ def install(name: str) -> None:
         done = subprocess.run([uv, *arguments], check=False)  # noqa: S603
         if done.returncode:
             raise BenchmarkError(f"{name} could not be installed: uv {arguments[0]} failed")
-    stamp.write_bytes(lock.read_bytes())
+    stamp.write_text(wanted)

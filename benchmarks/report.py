@@ -132,7 +132,8 @@ def _machine(results: Results) -> str:
         ["run", f"{machine['date']}, {results.seconds / 60:.0f} minutes, "
                 f"commit {machine['commit']}"],
         *([f"`{asked}` ran", ran] for asked, ran in results.chosen.items() if asked != ran),
-        ["here", f"Python {machine['python']}, {versions}"],
+        ["here", f"Python {machine['python']} (an object made and asked in "
+                 f"{machine['python_object_ns']} ns), {versions}"],
         *([name, ", ".join(f"{package} {version}" for package, version in found.items())]
           for name, found in machine["peers"].items() if found),
     ]  # fmt: skip

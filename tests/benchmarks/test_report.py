@@ -12,7 +12,8 @@ from benchmarks.results import Cell, Results, Start
 MACHINE = {
     "cpu": "A processor", "processors": 2, "matrix_instructions": ["avx512_bf16"],
     "memory_gb": 8.0, "date": "2026-11-23", "commit": "0123456789ab", "python": "3.11.7",
-    "versions": {"openvino": "1"}, "peers": {"litserve": {"litserve": "2"}},
+    "python_object_ns": 150, "versions": {"openvino": "1"},
+    "peers": {"litserve": {"litserve": "2"}},
 }  # fmt: skip
 
 
