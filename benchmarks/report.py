@@ -35,8 +35,9 @@ This service runs with full telemetry: every request is sampled and exported. `/
 
 _OPEN = """\
 Requests at a constant rate, whatever the server does; each latency counts from when the request was
-due. Rates are shares of this service's throughput with 16 clients. A contender that cannot keep up
-with a rate is not measured there (–): its queue would only grow."""
+due. Rates are shares of this service's throughput with 16 clients in its best round; each cell is
+one round. A contender that cannot keep up with a rate is not measured there (–): its queue would
+only grow."""
 
 _TELEMETRY = """\
 16 clients, and for `/predict/batch` 4 clients with 64 pairs a request. Off, 100 % and 5 % sampling

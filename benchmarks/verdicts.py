@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from benchmarks.figures import Spread, paired_ratio
 from benchmarks.results import Results, is_closed
 from benchmarks.schedule import ALL, BATCH, OFF, OURS
 
 _THROUGHPUT = "pairs_per_second"
+
+_FIGURES = {
+    _THROUGHPUT: "throughput",
+    "p50": "p50",
+    "p99": "p99",
+    "cpu_ms_per_pair": "CPU a pair",
+}
 
 
 def telemetry_ratio(
@@ -117,34 +124,36 @@ def _peer_wins(results: Results) -> list[str]:
     """Wherever a server is ahead of our backend, by load: said, not left to the reader."""
     said = []
     for load in results.loads("peers"):
-        ours = {
-            figure: results.by_round("peers", _ours(results), load, figure)
-            for figure in (_THROUGHPUT, "p50", "p99", "cpu_ms_per_pair")
-        }
-        for contender in results.contenders("peers"):
-            if contender.startswith(OURS) or not is_closed(load):
-                continue
-            ahead = _ahead(results, contender, load, ours)
-            if ahead:
-                said.append(f"**{contender} is ahead** at {load[1:]} clients: {', '.join(ahead)}.")
+        if is_closed(load):
+            clients = "1 client" if load == "c1" else f"{load[1:]} clients"
+            said += _ahead(results, "peers", load, f"at {clients}", _FIGURES)
+    for load in results.loads("open loop"):
+        # All answer what is sent: there is no throughput to compare.
+        latencies = {name: words for name, words in _FIGURES.items() if name != _THROUGHPUT}
+        said += _ahead(results, "open loop", load, f"at a constant rate of {load}", latencies)
     return said
 
 
 def _ahead(
-    results: Results, contender: str, load: str, ours: dict[str, dict[int, float]]
-) -> Sequence[str]:
-    ahead = []
-    for figure, words in (
-        (_THROUGHPUT, "throughput"), ("p50", "p50"), ("p99", "p99"),
-        ("cpu_ms_per_pair", "CPU a pair"),
-    ):  # fmt: skip
-        ratio = paired_ratio(results.by_round("peers", contender, load, figure), ours[figure])
-        if ratio is None:
+    results: Results, section: str, load: str, when: str, figures: Mapping[str, str]
+) -> list[str]:
+    said = []
+    for contender in results.contenders(section):
+        if contender.startswith(OURS):
             continue
-        better = ratio.median > 1 if figure == _THROUGHPUT else ratio.median < 1
+        better = []
+        for figure, words in figures.items():
+            ratio = paired_ratio(
+                results.by_round(section, contender, load, figure),
+                results.by_round(section, _ours(results), load, figure),
+            )
+            # Level in the digits shown is not ahead.
+            shown = round(ratio.median, 2) if ratio else 1
+            if ratio and (shown > 1 if figure == _THROUGHPUT else shown < 1):
+                better.append(f"{words} {_times(ratio)} ours")
         if better:
-            ahead.append(f"{words} {_times(ratio)} ours")
-    return ahead
+            said.append(f"**{contender} is ahead** {when}: {', '.join(better)}.")
+    return said
 
 
 def _times(ratio: Spread) -> str:

@@ -54,8 +54,19 @@ def test_a_peer_that_is_ahead_is_named() -> None:
     assert line == "**LitServe is ahead** at 16 clients: p99 0.50 × ours."
 
 
+def test_a_peer_that_is_ahead_at_a_constant_rate_is_named() -> None:
+    measured = results(
+        cell("open loop", OURS, "75% (58.0/s)", 58.0, p50=200.0),
+        cell("open loop", "LitServe", "75% (58.0/s)", 58.1, p50=100.0),
+    )
+    [line] = [line for line in verdicts.lines(measured) if "ahead" in line]
+    assert line == "**LitServe is ahead** at a constant rate of 75% (58.0/s): p50 0.50 × ours."
+
+
 def test_no_peer_is_named_when_none_is_ahead() -> None:
-    measured = results(cell("peers", OURS, "c16", 40.0), cell("peers", "LitServe", "c16", 30.0))
+    measured = results(
+        cell("peers", OURS, "c16", 40.0, p99=30.0), cell("peers", "LitServe", "c16", 30.0, p99=29.9)
+    )
     assert not [line for line in verdicts.lines(measured) if "ahead" in line]
 
 
