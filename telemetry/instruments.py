@@ -162,6 +162,11 @@ BATCH_FAILED = Metric(
     "Forward passes that raised; what they held was tried again in halves.",
     ("error_type", "model_version"),
 )  # fmt: skip
+BATCH_OUT_OF_MEMORY = Metric(
+    "mgeo.batch.out_of_memory", "counter", "{event}",
+    "Times that memory ran out in a forward pass, each of which made batches smaller.",
+    ("model_version",),
+)  # fmt: skip
 BATCH_TOKEN_LIMIT = Metric(
     "mgeo.batch.token_limit", "gauge", "{token}",
     "Tokens that may be computed at once now; halved when memory runs out.",
@@ -337,6 +342,7 @@ class Instruments:
         self.batch_tokens = self._counter(BATCH_TOKENS)
         self.batch_duration = self._histogram(BATCH_DURATION)
         self.batch_failed = self._counter(BATCH_FAILED)
+        self.batch_out_of_memory = self._counter(BATCH_OUT_OF_MEMORY)
         self.prediction_failed = self._counter(PREDICTION_FAILED)
         self.prediction_similarity = self._counter(PREDICTION_SIMILARITY)
         self.shadow_prediction = self._counter(SHADOW_PREDICTION)
@@ -361,6 +367,7 @@ class Instruments:
         for upper in TENTHS:
             self.prediction_similarity.add(0, {"upper": upper, **of_version})
         self.prediction_failed.add(0, of_version)
+        self.batch_out_of_memory.add(0, of_version)
         for kind in ("real", "padding"):
             self.batch_tokens.add(0, {"kind": kind, **of_version})
 

@@ -249,6 +249,7 @@ class Engine:
                 # The budget is shared by all streams.
                 beside = 1 if stream is None else model.backend.streams
                 self._budget.out_of_memory(beside * computed)
+                self._instruments.batch_out_of_memory.add(1, self._of_version)
             if span:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)

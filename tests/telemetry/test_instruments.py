@@ -17,6 +17,7 @@ NAMES = {
     "hw.power": "hw_power_watts",
     "mgeo.gpu.sample_age": "mgeo_gpu_sample_age_seconds",
     "mgeo.ready": "mgeo_ready",
+    "mgeo.batch.out_of_memory": "mgeo_batch_out_of_memory_total",
 }
 
 

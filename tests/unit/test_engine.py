@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.metrics import CallbackOptions, NoOpMeterProvider
 from opentelemetry.trace import NoOpTracer
 
 from service.errors import CheckpointError, EngineFailed
@@ -83,7 +83,9 @@ class Bench:
         self.backend = Backend(streams)
         self.lifecycle = Lifecycle()
         self.queue = PairQueue(max_pairs=100, max_tokens=10_000)
+        self.instruments = Instruments(NoOpMeterProvider().get_meter("test"))
         checkpoint = checkpoints.read(TINY)
+        self.version = checkpoint.version
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
             lambda progress: load(
@@ -92,7 +94,7 @@ class Bench:
             self.queue,
             self.lifecycle,
             SimpleNamespace(  # type: ignore[arg-type]
-                instruments=Instruments(NoOpMeterProvider().get_meter("test")),
+                instruments=self.instruments,
                 tracer=NoOpTracer(),
             ),
         )
@@ -104,6 +106,11 @@ class Bench:
         job = Job([TokenizedPair(ids, 3, False) for ids in tokens], labels=3)
         self.queue.put(job)
         return job
+
+    def counted(self, counter: str) -> list[tuple[float, dict[str, str]]]:
+        """The series of a counter: what each has counted, and its attributes."""
+        series = getattr(self.instruments, counter).read(CallbackOptions())
+        return [(one.value, one.attributes) for one in series]
 
     def score(self, pairs: int = 1, poison: Collection[int] = ()) -> Job:
         job = self.submit(pairs, poison)
@@ -212,6 +219,22 @@ def test_out_of_memory_makes_batches_smaller_and_loses_nothing(
     assert bench.lifecycle.state is State.READY
     memory.fits = 64
     assert bench.score(4).errors == {}
+
+
+def test_each_time_that_memory_runs_out_is_counted(bench: Bench) -> None:
+    bench.score()
+    [none] = bench.counted("batch_out_of_memory")
+    assert none == (0, {"model_version": bench.version}), "there before the first one"
+    Memory(bench.backend, fits=2, error=OutOfMemory)
+    assert bench.score(8).errors == {}  # of 8, and of each 4
+    assert bench.counted("batch_out_of_memory") == [(3, none[1])]
+
+    def broken(pairs: Sequence[TokenizedPair]) -> Probabilities:
+        raise RuntimeError
+
+    bench.backend.answer = broken
+    bench.score(2)
+    assert bench.counted("batch_out_of_memory") == [(3, none[1])], "of nothing else"
 
 
 def test_a_model_that_does_not_load_fails_the_process_with_its_error() -> None:
