@@ -71,7 +71,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
     """
     instruments = telemetry.instruments
     for endpoint in SCORING:
-        for status in ("200", "400", "429", "500", "503"):
+        for status in ("200", "400", "429", "500", "503", "504"):
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():
         instruments.request_problem.add(0, {"problem": problem.code})

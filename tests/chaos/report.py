@@ -62,8 +62,12 @@ def companions(faults: Sequence[Fault]) -> str:
 
 
 def detection(report: Report) -> list[float]:
-    """Seconds to each alert, at production speed."""
-    return [o.production(report.scale) for o in report.outcomes if o.fault.alert]
+    """Seconds to each alert that tells of its fault, at production speed."""
+    return [
+        outcome.production(report.scale)
+        for outcome in report.outcomes
+        if outcome.fault.alert and not outcome.fault.comes_back
+    ]
 
 
 def _figures(report: Report) -> str:
@@ -72,11 +76,20 @@ def _figures(report: Report) -> str:
     if not heard:
         return "None was heard of."
     return (
-        f"{len(report.outcomes)} faults; of {len(times)} somebody must hear, and of {len(heard)} "
-        f"did: after {statistics.median(heard):.0f} s in the median and {max(heard):.0f} s at "
-        f"worst, of 90 s allowed. Alerts in {report.clean:.0f} s of load without a fault: "
-        f"{len(report.false_alerts)}; that no fault explains: {len(report.unexplained)}."
+        f"{len(report.outcomes)} faults; {len(times)} of them somebody must hear of, and "
+        f"{len(heard)} were heard of: after {statistics.median(heard):.0f} s in the median and "
+        f"{max(heard):.0f} s at worst, of 90 s allowed. False alerts in {report.clean:.0f} s of "
+        f"load without a fault: {len(report.false_alerts)}. Alerts that no fault explains: "
+        f"{len(report.unexplained)}."
     )
+
+
+def _alert(fault: Fault) -> str:
+    if not fault.alert:
+        return "none: nothing is to be done"
+    if fault.comes_back:
+        return f"none: nothing is to be done; `{fault.alert}`, which always fires, is back"
+    return f"`{fault.alert}`"
 
 
 def _row(report: Report, outcome: Outcome) -> str:
@@ -86,7 +99,7 @@ def _row(report: Report, outcome: Outcome) -> str:
     seen = report.seen[fault.name]
     cells = [
         fault.name,
-        f"`{fault.alert}`" if fault.alert else "none: nothing is to be done",
+        _alert(fault),
         heard if fault.alert else "",
         fault.view,
         ", ".join(f"{count} × {how}" for how, count in sorted(seen.items())),

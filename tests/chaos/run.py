@@ -144,7 +144,7 @@ def _row(stage: Stage, watch: Watch, outcome: Outcome) -> None:
             if fault.alert is None:
                 time.sleep(_QUIET_SECONDS / stage.scale)
                 heard = started
-            elif fault.alert == "Watchdog":
+            elif fault.comes_back:
                 heard = _awake(watch, started, started + limit + _SLACK_SECONDS)
             else:
                 until = started + limit + _SLACK_SECONDS

@@ -62,6 +62,7 @@ class Fault:
         permitted: Other alerts that may speak, and why.
         lasts: Seconds for which the alert may begin anew after the fault's end: what it looks back
             on, seen again after a gap.
+        comes_back: Whether that alert always fires, and has to be seen again after the fault.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Fault:
     asked: str = ""
     permitted: Mapping[str, str] = field(default_factory=dict)
     lasts: float = 120.0
+    comes_back: bool = False
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -117,7 +119,7 @@ FAULTS = (
     ),
     Fault(
         "A batch does not fit into memory", "mgeo-6", faults.out_of_memory,
-        "OutOfMemory", OK, NOTHING, wave=4, lasts=86_400,
+        "OutOfMemory", OK, NOTHING, wave=4, lasts=600,
     ),
     Fault(
         "The directory of the model is replaced while it is served", "mgeo-3",
@@ -218,6 +220,6 @@ FAULTS = (
     ),
     Fault(
         "Prometheus is restarted", "prometheus", faults.killed(again=True),
-        "Watchdog", OK, NOTHING, wave=9, asked="mgeo-1", unscaled=5,
+        "Watchdog", OK, NOTHING, wave=9, asked="mgeo-1", unscaled=5, comes_back=True,
     ),
 )  # fmt: skip

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from service.http.measure import SCORING
 from telemetry import instruments
+from tests.conftest import Running
 from tools.build import require
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,9 +94,19 @@ def test_rules_read_metrics_that_exist() -> None:
             assert re.sub(r"_(bucket|count|sum)$", "", name) in known or name in known, name
 
 
+def test_rules_that_judge_requests_look_at_those_that_score(running: Running) -> None:
+    routes = {rule.rule for rule in running.service.predictions.app.url_map.iter_rules()}
+    chosen = {
+        pattern for rule in _rules() for pattern in re.findall(r'endpoint=~"([^"]+)"', rule["expr"])
+    }
+    assert chosen
+    for pattern in chosen:
+        assert {route for route in routes if re.fullmatch(pattern, route)} == set(SCORING)
+
+
 def test_bounds_that_rules_count_below_are_bucket_bounds() -> None:
     for rule in _rules():
-        for bound in re.findall(r'le="([^"]+)"', rule["expr"]):
+        for bound in re.findall(r'\ble="([^"]+)"', rule["expr"]):
             assert float(bound) in instruments.LATENCY_SECONDS
             # Prometheus 3 stores whole numbers as 1.0, Prometheus 2 as 1: rules use neither.
             assert not float(bound).is_integer()
