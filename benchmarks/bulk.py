@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-import platform
 import random
-import re
 import signal
 import statistics
 import subprocess
@@ -23,8 +20,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import machine
 from benchmarks.overhead import resident_mb
-from benchmarks.processes import end_what_was_started
+from benchmarks.processes import end_what_was_started, processor_seconds
 
 _MEAN_CHARACTERS = (19, 16)
 """Of the first and the second address of real pairs."""
@@ -104,12 +102,6 @@ def journal_of(output: Path) -> Path:
 def chunks_done(output: Path) -> int:
     """Chunks in the journal."""
     return journal_of(output).read_bytes().count(b"\n") - 1
-
-
-def processor_seconds(pid: int) -> float:
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def journal_size(output: Path) -> int:
@@ -200,9 +192,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3)
     arguments = parser.parse_args()
     end_what_was_started()
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    print(f"machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} processors, "
-          f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")  # fmt: skip
+    print(machine.in_a_line())
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder, "pairs.csv")
         with given.open("w", encoding="utf-8") as file:

@@ -34,12 +34,10 @@ _THEIRS = {
 
 def describe() -> dict[str, Any]:
     """The machine and the versions, for the report."""
-    information = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.*)", information)
-    flags = re.search(r"flags\s*: (.*)", information)
+    flags = re.search(r"flags\s*: (.*)", Path("/proc/cpuinfo").read_text())
     present = set(flags[1].split()) if flags else set()
     return {
-        "cpu": " ".join(model[1].split()) if model else platform.machine(),
+        "cpu": cpu(),
         "processors": os.cpu_count(),
         "granted": available_cpus(),
         "matrix_instructions": [flag for flag in MATRIX_FLAGS if flag in present],
@@ -52,6 +50,20 @@ def describe() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in _OURS},
         "peers": {name: _versions(name, packages) for name, packages in _THEIRS.items()},
     }
+
+
+def cpu() -> str:
+    """The processor's name."""
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return " ".join(found[1].split()) if found else platform.machine()
+
+
+def in_a_line() -> str:
+    """Processor, load and Python, for what a command prints first."""
+    return (
+        f"machine: {cpu()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; "
+        f"Python {platform.python_version()}"
+    )
 
 
 def has_amx(machine: dict[str, Any]) -> bool:

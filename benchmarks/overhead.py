@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
@@ -23,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks import machine
 from benchmarks.processes import end_what_was_started
 
 PAIRS = [
@@ -74,6 +73,12 @@ def get(address: str, path: str) -> int:
         connection.close()
 
 
+def wait_ready(operations: str) -> None:
+    """Return once the service answers predictions."""
+    while get(operations, "/readyz") != 200:
+        time.sleep(0.02)
+
+
 def resident_mb(pid: int) -> int:
     """Resident memory of a process, in MB (10^6 bytes)."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -88,8 +93,7 @@ def startup(model: str, runs: int) -> None:
     for _ in range(runs):
         begun = time.perf_counter()
         with service(model) as (predictions, operations, pid):
-            while get(operations, "/readyz") != 200:
-                time.sleep(0.02)
+            wait_ready(operations)
             seconds.append(time.perf_counter() - begun)
             client = Client(predictions)
             for pair in PAIRS * 25:
@@ -127,8 +131,7 @@ def overhead(model: str, rounds: int) -> None:
     bare = load(Settings(model=model), lambda stage, progress: None)
     http_seconds, bare_seconds = [], []
     with service(model) as (predictions, operations, _):
-        while get(operations, "/readyz") != 200:
-            time.sleep(0.05)
+        wait_ready(operations)
         client = Client(predictions)
         for turn in range(rounds + 50):
             pair = PAIRS[turn % len(PAIRS)]
@@ -152,9 +155,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1000)
     arguments = parser.parse_args()
     end_what_was_started()
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    print(f"machine: {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} processors, "
-          f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")  # fmt: skip
+    print(machine.in_a_line())
     startup(arguments.model, arguments.runs)
     overhead(arguments.model, arguments.rounds)
 

@@ -28,6 +28,13 @@ def end_what_was_started() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    # The command's name is in brackets, and may hold spaces.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Measured:
     """A process with all its descendants.
 

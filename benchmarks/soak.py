@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.contenders import free_ports
-from benchmarks.overhead import get, service
+from benchmarks.figures import percentile
+from benchmarks.overhead import service, wait_ready
 from benchmarks.processes import end_what_was_started
 from tools import load
 
@@ -98,8 +99,7 @@ def soak(model: str, minutes: float, settled: float, share: float) -> bool:
         }
         with service(model, "env", *(f"{k}={v}" for k, v in environment.items())) as running:
             predictions, operations, pid = running
-            while get(operations, "/readyz") != 200:
-                time.sleep(0.05)
+            wait_ready(operations)
             url = f"http://{predictions}/predict"
             fast = load.run(url, requests=10**9, concurrency=_CLIENTS, seconds=_CAPACITY_SECONDS)
             rate = share * fast.answered / _CAPACITY_SECONDS
@@ -118,11 +118,10 @@ def soak(model: str, minutes: float, settled: float, share: float) -> bool:
         sink.communicate("", timeout=30)
     [result] = results
     memory, descriptors = growth(samples, settled)
-    ordered = sorted(result.seconds)
     print(
         f"{result.answered} answers {dict(Counter(result.statuses))}, "
-        f"P50 {ordered[len(ordered) // 2] * 1e3:.1f} ms, "
-        f"P99 {ordered[int(len(ordered) * 0.99)] * 1e3:.1f} ms\n"
+        f"P50 {percentile(result.seconds, 0.5) * 1e3:.1f} ms, "
+        f"P99 {percentile(result.seconds, 0.99) * 1e3:.1f} ms\n"
         f"since minute {settled:g}: memory {memory:+.2%}, descriptors {descriptors:+.0f}; "
         f"largest {max(s.memory for s in samples) / 1e6:.1f} MB, "
         f"{max(s.threads for s in samples)} threads"

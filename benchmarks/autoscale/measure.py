@@ -12,7 +12,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import platform
 import random
 import re
 import shutil
@@ -28,7 +27,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from benchmarks import overhead
+from benchmarks import machine, overhead
+from benchmarks.figures import percentile
+from benchmarks.processes import processor_seconds
 from service.scoring.architecture import tensor_shapes
 from service.scoring.weights import PREFIX
 from tools.load import pair, run
@@ -106,13 +107,13 @@ def measure(model: str, seconds: float) -> dict[str, Any]:
 def _uncached(model: str, path: str, pin: tuple[str, ...], seconds: float) -> dict[str, Any]:
     wrapper = ("env", "MGEO_CACHE_PAIRS=0", f"MGEO_BACKEND={BACKEND}", *pin)
     with overhead.service(path, *wrapper) as (predictions, operations, pid):
-        _wait_ready(operations)
+        overhead.wait_ready(operations)
         url = f"http://{predictions}/predict"
         run(url, requests=10**9, concurrency=8, seconds=min(3.0, seconds))
         alone = run(url, requests=10**9, concurrency=1, seconds=seconds)
-        begun = _cpu_seconds(pid)
+        begun = processor_seconds(pid)
         full = run(url, requests=10**9, concurrency=32, seconds=seconds)
-        rate = full.answered / (_cpu_seconds(pid) - begun)
+        rate = full.answered / (processor_seconds(pid) - begun)
         points = []
         for share in SHARES:
             rounds = [open_loop(predictions, share * rate, seconds, k) for k in range(ROUNDS)]
@@ -143,7 +144,7 @@ def _cached(path: str, pin: tuple[str, ...], seconds: float) -> float:
     """Requests a second when each is answered from the cache: the same few pairs all the time."""
     wrapper = ("env", f"MGEO_BACKEND={BACKEND}", *pin)
     with overhead.service(path, *wrapper) as (predictions, operations, pid):
-        _wait_ready(operations)
+        overhead.wait_ready(operations)
         answered = [0] * 32
         deadline = time.monotonic() + seconds
 
@@ -153,25 +154,13 @@ def _cached(path: str, pin: tuple[str, ...], seconds: float) -> float:
                 client.predict(overhead.PAIRS[answered[number] % len(overhead.PAIRS)])
                 answered[number] += 1
 
-        begun = _cpu_seconds(pid)
+        begun = processor_seconds(pid)
         threads = [threading.Thread(target=worker, args=(n,)) for n in range(len(answered))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return round(sum(answered) / (_cpu_seconds(pid) - begun), 1)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far."""
-    # The command's name is in brackets, and may hold spaces.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _wait_ready(operations: str) -> None:
-    while overhead.get(operations, "/readyz") != 200:
-        time.sleep(0.05)
+        return round(sum(answered) / (processor_seconds(pid) - begun), 1)
 
 
 def open_loop(
@@ -221,7 +210,7 @@ def open_loop(
 
 def _quantile(seconds: list[float], share: float) -> float:
     """In milliseconds."""
-    return round(statistics.quantiles(seconds, n=100)[int(share * 100) - 1] * 1e3, 2)
+    return round(percentile(seconds, share) * 1e3, 2)
 
 
 def _exposed(operations: str) -> str:
@@ -237,5 +226,4 @@ def _sum(text: str, series: str) -> float:
 
 
 def _machine() -> str:
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{found[1] if found else platform.machine()}, one core of {os.cpu_count()}"
+    return f"{machine.cpu()}, one core of {os.cpu_count()}"
