@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
 
-from service.errors import EngineFailed
+from service.errors import EngineFailed, OperatorError
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import OutOfMemory, Progress
 from service.scoring.backends.layout import computed_tokens
@@ -147,6 +147,10 @@ class Engine:
             log.info("loading cancelled")
         except BaseException as error:
             self._queue.abort(EngineFailed("the engine has failed; the process ends"))
+            # Whoever is told of an operator's error prints its message. Of any other there is
+            # nothing but this: a message may quote an address, and is kept nowhere.
+            if not isinstance(error, OperatorError):
+                log.critical("engine failed", exc_info=error, extra=self._of_version)
             self._lifecycle.to(State.FAILED, error)
 
     def _work(self, model: Model, own: int) -> None:
