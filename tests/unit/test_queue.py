@@ -123,6 +123,15 @@ def test_a_request_is_refused_before_its_body_is_read() -> None:
         queue.check(NEVER)
 
 
+def test_one_pair_is_never_too_large_for_those_before_it() -> None:
+    """It fits as soon as they are done: it is to come back."""
+    queue = _queue(10, max_tokens=100)
+    for pairs_ahead in (10, 1000):
+        with pytest.raises(QueueFull) as caught:
+            queue.check(NEVER, pairs_ahead=pairs_ahead)
+        assert caught.value.retry_after is not None
+
+
 def test_the_batch_under_way_is_waited_for_too() -> None:
     queue = _slow_queue(seconds=1)
     queue.put(_job([10]))
