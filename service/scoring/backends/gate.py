@@ -88,6 +88,7 @@ def fastest(
         if accepted:
             best = backend
         candidates.append(Candidate(name, its_time, agreement, difference, verdict))
+        del backend  # before the next is built: each holds the weights
     for candidate in candidates:
         log.info(
             "backend measured",
