@@ -227,6 +227,7 @@ class Engine:
         if not scored and not memory:
             # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
             model.predict(model.tokenizer.encode([_PROBE]), stream)
+        self._queue.done()
 
     def _forward(
         self, model: Model, batch: list[Item], stream: int | None, *, split: bool
@@ -264,7 +265,8 @@ class Engine:
         if span:
             span.end()
         seconds = (time.perf_counter_ns() - started) / 1e9
-        self._queue.computed(computed, seconds)
+        if failure is None:  # how soon one fails says nothing of how long the others take
+            self._queue.computed(computed, seconds)
         self._instruments.batch_duration.record(seconds, self._of_version)
         self._instruments.batch_size.record(len(pairs), self._of_version)
         self._instruments.batch_tokens.add(tokens, self._real)

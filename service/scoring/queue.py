@@ -199,7 +199,7 @@ class PairQueue:
         self.fail(waiting, error)
 
     def computed(self, tokens: int, seconds: float) -> None:
-        """Note how fast the batch was that the calling thread took, and that it is done.
+        """Note how fast a batch, or a part of one, was computed.
 
         Args:
             tokens: As they were computed, padding counted.
@@ -207,6 +207,10 @@ class PairQueue:
         """
         with self._changed:
             self._pace.observe(tokens, seconds)
+
+    def done(self) -> None:
+        """Note that the calling thread computes nothing more of the batch that it took."""
+        with self._changed:
             self._computing.pop(threading.get_ident(), None)
 
     def retry_after(self) -> int:

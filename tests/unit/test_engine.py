@@ -177,6 +177,28 @@ def test_only_the_pairs_at_fault_fail(pairs: int, poison: set[int]) -> None:
     assert len(passes) <= 4 * math.log2(pairs) + 7
 
 
+def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set_the_pace(
+    bench: Bench,
+) -> None:
+    bench.score()
+    eventually(bench.engine.idle)
+    good, learnt = bench.backend.answer, bench.queue._pace._batches
+    computing: list[int] = []
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        computing.append(len(bench.queue._computing))
+        if _poisoned(given):
+            raise RuntimeError
+        return good(given)
+
+    bench.backend.answer = answer
+    bench.score(4, poison={0})
+    eventually(bench.engine.idle)
+    assert computing == [1] * 5  # of 4, of 2, of 1, and of what is left of both
+    assert bench.queue._pace._batches == learnt + 2
+    assert not bench.queue._computing
+
+
 def test_a_batch_full_of_failures_costs_a_bounded_number_of_passes(bench: Bench) -> None:
     good = bench.backend.answer
     passes: list[int] = []

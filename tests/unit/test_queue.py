@@ -88,6 +88,7 @@ def _slow_queue(seconds: float = 0.1) -> PairQueue:
     queue.put(_job([10]))
     queue.take(lambda: 10, pads=True)
     queue.computed(tokens=10, seconds=seconds)
+    queue.done()
     return queue
 
 
