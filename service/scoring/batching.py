@@ -118,13 +118,16 @@ class Lanes:
             lane.pop() for lane in (self.interactive, self.bulk) for _ in range(len(lane.items))
         ]
 
-    def tidy(self) -> list[Item]:
+    def tidy(self, now_ns: int) -> list[Item]:
         """Take out, and return, what nobody waits for."""
-        items = self.clear()
-        for item in items:
-            if item.is_wanted:
+        unwanted = []
+        for item in self.clear():
+            # Asked once: its client may hang up meanwhile.
+            if item.is_wanted_at(now_ns):
                 self.append(item)
-        return [item for item in items if not item.is_wanted]
+            else:
+                unwanted.append(item)
+        return unwanted
 
     def next_batch(
         self,

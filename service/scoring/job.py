@@ -89,11 +89,6 @@ class Job:
         self._done.acquire()
         self.is_abandoned = False
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a request still waits for it."""
-        return self.is_wanted_at(time.perf_counter_ns())
-
     def is_wanted_at(self, now_ns: float) -> bool:
         """Whether a request will still wait for it then, as far as is known now."""
         return not self.is_abandoned and now_ns < self.expires_ns
@@ -175,11 +170,6 @@ class Item:
         self.interactive = interactive
         self.is_waiting = True
         self.batch: Batch | None = None
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a request still waits for it."""
-        return self.is_wanted_at(time.perf_counter_ns())
 
     def is_wanted_at(self, now_ns: float) -> bool:
         """Whether a request will still wait for it then, as far as is known now."""

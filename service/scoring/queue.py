@@ -285,7 +285,7 @@ class PairQueue:
         if self._tidied:
             return
         self._tidied = True
-        self._drop(self._lanes.tidy())
+        self._drop(self._lanes.tidy(time.perf_counter_ns()))
 
     def _drop(self, unwanted: Sequence[Item]) -> None:
         for item in unwanted:
