@@ -118,12 +118,13 @@ class Job:
 
     def begin(self, batch: Batch) -> None:
         """Note a batch that computes pairs of this job, and link its span to the request's."""
-        # A job that joins a batch under way does not wait: it began when it was submitted.
-        self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
         if not self.batches or self.batches[-1] is not batch:
             self.batches.append(batch)
             if batch.span and self.span.trace_flags.sampled:
                 batch.span.add_link(self.span)
+        # After its batch is there: a request's thread whose time runs out now may read both.
+        # A job that joins a batch under way does not wait: it began when it was submitted.
+        self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
 
     def put(self, index: int, probabilities: Sequence[float], now_ns: int) -> None:
         """Set one pair's result."""

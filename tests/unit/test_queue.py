@@ -235,6 +235,22 @@ def test_a_job_is_done_when_its_last_pair_is() -> None:
     assert job.finished_ns == 9
 
 
+def test_whoever_reads_that_a_job_has_begun_finds_its_batch() -> None:
+    """The request's thread may look at any moment: its time runs out while it is computed."""
+    begun: list[int] = []
+
+    class Batches(list[Batch]):
+        def append(self, batch: Batch) -> None:
+            begun.append(job.started_ns)
+            super().append(batch)
+
+    job = _job([1])
+    job.batches = Batches()
+    job.begin(Batch({"size": 1}, started_ns=1, span=None))
+    assert begun == [0], "not before its batch is there"
+    assert job.started_ns
+
+
 # Equal pairs
 
 
