@@ -8,7 +8,6 @@ batch, computed, and put into the request's job.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import math
 import threading
@@ -115,9 +114,6 @@ class Engine:
             started = time.monotonic()
             self._model = self._load(self._lifecycle.loading)
             self.load_seconds = time.monotonic() - started
-            # What was built so far lives as long as the process: keep it out of every collection.
-            gc.collect()
-            gc.freeze()
             self._announce(self._model)
             self._of_version = {"model_version": self._model.checkpoint.version}
             self._real = {"kind": "real", **self._of_version}

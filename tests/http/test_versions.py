@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import weakref
@@ -476,6 +477,18 @@ def test_what_is_taken_out_leaves_the_memory(sole: Fleet) -> None:
     assert sole.switch({"name": "twin", "weight": 1}).status_code == 200
     eventually(lambda: list(sole.models()) == ["twin"])
     eventually(lambda: backend() is None)
+
+
+def test_nothing_is_left_of_a_version_that_came_and_went(sole: Fleet) -> None:
+    """It is a cycle: what the collector is told to pass over would stay."""
+    assert sole.switch({"name": "twin", "weight": 1}).status_code == 200
+    twin = weakref.ref(sole.running.service.versions.table.serving[0][0])
+    frozen = gc.get_freeze_count()
+    assert frozen > 0, "what the process began with"
+    assert sole.switch({"name": "a", "weight": 1}).status_code == 200
+    assert gc.get_freeze_count() <= frozen, "no request that is under way either"
+    eventually(lambda: list(sole.models()) == ["a"])
+    eventually(lambda: (gc.collect(), twin() is None)[1])
 
 
 def test_without_a_file_there_is_nothing_to_switch(running: Running) -> None:
