@@ -18,7 +18,8 @@ from service.scoring.backends.layout import computed_tokens
 from service.scoring.job import Item
 
 INTERACTIVE_PAIRS = 8
-"""A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
+"""A job of at most this many pairs, which a CPU's streams compute at once, is interactive; a larger
+one bulk."""
 
 BULK_TURN = 4
 """One batch in this many is bulk while both lanes have work: slowed down, never starved."""

@@ -37,7 +37,7 @@ class Batch:
 class Job:
     """The pairs of one request, and the place where their results are put.
 
-    The engine's thread fills it; the request's thread waits on it.
+    The engine's threads fill it, each the pairs of its batch; the request's thread waits on it.
 
     Args:
         pairs: What to score, in the request's order.
