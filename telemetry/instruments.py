@@ -164,7 +164,7 @@ BATCH_FAILED = Metric(
 )  # fmt: skip
 BATCH_OUT_OF_MEMORY = Metric(
     "mgeo.batch.out_of_memory", "counter", "{event}",
-    "Times that memory ran out in a forward pass, each of which made batches smaller.",
+    "Times that memory ran out in a forward pass.",
     ("model_version",),
 )  # fmt: skip
 BATCH_TOKEN_LIMIT = Metric(

@@ -18,7 +18,8 @@ from service.scoring.backends.layout import computed_tokens
 from service.scoring.job import Item
 
 INTERACTIVE_PAIRS = 8
-"""A job of at most this many pairs, about one batch on a CPU, is interactive; a larger one bulk."""
+"""A job of at most this many pairs, which a CPU's streams compute at once, is interactive; a larger
+one bulk."""
 
 BULK_TURN = 4
 """One batch in this many is bulk while both lanes have work: slowed down, never starved."""
@@ -118,13 +119,16 @@ class Lanes:
             lane.pop() for lane in (self.interactive, self.bulk) for _ in range(len(lane.items))
         ]
 
-    def tidy(self) -> list[Item]:
+    def tidy(self, now_ns: int) -> list[Item]:
         """Take out, and return, what nobody waits for."""
-        items = self.clear()
-        for item in items:
-            if item.is_wanted:
+        unwanted = []
+        for item in self.clear():
+            # Asked once: its client may hang up meanwhile.
+            if item.is_wanted_at(now_ns):
                 self.append(item)
-        return [item for item in items if not item.is_wanted]
+            else:
+                unwanted.append(item)
+        return unwanted
 
     def next_batch(
         self,

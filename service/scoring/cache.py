@@ -33,7 +33,7 @@ class ResultCache:
     """A bounded map from pairs to results that forgets what was used longest ago.
 
     Args:
-        max_pairs: Results kept; about 350 bytes each.
+        max_pairs: Results kept; about 400 bytes each.
     """
 
     def __init__(self, max_pairs: int) -> None:

@@ -8,7 +8,6 @@ batch, computed, and put into the request's job.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import math
 import threading
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
 
-from service.errors import EngineFailed
+from service.errors import EngineFailed, OperatorError
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import OutOfMemory, Progress
 from service.scoring.backends.layout import computed_tokens
@@ -115,9 +114,6 @@ class Engine:
             started = time.monotonic()
             self._model = self._load(self._lifecycle.loading)
             self.load_seconds = time.monotonic() - started
-            # What was built so far lives as long as the process: keep it out of every collection.
-            gc.collect()
-            gc.freeze()
             self._announce(self._model)
             self._of_version = {"model_version": self._model.checkpoint.version}
             self._real = {"kind": "real", **self._of_version}
@@ -147,6 +143,10 @@ class Engine:
             log.info("loading cancelled")
         except BaseException as error:
             self._queue.abort(EngineFailed("the engine has failed; the process ends"))
+            # Whoever is told of an operator's error prints its message. Of any other there is
+            # nothing but this: a message may quote an address, and is kept nowhere.
+            if not isinstance(error, OperatorError):
+                log.critical("engine failed", exc_info=error, extra=self._of_version)
             self._lifecycle.to(State.FAILED, error)
 
     def _work(self, model: Model, own: int) -> None:
@@ -223,6 +223,7 @@ class Engine:
         if not scored and not memory:
             # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
             model.predict(model.tokenizer.encode([_PROBE]), stream)
+        self._queue.done()
 
     def _forward(
         self, model: Model, batch: list[Item], stream: int | None, *, split: bool
@@ -260,7 +261,8 @@ class Engine:
         if span:
             span.end()
         seconds = (time.perf_counter_ns() - started) / 1e9
-        self._queue.computed(computed, seconds)
+        if failure is None:  # how soon one fails says nothing of how long the others take
+            self._queue.computed(computed, seconds)
         self._instruments.batch_duration.record(seconds, self._of_version)
         self._instruments.batch_size.record(len(pairs), self._of_version)
         self._instruments.batch_tokens.add(tokens, self._real)

@@ -37,7 +37,7 @@ class Batch:
 class Job:
     """The pairs of one request, and the place where their results are put.
 
-    The engine's thread fills it; the request's thread waits on it.
+    The engine's threads fill it, each the pairs of its batch; the request's thread waits on it.
 
     Args:
         pairs: What to score, in the request's order.
@@ -89,11 +89,6 @@ class Job:
         self._done.acquire()
         self.is_abandoned = False
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a request still waits for it."""
-        return self.is_wanted_at(time.perf_counter_ns())
-
     def is_wanted_at(self, now_ns: float) -> bool:
         """Whether a request will still wait for it then, as far as is known now."""
         return not self.is_abandoned and now_ns < self.expires_ns
@@ -123,12 +118,13 @@ class Job:
 
     def begin(self, batch: Batch) -> None:
         """Note a batch that computes pairs of this job, and link its span to the request's."""
-        # A job that joins a batch under way does not wait: it began when it was submitted.
-        self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
         if not self.batches or self.batches[-1] is not batch:
             self.batches.append(batch)
             if batch.span and self.span.trace_flags.sampled:
                 batch.span.add_link(self.span)
+        # After its batch is there: a request's thread whose time runs out now may read both.
+        # A job that joins a batch under way does not wait: it began when it was submitted.
+        self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
 
     def put(self, index: int, probabilities: Sequence[float], now_ns: int) -> None:
         """Set one pair's result."""
@@ -175,11 +171,6 @@ class Item:
         self.interactive = interactive
         self.is_waiting = True
         self.batch: Batch | None = None
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a request still waits for it."""
-        return self.is_wanted_at(time.perf_counter_ns())
 
     def is_wanted_at(self, now_ns: float) -> bool:
         """Whether a request will still wait for it then, as far as is known now."""

@@ -92,6 +92,11 @@ class PairQueue:
                 for pair, key in zip(job.pairs, job.keys, strict=True)
                 if not self._is_joined(self._known(key), interactive)
             ]
+            if len(new) > self.max_pairs or sum(new) > self.max_tokens:
+                raise TooLarge(
+                    f"{len(new)} pairs of {sum(new)} tokens in all are more than the queue takes: "
+                    f"{self._limits()}; send fewer at a time"
+                )
             if new:
                 self._admit(len(new), sum(new), job.expires_ns, interactive=interactive)
             before = self.depth()
@@ -194,7 +199,7 @@ class PairQueue:
         self.fail(waiting, error)
 
     def computed(self, tokens: int, seconds: float) -> None:
-        """Note how fast the batch was that the calling thread took, and that it is done.
+        """Note how fast a batch, or a part of one, was computed.
 
         Args:
             tokens: As they were computed, padding counted.
@@ -202,6 +207,10 @@ class PairQueue:
         """
         with self._changed:
             self._pace.observe(tokens, seconds)
+
+    def done(self) -> None:
+        """Note that the calling thread computes nothing more of the batch that it took."""
+        with self._changed:
             self._computing.pop(threading.get_ident(), None)
 
     def retry_after(self) -> int:
@@ -230,18 +239,12 @@ class PairQueue:
         return 0.0 if oldest_ns is None else (time.perf_counter_ns() - oldest_ns) / 1e9
 
     def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
-        limits = f"{self.max_pairs} pairs and {self.max_tokens} tokens"
-        if pairs > self.max_pairs or tokens > self.max_tokens:
-            raise TooLarge(
-                f"{pairs} pairs of {tokens} tokens in all are more than the queue takes: {limits}; "
-                "send fewer at a time"
-            )
         if not self._fits(pairs, tokens):
             self._tidy()
         if not self._fits(pairs, tokens):
             raise QueueFull(
                 f"{self.depth()} pairs of {self.tokens()} tokens in all are waiting; "
-                f"the limit is {limits}",
+                f"the limit is {self._limits()}",
                 retry_after=self.retry_after(),
             )
         wait = self._wait(tokens, interactive=interactive)
@@ -268,6 +271,9 @@ class PairQueue:
         waiting = self._pace.seconds(ahead + tokens, self._budget, last, self._streams)
         return _CAUTION * (under_way + waiting)
 
+    def _limits(self) -> str:
+        return f"{self.max_pairs} pairs and {self.max_tokens} tokens"
+
     def _fits(self, pairs: int, tokens: int) -> bool:
         return self.depth() + pairs <= self.max_pairs and self.tokens() + tokens <= self.max_tokens
 
@@ -279,7 +285,7 @@ class PairQueue:
         if self._tidied:
             return
         self._tidied = True
-        self._drop(self._lanes.tidy())
+        self._drop(self._lanes.tidy(time.perf_counter_ns()))
 
     def _drop(self, unwanted: Sequence[Item]) -> None:
         for item in unwanted:

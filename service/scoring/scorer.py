@@ -190,7 +190,8 @@ class Scorer:
             for index, result in zip(readable, computed, strict=True):
                 results[index] = result
         else:
-            self._known_ns = time.perf_counter_ns()
+            if pairs:
+                self._known_ns = time.perf_counter_ns()
             timeline.enter("respond")
         if self._cache is not None:
             self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})

@@ -103,7 +103,7 @@ class Shadow:
                 )
 
     def stop(self) -> None:
-        """Drop what waits, and end after the pass under way."""
+        """Take nothing more, and drop what waits, after the pass under way."""
         self._stop.set()
 
     def offer(
@@ -112,7 +112,12 @@ class Shadow:
         outcomes: Sequence[Score | RequestError],
         against: str,
     ) -> None:
-        """Take a copy of an answer if there is room for it. Never waits, and never fails."""
+        """Take a copy of an answer if there is room for it. Never waits, and never fails.
+
+        Once it has stopped there is nothing to compare: what it is not shown is not counted.
+        """
+        if self._stop.is_set():
+            return
         span = get_current_span().get_span_context()
         copies = [
             Copy(pair, outcome, against, span)
@@ -140,6 +145,8 @@ class Shadow:
                     log.exception("shadow failed", extra={"pairs": len(copies)})
                 finally:
                     self._under_way = 0
+        # Without room: a request's thread that saw it running a moment ago leaves no addresses.
+        self._copies = deque(maxlen=0)
 
     def _score(self, copies: Sequence[Copy]) -> None:
         model = self._engine.model

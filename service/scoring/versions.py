@@ -8,6 +8,7 @@ come to it chooses again. One model by itself: `version.py`.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Sequence
@@ -323,6 +324,10 @@ class Versions:
         for _, shadow in self._table.shadows:
             shadow.compares_with([other.model_version for other, _ in self._table.serving])
             shadow.start()
+        # What was built so far lives as long as the process: keep it out of every collection. What
+        # is loaded later does not: a version is a cycle, and to be collected once it is unloaded.
+        gc.collect()
+        gc.freeze()
         self._lifecycle.to(State.READY)
 
     def _failed(self, version: Version) -> None:

@@ -93,6 +93,21 @@ def test_a_full_queue_refuses_nobody_whose_answer_is_known() -> None:
         held.stop()
 
 
+def test_a_batch_without_a_pair_to_score_is_no_sign_that_answers_are_known() -> None:
+    held = Held(max_queue_pairs=1, cache_pairs=10)
+    try:
+        assert held.send("/predict/batch", {"pairs": [{}]}).result().status_code == 200
+        held.busy()
+        held.send(body={**PAIR, "address2": "另一个"})
+        held.waiting(1)
+        unread = {**PAIR, "address2": "又一个"}
+        answer = held.send(body=unread).result()
+        problem(answer, 429, "queue-full")
+        assert "traceparent" not in answer.headers, "it took no thread"
+    finally:
+        held.stop()
+
+
 def test_a_request_that_never_fits_is_too_large(held: Held) -> None:
     answer = held.batch(11).result()
     assert "10 pairs" in problem(answer, 413, "too-large")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import weakref
@@ -336,7 +337,7 @@ def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -
 
 
 def test_a_shadow_that_fails_is_of_no_concern_to_a_client(shadowed: Fleet) -> None:
-    version, _ = _shadow(shadowed)
+    version, shadow = _shadow(shadowed)
 
     def fail(batch: Any, stream: Any) -> Any:
         raise RuntimeError("no")
@@ -348,8 +349,28 @@ def test_a_shadow_that_fails_is_of_no_concern_to_a_client(shadowed: Fleet) -> No
     assert shadowed.predict() == shadowed.versions["a"]
     assert shadowed.running.get("/readyz").json() == {"status": "ready"}
     assert shadowed.running.get("/livez").status_code == 200
+    # It keeps no addresses, and what it is not shown any more is no lack of room.
+    eventually(lambda: not shadow._thread.is_alive())
+    assert shadow.waiting() == 0
+    for _ in range(MOST_PAIRS // 200 + 1):
+        shadowed.running.post("/predict/batch", {"pairs": _bodies(200)})
+    assert shadow.waiting() == 0
+    assert shadowed.metrics().total("mgeo_shadow_dropped_total") == 0
     assert shadowed.switch(A, {"name": "worse", "role": "shadow"}).status_code == 200
     assert shadowed.models()["worse"]["status"] == "ready"  # the next switch loads it anew
+
+
+def test_what_waits_for_a_shadow_that_ends_is_kept_no_longer(shadowed: Fleet) -> None:
+    _, shadow = _shadow(shadowed)
+    shadow._idle = lambda: False
+    shadowed.predict()
+    eventually(lambda: shadow.waiting() == 1)
+    shadow.stop()
+    eventually(lambda: shadow.waiting() == 0)
+    # Of a request that found it running and leaves its copy a moment later.
+    shadow._stop.clear()
+    shadow.offer([("a", "b")], [_score()], "x")
+    assert shadow.waiting() == 0
 
 
 def test_models_are_switched_and_rolled_back_under_load_without_a_lost_request(
@@ -456,6 +477,18 @@ def test_what_is_taken_out_leaves_the_memory(sole: Fleet) -> None:
     assert sole.switch({"name": "twin", "weight": 1}).status_code == 200
     eventually(lambda: list(sole.models()) == ["twin"])
     eventually(lambda: backend() is None)
+
+
+def test_nothing_is_left_of_a_version_that_came_and_went(sole: Fleet) -> None:
+    """It is a cycle: what the collector is told to pass over would stay."""
+    assert sole.switch({"name": "twin", "weight": 1}).status_code == 200
+    twin = weakref.ref(sole.running.service.versions.table.serving[0][0])
+    frozen = gc.get_freeze_count()
+    assert frozen > 0, "what the process began with"
+    assert sole.switch({"name": "a", "weight": 1}).status_code == 200
+    assert gc.get_freeze_count() <= frozen, "no request that is under way either"
+    eventually(lambda: list(sole.models()) == ["a"])
+    eventually(lambda: (gc.collect(), twin() is None)[1])
 
 
 def test_without_a_file_there_is_nothing_to_switch(running: Running) -> None:

@@ -81,8 +81,24 @@ def test_what_nobody_waits_for_is_taken_out_and_not_computed() -> None:
     assert job.wait(0) is False
     assert _lanes(left, wanted).next_batch(BUDGET, pads=False, now_ns=SOON) == ([wanted], [left])
     lanes = _lanes(left, wanted)
-    assert lanes.tidy() == [left]
+    assert lanes.tidy(now_ns=SOON) == [left]
     assert (lanes.depth(), lanes.tokens()) == (1, 5)
+
+
+def test_what_expires_while_the_lanes_are_tidied_is_kept_or_returned_and_not_both() -> None:
+    class Leaving(Job):
+        """Is wanted when asked first, and never again."""
+
+        asked = 0
+
+        def is_wanted_at(self, now_ns: float) -> bool:
+            self.asked += 1
+            return self.asked == 1
+
+    job = Leaving([TokenizedPair([1] * 5, 1, False)], labels=3)
+    lanes = _lanes(Item(job, 0, interactive=True))
+    assert lanes.tidy(now_ns=SOON) == []
+    assert (lanes.depth(), job.asked) == (1, 1)
 
 
 @pytest.mark.parametrize("pads", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,6 +27,7 @@ from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
 from telemetry.instruments import Instruments
+from telemetry.logs import JsonFormatter
 from tests.conftest import TINY, eventually
 
 ROW = [0.2, 0.3, 0.5]
@@ -175,6 +177,28 @@ def test_only_the_pairs_at_fault_fail(pairs: int, poison: set[int]) -> None:
     assert len(passes) <= 4 * math.log2(pairs) + 7
 
 
+def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set_the_pace(
+    bench: Bench,
+) -> None:
+    bench.score()
+    eventually(bench.engine.idle)
+    good, learnt = bench.backend.answer, bench.queue._pace._batches
+    computing: list[int] = []
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        computing.append(len(bench.queue._computing))
+        if _poisoned(given):
+            raise RuntimeError
+        return good(given)
+
+    bench.backend.answer = answer
+    bench.score(4, poison={0})
+    eventually(bench.engine.idle)
+    assert computing == [1] * 5  # of 4, of 2, of 1, and of what is left of both
+    assert bench.queue._pace._batches == learnt + 2
+    assert not bench.queue._computing
+
+
 def test_a_batch_full_of_failures_costs_a_bounded_number_of_passes(bench: Bench) -> None:
     good = bench.backend.answer
     passes: list[int] = []
@@ -273,6 +297,35 @@ def test_an_engine_that_dies_fails_the_process(bench: Bench) -> None:
         assert job.wait(10)
         assert len(job.errors) == len(job.pairs)
     assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+
+
+def test_what_an_engine_died_of_is_logged_with_its_place_and_no_address(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = "紫萱路363号"
+
+    def die(_: Any) -> Probabilities:
+        raise SystemExit(address)
+
+    bench.backend.answer = die
+    assert bench.submit().wait(10)
+    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    [record] = [one for one in caplog.records if one.levelname == "CRITICAL"]
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["message"], line["exception"]) == ("engine failed", "SystemExit")
+    assert line["model_version"] == bench.version
+    assert "in die" in line["stack"][-1]
+    assert address not in str(line)
+
+
+def test_an_operators_error_is_no_defect_of_the_engine(caplog: pytest.LogCaptureFixture) -> None:
+    """It is the last line on standard error, as of every command."""
+
+    def load(_: Model) -> Model:
+        raise CheckpointError("no")
+
+    assert Bench(load).lifecycle.wait_while(State.STARTING, timeout=10) is State.FAILED
+    assert "CRITICAL" not in [one.levelname for one in caplog.records]
 
 
 def test_progress_age_is_zero_when_idle_and_grows_while_a_batch_hangs(bench: Bench) -> None:

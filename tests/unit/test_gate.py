@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,22 @@ def test_a_backend_that_differs_or_gains_nothing_is_not_used(other: Fake, verdic
     name, measured = _fastest(Fake("f32", 0.001), other)
     assert name == "f32"
     assert measured[1].verdict == verdict
+
+
+def test_no_more_than_two_backends_are_in_memory_at_once() -> None:
+    """Each holds the model's weights: the best so far, and the one that is measured."""
+    made: list[weakref.ref[Fake]] = []
+    most = 0
+
+    def make(name: str) -> Fake:
+        nonlocal most
+        fake = Fake(name, 0.0, shift=0.06 if name != "f32" else 0.0)
+        made.append(weakref.ref(fake))
+        most = max(most, sum(one() is not None for one in made))
+        return fake
+
+    best, _ = gate.fastest(["f32", "bf16", "int8", "int4"], make, PAIRS)
+    assert (best.name, most) == ("f32", 2)
 
 
 def test_the_calibration_pairs_are_64_of_real_length() -> None:

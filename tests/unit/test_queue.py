@@ -88,6 +88,7 @@ def _slow_queue(seconds: float = 0.1) -> PairQueue:
     queue.put(_job([10]))
     queue.take(lambda: 10, pads=True)
     queue.computed(tokens=10, seconds=seconds)
+    queue.done()
     return queue
 
 
@@ -121,6 +122,15 @@ def test_a_request_is_refused_before_its_body_is_read() -> None:
     queue.put(_job([1] * 999))
     with pytest.raises(QueueFull):
         queue.check(NEVER)
+
+
+def test_one_pair_is_never_too_large_for_those_before_it() -> None:
+    """It fits as soon as they are done: it is to come back."""
+    queue = _queue(10, max_tokens=100)
+    for pairs_ahead in (10, 1000):
+        with pytest.raises(QueueFull) as caught:
+            queue.check(NEVER, pairs_ahead=pairs_ahead)
+        assert caught.value.retry_after is not None
 
 
 def test_the_batch_under_way_is_waited_for_too() -> None:
@@ -223,6 +233,22 @@ def test_a_job_is_done_when_its_last_pair_is() -> None:
     job.put(0, row, 9)
     assert job.wait(0)
     assert job.finished_ns == 9
+
+
+def test_whoever_reads_that_a_job_has_begun_finds_its_batch() -> None:
+    """The request's thread may look at any moment: its time runs out while it is computed."""
+    begun: list[int] = []
+
+    class Batches(list[Batch]):
+        def append(self, batch: Batch) -> None:
+            begun.append(job.started_ns)
+            super().append(batch)
+
+    job = _job([1])
+    job.batches = Batches()
+    job.begin(Batch({"size": 1}, started_ns=1, span=None))
+    assert begun == [0], "not before its batch is there"
+    assert job.started_ns
 
 
 # Equal pairs

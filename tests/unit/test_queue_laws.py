@@ -24,6 +24,10 @@ def _result(text: str) -> list[float]:
     return [ord(text) / 128, 0.0, 1 - ord(text) / 128]
 
 
+def _is_wanted(item: Item) -> bool:
+    return item.is_wanted_at(time.perf_counter_ns())
+
+
 class _Job(Job):
     """A job that notes how often each of its pairs was answered."""
 
@@ -91,15 +95,14 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: not self.computing and self.queue.depth())
     @rule()
     def take(self) -> None:
-        wanted = any(item.is_wanted for item in self.queue._lanes.interactive.items) or any(
-            item.is_wanted for item in self.queue._lanes.bulk.items
-        )
+        lanes = self.queue._lanes
+        wanted = any(map(_is_wanted, (*lanes.interactive.items, *lanes.bulk.items)))
         if not wanted:  # it would wait for something that is
             self.queue.close()
         self.computing = self.queue.take(lambda: BUDGET, pads=self.pads)
         self.queue._closed = False
         assert bool(self.computing) == wanted
-        assert all(item.is_wanted for item in self.computing)
+        assert all(map(_is_wanted, self.computing))
 
     @precondition(lambda self: self.computing)
     @rule(fails=st.integers(0, 12))

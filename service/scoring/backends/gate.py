@@ -29,7 +29,7 @@ within the noise of a shared machine."""
 
 _ROUNDS = 7
 _BATCH = 8
-"""Pairs in a timed batch, as many as fit a batch on a CPU."""
+"""Pairs in a timed batch, about as many as a CPU computes at once, its streams together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ def fastest(
         if accepted:
             best = backend
         candidates.append(Candidate(name, its_time, agreement, difference, verdict))
+        del backend  # before the next is built: each holds the weights
     for candidate in candidates:
         log.info(
             "backend measured",

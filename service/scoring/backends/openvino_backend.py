@@ -82,7 +82,7 @@ class OpenVinoBackend:
         Args:
             checkpoint: What to load.
             precision: Of the matrix products.
-            threads: CPU threads of one forward pass.
+            threads: CPU threads in all. Streams that compute side by side share them.
             progress: Told of the stages.
             in_background: Whether these threads are to run only where a processor is idle.
 
