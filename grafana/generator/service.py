@@ -383,11 +383,14 @@ def _model(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Truncated pairs, failed batches, dropped pairs",
-            "Pairs longer than the model's input, scored on what fits; forward passes that failed; "
-            "pairs that nobody waited for any more, and that were not computed.",
+            "Pairs longer than the model's input, scored on what fits; forward passes that failed, "
+            "or for which memory ran out; pairs that nobody waited for any more, never computed.",
             "short",
             Query(f"sum(rate(mgeo_input_truncated_total{_RATE})) or vector(0)", "truncated"),
             Query(f"sum(rate(mgeo_batch_failed_total{_RATE})) or vector(0)", "failed batches"),
+            Query(
+                f"sum(rate(mgeo_batch_out_of_memory_total{_RATE})) or vector(0)", "out of memory"
+            ),
             Query(f"sum(rate(mgeo_prediction_failed_total{_RATE})) or vector(0)", "failed pairs"),
             Query(f"sum(rate(mgeo_queue_dropped_total{_RATE})) or vector(0)", "dropped pairs"),
         )
