@@ -11,6 +11,7 @@ It also reads the wall clock, which may step; every duration here is of the mono
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 """Connections that the system takes for us before we accept them."""
 
+_NO_FILE = sys.maxsize
+"""Bytes from which on waitress keeps a body or an answer in a temporary file: never. They are
+personal data, and a file system's blocks outlive the file."""
+
 _IDLE_SECONDS = 120.0
 """A connection may be silent for longer than proxies keep theirs, so that they close first."""
 
@@ -50,7 +55,11 @@ limit then waits for four seconds at most."""
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What clients may make a listener hold.
+    """What clients may make a listener hold, all of it in memory.
+
+    A connection holds one body, and a second one while a request on it waits or is worked on. So
+    bodies take `(connections + threads + waiting) * body_bytes` at most, with every connection in
+    the middle of one. It also holds its last answer, which its request bounds.
 
     Attributes:
         threads: Requests worked on at once.
@@ -126,6 +135,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             threads=bounds.threads,
             connection_limit=bounds.connections,
             max_request_body_size=bounds.body_bytes,
+            inbuf_overflow=_NO_FILE,
+            outbuf_overflow=_NO_FILE,
             # Read on while a request is worked on: that is how a client's hanging up is noticed.
             channel_request_lookahead=1,
             backlog=BACKLOG,

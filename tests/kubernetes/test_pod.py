@@ -92,7 +92,7 @@ def test_it_starts_answers_and_stops_as_the_manifest_asks(
 ) -> None:
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert _status(running.operations + CONTAINER[probe]["httpGet"]["path"]) == 200
-    # Larger than what is held in memory: waits in a file, of which only /tmp takes any.
+    # Nearly the largest body: held in memory, of which the manifest must grant enough.
     pairs = [{"address1": "杭" * 250, "address2": "州" * 250}] * 256
     answer = requests.post(
         f"{running.predictions}/predict/batch", json={"pairs": pairs}, timeout=60
