@@ -104,9 +104,10 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
         if error.status != TooBusy.status or self.channel.server.draining:
             self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
         request = self.request
         method, path = getattr(request, "command", ""), getattr(request, "path", "")
+        # The client takes what follows the header of an answer to HEAD for its next answer.
+        self.write(b"" if method == "HEAD" else body)
         self.channel.server.observer.refused(error, method, path)
 
 

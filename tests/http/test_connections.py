@@ -79,6 +79,25 @@ def test_a_request_that_finds_no_thread_and_no_place_to_wait_is_refused_at_once(
     assert held.metrics().value("mgeo_request_total", **refusals) == 1
 
 
+def test_a_refused_head_has_no_body_that_the_next_answer_would_begin_with(held: Held) -> None:
+    held.busy()
+    held.send()
+    held.waiting(1)
+    waiting = [held.send(), held.send()]
+    eventually(lambda: held.service.predictions.waiting() == 2)
+    with _connect(held) as client:
+        client.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = client.recv(65536)
+        held.gate.set()
+        assert all(future.result().ok for future in waiting)
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while part := client.recv(65536):
+            received += part
+    refusal, _, following = received.partition(b"\r\n\r\n")
+    assert refusal.startswith(b"HTTP/1.1 429 ")
+    assert following.startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_request_that_could_not_wait_for_a_thread_is_refused_at_once(held: Held) -> None:
     held.busy()
     held.send()
