@@ -12,7 +12,15 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, Task, WSGITask
 
-from service.errors import BadRequest, InternalError, RequestError, TooBusy, TooLarge, TooSlow
+from service.errors import (
+    BadRequest,
+    ClientGone,
+    InternalError,
+    RequestError,
+    TooBusy,
+    TooLarge,
+    TooSlow,
+)
 from service.http import caller, problems
 
 
@@ -104,8 +112,7 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
         if error.status != TooBusy.status or self.channel.server.draining:
             self.set_close_on_finish()
         self.content_length = len(body)
-        request = self.request
-        method, path = getattr(request, "command", ""), getattr(request, "path", "")
+        method, path = _asked(self.request)
         # The client takes what follows the header of an answer to HEAD for its next answer.
         self.write(b"" if method == "HEAD" else body)
         self.channel.server.observer.refused(error, method, path)
@@ -166,6 +173,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     @override
     def service(self) -> None:
         self.server.serving.channel = self
+        if not self.is_open():
+            # waitress leaves such a request out, and so it would be counted nowhere.
+            gone = ClientGone("the client hung up")
+            self.server.observer.refused(gone, *_asked(self.requests[0]))
         try:
             super().service()
         finally:
@@ -206,6 +217,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
         if call := self._hang_up:
             call()
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    """Method and path, each empty if it was not read."""
+    return getattr(request, "command", ""), getattr(request, "path", "")
 
 
 def _as_problem(error: Any) -> RequestError:

@@ -150,6 +150,29 @@ def test_work_of_a_client_that_hung_up_is_never_computed(held: Held) -> None:
     assert held.metrics().value("mgeo_queue_dropped_total") >= 1
 
 
+def test_a_client_that_hangs_up_while_it_waits_for_a_thread_is_counted(held: Held) -> None:
+    gone = {"endpoint": "/predict", "method": "POST", "status": "499"}
+
+    def counted() -> tuple[float, float]:
+        metrics = held.metrics()
+        return (
+            metrics.total("mgeo_request_total", **gone),
+            metrics.total("mgeo_request_problem_total", problem="client-gone"),
+        )
+
+    requests, problems = counted()
+    held.busy()
+    held.send()
+    held.waiting(1)
+    with _connect(held) as client:
+        client.sendall(RAW)
+        eventually(lambda: held.service.predictions.waiting() == 1)
+    time.sleep(0.1)  # the loop reads the end
+    held.gate.set()
+    eventually(lambda: held.service.predictions.waiting() == 0)
+    eventually(lambda: counted() == (requests + 1, problems + 1))
+
+
 def test_a_request_that_trickles_in_is_ended(held: Held) -> None:
     with _connect(held) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12")
