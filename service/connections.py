@@ -234,7 +234,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Close what has been silent longest; no connection with a request under way."""
         silent = [
             channel
-            for channel in self.active_channels.values()
+            for channel in list(self.active_channels.values())
             if channel.silent_since is not None
             and now - channel.silent_since > _EVICT_AFTER_SECONDS
         ]
