@@ -74,6 +74,7 @@ class Service:
             host=settings.metrics_host,
             port=settings.metrics_port,
             bounds=_OPERATIONS_BOUNDS,
+            failed=self._fail,
         )
         self.predictions = Listener(
             app,
@@ -88,6 +89,7 @@ class Service:
                 receive_seconds=settings.receive_timeout,
             ),
             observer=_CountingObserver(self.telemetry.instruments, app, scorer),
+            failed=self._fail,
         )
         self._observe(cache)
 
@@ -99,7 +101,7 @@ class Service:
         self._watchdog.start()
 
     def run(self) -> State:
-        """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
+        """Serve until SIGTERM or SIGINT, or until a part fails; returns the last state.
 
         A first signal drains; a second one ends the process at once.
         """
@@ -134,6 +136,9 @@ class Service:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if not self.lifecycle.to(State.DRAINING):
             raise SystemExit(128 + number)
+
+    def _fail(self, error: BaseException) -> None:
+        self.lifecycle.to(State.FAILED, error)
 
     def _drain(self) -> None:
         if any(engine.model is None for engine in self._engines()):

@@ -167,6 +167,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._open.close()
 
     @override
+    def handle_error(self) -> None:
+        # waitress would close the listener alone, and nobody would notice.
+        raise
+
+    @override
     def pull_trigger(self) -> None:
         # waitress wakes the loop after each answer. It need not while the loop itself runs this, or
         # where nothing has changed that it waits for.

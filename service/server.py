@@ -6,6 +6,7 @@ import logging
 import select
 import threading
 import time
+from collections.abc import Callable
 
 from flask import Flask
 from waitress.wasyncore import dispatcher
@@ -36,6 +37,7 @@ class Listener:
         port: Port to bind; 0 lets the system choose.
         bounds: What clients may make it hold.
         observer: Told of what never reaches the app.
+        failed: Told of the error by which its loop has died: nothing is answered after that.
 
     Raises:
         ListenError: The address cannot be bound.
@@ -50,8 +52,10 @@ class Listener:
         port: int,
         bounds: Bounds,
         observer: Observer | None = None,
+        failed: Callable[[BaseException], object] = lambda error: None,
     ) -> None:
         self.name, self.app, self.bounds = name, app, bounds
+        self._failed = failed
         try:
             self._server = Server(app, host, port, bounds, observer or Observer())
         except (OSError, ValueError) as error:
@@ -59,7 +63,7 @@ class Listener:
             raise ListenError(
                 f"cannot listen on {host}:{port} for {name}: {reason}; free it, or choose another"
             ) from None
-        self._thread = threading.Thread(target=self._server.run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def address(self) -> str:
@@ -105,6 +109,13 @@ class Listener:
                 break
             time.sleep(0.02)
         return self._server.unanswered()
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except BaseException as error:
+            log.exception("listener failed", extra={"listener": self.name})
+            self._failed(error)
 
     def _close_socket(self) -> None:
         # What the system has taken on our behalf is ours to answer: closing would reset it.
