@@ -170,6 +170,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Whether all is sent and nothing waits, so that the loop reads on as it has done."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
+    def is_half(self) -> bool:
+        """Whether a request has not arrived as a whole, or an answer is not sent as a whole."""
+        return not self.requests and (self.request is not None or self.total_outbufs_len > 0)
+
     @override
     def service(self) -> None:
         self.server.serving.channel = self

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from typing_extensions import override
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
@@ -110,12 +111,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     Attributes:
         draining: Whether each answer is to be the last on its connection.
+        ending: Whether the loop is to end as soon as no thread has work.
         serving: Of each thread, the channel whose request it answers.
     """
 
     def __init__(self, app: Any, host: str, port: int, bounds: Bounds, observer: Observer) -> None:
         self.bounds, self.observer = bounds, observer
-        self.draining = False
+        self.draining = self.ending = False
         self.serving = threading.local()
         self._full = False
         self._next_tidying = 0.0
@@ -151,19 +153,43 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return max(0, len(threads.queue) + int(threads.active_count) - self.bounds.threads)
 
     def unanswered(self) -> int:
-        """Requests that have arrived and are not answered."""
-        return sum(
-            int(threads.active_count) + len(threads.queue)
-            for threads in (self.task_dispatcher, self._refusals)
-        )
+        """Requests that have begun to arrive, and whose answers are not sent as a whole."""
+        halves = [c for c in list(self.active_channels.values()) if c.is_half()]
+        return len(halves) + self._at_work()
+
+    def _at_work(self) -> int:
+        """Requests that have a thread or wait for one."""
+        # Both locks: a thread of the one may be handing a request to the other.
+        with self.task_dispatcher.lock, self._refusals.lock:
+            return sum(
+                int(threads.active_count) + len(threads.queue)
+                for threads in (self.task_dispatcher, self._refusals)
+            )
 
     @override
     def run(self) -> None:
         self._loop = threading.get_ident()
-        while self._open:
+        while not self.ending or self._at_work():
+            now = time.perf_counter()
+            if now >= self._next_tidying:
+                self._next_tidying = now + 1
+                self._tidy(now)
             # Whether it accepts depends on the time and on the others.
             self._open.ask_again(self)
             self._open.turn(_TURN_SECONDS)
+        self.end()
+
+    def end(self) -> None:
+        """End the threads and connections of a loop that does not run; none if a thread has work.
+
+        A thread that has work may yet pull the trigger. Closed before that, its descriptor's number
+        could be another file's, and the thread would write to that.
+        """
+        if self._at_work():
+            return
+        for threads in (self.task_dispatcher, self._refusals):
+            threads.set_thread_count(0)
+        wasyncore.close_all(self._open)
         self._open.close()
 
     @override
@@ -207,16 +233,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     @override
     def readable(self) -> bool:
-        now = time.perf_counter()
-        if now >= self._next_tidying:
-            self._next_tidying = now + 1
-            self._tidy(now)
         if not self.accepting:
             return False
         full = len(self.active_channels) >= self.bounds.connections
         if full and not self._full:
             log.warning("all connections are in use", extra={"limit": self.bounds.connections})
-            self._evict(now)
+            self._evict(time.perf_counter())
         # Told again, and evicted again, only after it was not full or a second has passed.
         self._full = full
         return not full

@@ -86,9 +86,9 @@ class Listener:
     def drain(self, timeout: float) -> int:
         """Accept no more connections, answer what comes on those that are open, and close them.
 
-        A kept-alive connection is told to close by its next answer; one on which nothing comes for
-        `_LINGER_SECONDS` is taken for idle. A client that connects now is refused by the system,
-        and so knows that its request was not taken.
+        A kept-alive connection is told to close by its next answer; one on which nothing comes or
+        goes for `_LINGER_SECONDS` is taken for idle. A client that connects now is refused by the
+        system, and so knows that its request was not taken.
 
         Returns:
             Requests that were not answered within `timeout` seconds.
@@ -102,13 +102,28 @@ class Listener:
         # In the thread that uses the socket: it may be about to accept on it.
         self._server.trigger.pull_trigger(self._close_socket)
         quiet_since = time.monotonic()
-        while self._server.active_channels and time.monotonic() < deadline:
+        # Until the socket is closed there may be some that were not accepted yet.
+        while self._server.accepting or self._server.active_channels:
+            if time.monotonic() >= deadline:
+                break
             if self._server.unanswered():
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since > _LINGER_SECONDS:
                 break
             time.sleep(0.02)
         return self._server.unanswered()
+
+    def close(self) -> None:
+        """Stop accepting; once no thread has work, its connections and threads end."""
+        if self._server.ending:
+            return
+        if self._thread.is_alive():
+            # It wakes the loop, and so comes first: the trigger may be gone after the other.
+            self._server.trigger.pull_trigger(self._close_socket)
+        else:  # never begun, or dead
+            dispatcher.close(self._server)
+            self._server.end()
+        self._server.ending = True
 
     def _run(self) -> None:
         try:
@@ -118,6 +133,8 @@ class Listener:
             self._failed(error)
 
     def _close_socket(self) -> None:
+        if self._server.socket is None:
+            return
         # What the system has taken on our behalf is ours to answer: closing would reset it.
         waiting = select.poll()
         waiting.register(self._server.socket, select.POLLIN)
@@ -126,7 +143,3 @@ class Listener:
                 break
             self._server.handle_accept()
         dispatcher.close(self._server)
-
-    def close(self) -> None:
-        """Stop accepting, and end the listener's threads when they are done."""
-        self._server.close()

@@ -6,9 +6,11 @@ Its application is made for the test, so that an answer can be held back, or be 
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -75,6 +77,126 @@ def listening() -> Iterator[Listening]:
     yield made
     made.gate.set()
     made.listener.close()
+
+
+def _rest(client: socket.socket) -> bytes:
+    received = b""
+    while part := client.recv(65536):
+        received += part
+    return received
+
+
+def test_a_drain_waits_for_an_upload_that_has_begun(listening: Listening) -> None:
+    def trickle(client: socket.socket) -> None:
+        for _ in range(8):
+            time.sleep(0.3)
+            client.sendall(b"x")
+
+    with listening.connect() as client:
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n")
+        eventually(lambda: listening.server.unanswered() == 1)
+        sending = threading.Thread(target=trickle, args=[client])
+        sending.start()
+        assert listening.listener.drain(10) == 0
+        listening.listener.close()
+        sending.join()
+        answer = _rest(client)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n8")
+
+
+def test_a_drain_waits_for_those_whom_only_the_system_has_taken(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled, go_on = threading.Event(), threading.Event()
+    readable = listening.server.readable
+
+    def stall() -> Any:
+        stalled.set()
+        assert go_on.wait(10)
+        return readable()
+
+    monkeypatch.setattr(listening.server, "readable", stall)
+    assert stalled.wait(10)
+    with listening.ask("/nothing") as client:
+        drain = threading.Thread(target=listening.listener.drain, args=[10])
+        drain.start()
+        time.sleep(0.8)
+        go_on.set()
+        drain.join()
+        listening.listener.close()
+        assert _rest(client).startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_drain_ends_an_upload_that_takes_too_long(listening: Listening) -> None:
+    with listening.connect() as client:
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n")
+        eventually(lambda: listening.server.unanswered() == 1)
+        assert listening.listener.drain(20) == 0
+        listening.listener.close()
+        assert _rest(client).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_drain_waits_for_an_answer_that_is_not_sent_yet(listening: Listening) -> None:
+    with listening.ask("/large", receive_buffer=4096) as client:
+        eventually(lambda: [c for c in listening.server.active_channels.values() if c.is_half()])
+        left: list[int] = []
+        drain = threading.Thread(target=lambda: left.append(listening.listener.drain(20)))
+        drain.start()
+        time.sleep(2)  # while its client reads nothing
+        assert drain.is_alive()
+        received = 0
+        # It was answered before the drain, and so its connection stays open.
+        while received < LARGE:
+            received += len(client.recv(1 << 20))
+        drain.join(5)
+    assert left == [0]
+
+
+def test_a_drain_does_not_wait_for_a_connection_that_is_idle(listening: Listening) -> None:
+    with listening.ask("/nothing") as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 404 ")
+        began = time.monotonic()
+        assert listening.listener.drain(10) == 0
+        assert time.monotonic() - began < 3
+
+
+def test_an_answer_after_the_close_is_sent_and_wakes_nothing_else(listening: Listening) -> None:
+    with ExitStack() as opened:
+        client = opened.enter_context(listening.ask("/held"))
+        assert listening.entered.wait(10)
+        listening.listener.close()
+        time.sleep(1.2)  # longer than a turn of the loop
+        # They get the numbers of whatever was closed meanwhile.
+        files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(20)]
+        listening.gate.set()
+        assert _rest(client).endswith(b"let go")
+        for file in files:
+            assert file.seek(0, 2) == 0
+
+
+def test_a_close_ends_all_its_threads_and_connections(listening: Listening) -> None:
+    host, port = listening.listener.address.split(":")
+    with listening.ask("/nothing") as client:
+        assert client.recv(65536)
+        listening.listener.close()
+        assert client.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=5)
+    eventually(lambda: not listening.listener._thread.is_alive())
+    server = listening.server
+    eventually(lambda: not server.task_dispatcher.threads and not server._refusals.threads)
+    assert listening.failures == []
+
+
+def test_a_listener_that_was_never_started_lets_go_of_its_port() -> None:
+    listener = Listener(
+        Flask("test"), name="test", host="127.0.0.1", port=0, bounds=Bounds(1, 1, 1, 1024, 1)
+    )
+    host, port = listener.address.split(":")
+    listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=5)
 
 
 def test_the_death_of_a_loop_is_told(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
