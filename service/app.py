@@ -12,7 +12,7 @@ from types import FrameType
 from flask import Flask
 from typing_extensions import override
 
-from service import __version__, memory
+from service import __version__, descriptors, memory
 from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
@@ -50,6 +50,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         logs.configure(settings.log_level)
         self._settings = settings
+        descriptors.make_room(settings.max_connections + _OPERATIONS_BOUNDS.connections)
         self.lifecycle = Lifecycle()
         self.telemetry = setup.start(
             service_version=__version__,

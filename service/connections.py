@@ -10,7 +10,9 @@ It also reads the wall clock, which may step; every duration here is of the mono
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -47,6 +49,10 @@ _PATIENCE_WHEN_FULL_SECONDS = 5.0
 _EVICTED_SHARE = 0.25
 """Of the limit, closed at once by a full house: room for those who wait to be accepted. Twice the
 limit then waits for four seconds at most."""
+
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What a system answers that has no descriptor or no memory left for one more connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.bounds, self.observer = bounds, observer
         self.draining = self.ending = False
         self.serving = threading.local()
-        self._full = False
+        self._full = self._exhausted = False
         self._next_tidying = 0.0
         self._loop = 0
         adjustments = Adjustments(
@@ -232,6 +238,23 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return self.observer.refusal(request, ahead=ahead, waits=ahead >= self.bounds.threads)
 
     @override
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        try:
+            accepted: tuple[socket.socket, Any] | None = super().accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            if not self._exhausted:
+                reason = {"reason": error.strerror, "connections": len(self.active_channels)}
+                log.warning("a connection cannot be accepted", extra=reason)
+                self._evict(time.perf_counter())
+            # Not asked for until the next tidying: it goes on waiting to be accepted, and the loop
+            # would do nothing else than try.
+            self._exhausted = True
+            return None
+        return accepted
+
+    @override
     def readable(self) -> bool:
         if not self.accepting:
             return False
@@ -241,14 +264,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self._evict(time.perf_counter())
         # Told again, and evicted again, only after it was not full or a second has passed.
         self._full = full
-        return not full
+        return not (full or self._exhausted)
 
     def _tidy(self, now: float) -> None:
         """End what has been silent, or under way, for too long."""
         patience = self.bounds.receive_seconds
-        if self._full:
+        if self._full or self._exhausted:
             patience = min(patience, _PATIENCE_WHEN_FULL_SECONDS)
-        self._full = False
+        self._full = self._exhausted = False
         for channel in list(self.active_channels.values()):
             if channel.silent_since is not None and now - channel.silent_since > _IDLE_SECONDS:
                 self._close(channel, "idle")

@@ -5,12 +5,14 @@ Its application is made for the test, so that an answer can be held back, or be 
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -197,6 +199,56 @@ def test_a_listener_that_was_never_started_lets_go_of_its_port() -> None:
     listener.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=5)
+
+
+@contextmanager
+def _no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(number) for number in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        for number in taken:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_descriptors_the_most_silent_make_room_for_those_who_come(
+    listening: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    with listening.ask("/nothing") as silent, socket.socket() as late:
+        assert silent.recv(65536)
+        time.sleep(1.1)  # nobody is closed who was heard of more recently
+        late.settimeout(10)
+        host, port = listening.listener.address.split(":")
+        with _no_descriptor_left():
+            late.connect((host, int(port)))
+            late.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert late.recv(65536).startswith(b"HTTP/1.1 404 ")
+            assert silent.recv(1) == b""
+    assert [record.message for record in caplog.records] == ["a connection cannot be accepted"]
+
+
+def test_without_descriptors_the_loop_does_not_spin(
+    listening: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as late:
+        late.settimeout(10)
+        host, port = listening.listener.address.split(":")
+        with _no_descriptor_left():
+            late.connect((host, int(port)))
+            late.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+            used = time.process_time()
+            time.sleep(2)
+            assert time.process_time() - used < 0.5
+        assert late.recv(65536).startswith(b"HTTP/1.1 404 "), "accepted once there is one again"
+    assert 1 <= len(caplog.records) <= 3
+    assert {record.message for record in caplog.records} == {"a connection cannot be accepted"}
 
 
 def test_the_death_of_a_loop_is_told(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
