@@ -109,7 +109,8 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.start()
-        # A bounded wait: Python runs signal handlers only between waits of the main thread.
+        # A bounded wait: the handler runs in this thread. Between the look at the state and the
+        # wait it would wake nobody, and the wait would not end.
         while self.lifecycle.wait_while(State.STARTING, State.READY, timeout=0.5) in (
             State.STARTING,
             State.READY,
