@@ -196,6 +196,8 @@ def test_a_listener_that_was_never_started_lets_go_of_its_port() -> None:
         Flask("test"), name="test", host="127.0.0.1", port=0, bounds=Bounds(1, 1, 1, 1024, 1)
     )
     host, port = listener.address.split(":")
+    # A thread counts as at work until it has begun to wait for some.
+    eventually(lambda: listener._server.unanswered() == 0)
     listener.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=5)
