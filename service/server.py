@@ -102,13 +102,12 @@ class Listener:
         # In the thread that uses the socket: it may be about to accept on it.
         self._server.trigger.pull_trigger(self._close_socket)
         quiet_since = time.monotonic()
-        # Until the socket is closed there may be some that were not accepted yet.
-        while self._server.accepting or self._server.active_channels:
-            if time.monotonic() >= deadline:
-                break
+        while time.monotonic() < deadline:
+            # Until the socket is closed there may be connections that were not accepted yet.
+            is_open = self._server.accepting or self._server.active_channels
             if self._server.unanswered():
                 quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since > _LINGER_SECONDS:
+            elif not is_open or time.monotonic() - quiet_since > _LINGER_SECONDS:
                 break
             time.sleep(0.02)
         return self._server.unanswered()
