@@ -91,7 +91,7 @@ def _serve(flags: argparse.Namespace) -> int:
         error = service.lifecycle.error
         if isinstance(error, MGeoError):
             raise error
-        print(f"mgeo: error: the engine failed: {type(error).__name__}", file=sys.stderr)
+        print(f"mgeo: error: the service failed: {type(error).__name__}", file=sys.stderr)
         return 1
     return 0
 

@@ -12,7 +12,7 @@ from types import FrameType
 from flask import Flask
 from typing_extensions import override
 
-from service import __version__, memory
+from service import __version__, descriptors, memory
 from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
@@ -50,6 +50,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         logs.configure(settings.log_level)
         self._settings = settings
+        descriptors.make_room(settings.max_connections + _OPERATIONS_BOUNDS.connections)
         self.lifecycle = Lifecycle()
         self.telemetry = setup.start(
             service_version=__version__,
@@ -74,6 +75,7 @@ class Service:
             host=settings.metrics_host,
             port=settings.metrics_port,
             bounds=_OPERATIONS_BOUNDS,
+            failed=self._fail,
         )
         self.predictions = Listener(
             app,
@@ -88,6 +90,7 @@ class Service:
                 receive_seconds=settings.receive_timeout,
             ),
             observer=_CountingObserver(self.telemetry.instruments, app, scorer),
+            failed=self._fail,
         )
         self._observe(cache)
 
@@ -99,14 +102,15 @@ class Service:
         self._watchdog.start()
 
     def run(self) -> State:
-        """Serve until SIGTERM or SIGINT, or until the model fails; returns the last state.
+        """Serve until SIGTERM or SIGINT, or until a part fails; returns the last state.
 
         A first signal drains; a second one ends the process at once.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.start()
-        # A bounded wait: Python runs signal handlers only between waits of the main thread.
+        # A bounded wait: the handler runs in this thread. Between the look at the state and the
+        # wait it would wake nobody, and the wait would not end.
         while self.lifecycle.wait_while(State.STARTING, State.READY, timeout=0.5) in (
             State.STARTING,
             State.READY,
@@ -134,6 +138,9 @@ class Service:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if not self.lifecycle.to(State.DRAINING):
             raise SystemExit(128 + number)
+
+    def _fail(self, error: BaseException) -> None:
+        self.lifecycle.to(State.FAILED, error)
 
     def _drain(self) -> None:
         if any(engine.model is None for engine in self._engines()):

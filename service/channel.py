@@ -12,7 +12,15 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, Task, WSGITask
 
-from service.errors import BadRequest, InternalError, RequestError, TooBusy, TooLarge, TooSlow
+from service.errors import (
+    BadRequest,
+    ClientGone,
+    InternalError,
+    RequestError,
+    TooBusy,
+    TooLarge,
+    TooSlow,
+)
 from service.http import caller, problems
 
 
@@ -104,9 +112,9 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
         if error.status != TooBusy.status or self.channel.server.draining:
             self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
-        request = self.request
-        method, path = getattr(request, "command", ""), getattr(request, "path", "")
+        method, path = _asked(self.request)
+        # The client takes what follows the header of an answer to HEAD for its next answer.
+        self.write(b"" if method == "HEAD" else body)
         self.channel.server.observer.refused(error, method, path)
 
 
@@ -162,9 +170,17 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Whether all is sent and nothing waits, so that the loop reads on as it has done."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
+    def is_half(self) -> bool:
+        """Whether a request has not arrived as a whole, or an answer is not sent as a whole."""
+        return not self.requests and (self.request is not None or self.total_outbufs_len > 0)
+
     @override
     def service(self) -> None:
         self.server.serving.channel = self
+        if not self.is_open():
+            # waitress leaves such a request out, and so it would be counted nowhere.
+            gone = ClientGone("the client hung up")
+            self.server.observer.refused(gone, *_asked(self.requests[0]))
         try:
             super().service()
         finally:
@@ -205,6 +221,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
         if call := self._hang_up:
             call()
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    """Method and path, each empty if it was not read."""
+    return getattr(request, "command", ""), getattr(request, "path", "")
 
 
 def _as_problem(error: Any) -> RequestError:

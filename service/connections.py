@@ -10,7 +10,9 @@ It also reads the wall clock, which may step; every duration here is of the mono
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 import sys
 import threading
 import time
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from typing_extensions import override
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
@@ -51,6 +54,10 @@ _PATIENCE_WHEN_FULL_SECONDS = 5.0
 _EVICTED_SHARE = 0.25
 """Of the limit, closed at once by a full house: room for those who wait to be accepted. Twice the
 limit then waits for four seconds at most."""
+
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What a system answers that has no descriptor or no memory left for one more connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +126,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     Attributes:
         draining: Whether each answer is to be the last on its connection.
+        ending: Whether the loop is to end as soon as no thread has work.
         serving: Of each thread, the channel whose request it answers.
     """
 
     def __init__(self, app: Any, host: str, port: int, bounds: Bounds, observer: Observer) -> None:
         self.bounds, self.observer = bounds, observer
-        self.draining = False
+        self.draining = self.ending = False
         self.serving = threading.local()
-        self._full = False
+        self._full = self._exhausted = False
         self._next_tidying = 0.0
         self._loop = 0
         adjustments = Adjustments(
@@ -162,20 +170,49 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return max(0, len(threads.queue) + int(threads.active_count) - self.bounds.threads)
 
     def unanswered(self) -> int:
-        """Requests that have arrived and are not answered."""
-        return sum(
-            int(threads.active_count) + len(threads.queue)
-            for threads in (self.task_dispatcher, self._refusals)
-        )
+        """Requests that have begun to arrive, and whose answers are not sent as a whole."""
+        halves = [c for c in list(self.active_channels.values()) if c.is_half()]
+        return len(halves) + self._at_work()
+
+    def _at_work(self) -> int:
+        """Requests that have a thread or wait for one."""
+        # Both locks: a thread of the one may be handing a request to the other.
+        with self.task_dispatcher.lock, self._refusals.lock:
+            return sum(
+                int(threads.active_count) + len(threads.queue)
+                for threads in (self.task_dispatcher, self._refusals)
+            )
 
     @override
     def run(self) -> None:
         self._loop = threading.get_ident()
-        while self._open:
+        while not self.ending or self._at_work():
+            now = time.perf_counter()
+            if now >= self._next_tidying:
+                self._next_tidying = now + 1
+                self._tidy(now)
             # Whether it accepts depends on the time and on the others.
             self._open.ask_again(self)
             self._open.turn(_TURN_SECONDS)
+        self.end()
+
+    def end(self) -> None:
+        """End the threads and connections of a loop that does not run; none if a thread has work.
+
+        A thread that has work may yet pull the trigger. Closed before that, its descriptor's number
+        could be another file's, and the thread would write to that.
+        """
+        if self._at_work():
+            return
+        for threads in (self.task_dispatcher, self._refusals):
+            threads.set_thread_count(0)
+        wasyncore.close_all(self._open)
         self._open.close()
+
+    @override
+    def handle_error(self) -> None:
+        # waitress would close the listener alone, and nobody would notice.
+        raise
 
     @override
     def pull_trigger(self) -> None:
@@ -212,27 +249,40 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return self.observer.refusal(request, ahead=ahead, waits=ahead >= self.bounds.threads)
 
     @override
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        try:
+            accepted: tuple[socket.socket, Any] | None = super().accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            if not self._exhausted:
+                reason = {"reason": error.strerror, "connections": len(self.active_channels)}
+                log.warning("a connection cannot be accepted", extra=reason)
+                self._evict(time.perf_counter())
+            # Not asked for until the next tidying: it goes on waiting to be accepted, and the loop
+            # would do nothing else than try.
+            self._exhausted = True
+            return None
+        return accepted
+
+    @override
     def readable(self) -> bool:
-        now = time.perf_counter()
-        if now >= self._next_tidying:
-            self._next_tidying = now + 1
-            self._tidy(now)
         if not self.accepting:
             return False
         full = len(self.active_channels) >= self.bounds.connections
         if full and not self._full:
             log.warning("all connections are in use", extra={"limit": self.bounds.connections})
-            self._evict(now)
+            self._evict(time.perf_counter())
         # Told again, and evicted again, only after it was not full or a second has passed.
         self._full = full
-        return not full
+        return not (full or self._exhausted)
 
     def _tidy(self, now: float) -> None:
         """End what has been silent, or under way, for too long."""
         patience = self.bounds.receive_seconds
-        if self._full:
+        if self._full or self._exhausted:
             patience = min(patience, _PATIENCE_WHEN_FULL_SECONDS)
-        self._full = False
+        self._full = self._exhausted = False
         for channel in list(self.active_channels.values()):
             if channel.silent_since is not None and now - channel.silent_since > _IDLE_SECONDS:
                 self._close(channel, "idle")
@@ -245,7 +295,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Close what has been silent longest; no connection with a request under way."""
         silent = [
             channel
-            for channel in self.active_channels.values()
+            for channel in list(self.active_channels.values())
             if channel.silent_since is not None
             and now - channel.silent_since > _EVICT_AFTER_SECONDS
         ]

@@ -8,6 +8,7 @@ connection is asked again when something happened to it, or when another thread 
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 from collections import deque
 from typing import Any
@@ -34,10 +35,10 @@ class Poller(dict[int, Any]):
 
     @override
     def __delitem__(self, descriptor: int) -> None:
-        super().__delitem__(descriptor)
+        # Two threads may take it out at once, and both are to go on to close it.
+        self.pop(descriptor, None)
         # Before it is closed: the system may give its number to the next connection.
-        if descriptor in self._selector.get_map():
-            self._selector.unregister(descriptor)
+        self._forget(descriptor)
 
     def ask_again(self, dispatcher: wasyncore.dispatcher) -> None:
         """Before the next wait, ask it whether it is to be read or written, if it is open still."""
@@ -63,20 +64,38 @@ class Poller(dict[int, Any]):
     def _ask(self, descriptor: int | None) -> None:
         if descriptor is None or (dispatcher := self.get(descriptor)) is None:  # closed
             return
+        try:
+            self._watch(descriptor, dispatcher)
+        except Exception:
+            # As where it is read or written: ends this one, and not the loop for all.
+            dispatcher.handle_error()
+
+    def _watch(self, descriptor: int, dispatcher: wasyncore.dispatcher) -> None:
         events = selectors.EVENT_READ if dispatcher.readable() else 0
         # What accepts connections is not written to.
         if not dispatcher.accepting and dispatcher.writable():
             events |= selectors.EVENT_WRITE
         known = self._selector.get_map().get(descriptor)
-        # A thread that could not send may be closing it at this moment.
-        with contextlib.suppress(KeyError, OSError, ValueError):
+        # A thread that could not send may be taking it out, and closing it, at this moment.
+        try:
             if known is None:
                 if events:
                     self._selector.register(descriptor, events)
             elif not events:
-                self._selector.unregister(descriptor)
+                self._forget(descriptor)
             elif events != known.events:
                 self._selector.modify(descriptor, events)
+        except KeyError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ENOENT):
+                raise
+        if self.get(descriptor) is not dispatcher:
+            self._forget(descriptor)
+
+    def _forget(self, descriptor: int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(descriptor)
 
     def close(self) -> None:
         """Let go of the system's table."""

@@ -6,6 +6,7 @@ import logging
 import select
 import threading
 import time
+from collections.abc import Callable
 
 from flask import Flask
 from waitress.wasyncore import dispatcher
@@ -36,6 +37,7 @@ class Listener:
         port: Port to bind; 0 lets the system choose.
         bounds: What clients may make it hold.
         observer: Told of what never reaches the app.
+        failed: Told of the error by which its loop has died: nothing is answered after that.
 
     Raises:
         ListenError: The address cannot be bound.
@@ -50,8 +52,10 @@ class Listener:
         port: int,
         bounds: Bounds,
         observer: Observer | None = None,
+        failed: Callable[[BaseException], object] = lambda error: None,
     ) -> None:
         self.name, self.app, self.bounds = name, app, bounds
+        self._failed = failed
         try:
             self._server = Server(app, host, port, bounds, observer or Observer())
         except (OSError, ValueError) as error:
@@ -59,7 +63,7 @@ class Listener:
             raise ListenError(
                 f"cannot listen on {host}:{port} for {name}: {reason}; free it, or choose another"
             ) from None
-        self._thread = threading.Thread(target=self._server.run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def address(self) -> str:
@@ -82,9 +86,9 @@ class Listener:
     def drain(self, timeout: float) -> int:
         """Accept no more connections, answer what comes on those that are open, and close them.
 
-        A kept-alive connection is told to close by its next answer; one on which nothing comes for
-        `_LINGER_SECONDS` is taken for idle. A client that connects now is refused by the system,
-        and so knows that its request was not taken.
+        A kept-alive connection is told to close by its next answer; one on which nothing comes or
+        goes for `_LINGER_SECONDS` is taken for idle. A client that connects now is refused by the
+        system, and so knows that its request was not taken.
 
         Returns:
             Requests that were not answered within `timeout` seconds.
@@ -98,15 +102,38 @@ class Listener:
         # In the thread that uses the socket: it may be about to accept on it.
         self._server.trigger.pull_trigger(self._close_socket)
         quiet_since = time.monotonic()
-        while self._server.active_channels and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            # Until the socket is closed there may be connections that were not accepted yet.
+            is_open = self._server.accepting or self._server.active_channels
             if self._server.unanswered():
                 quiet_since = time.monotonic()
-            elif time.monotonic() - quiet_since > _LINGER_SECONDS:
+            elif not is_open or time.monotonic() - quiet_since > _LINGER_SECONDS:
                 break
             time.sleep(0.02)
         return self._server.unanswered()
 
+    def close(self) -> None:
+        """Stop accepting; once no thread has work, its connections and threads end."""
+        if self._server.ending:
+            return
+        if self._thread.is_alive():
+            # It wakes the loop, and so comes first: the trigger may be gone after the other.
+            self._server.trigger.pull_trigger(self._close_socket)
+        else:  # never begun, or dead
+            dispatcher.close(self._server)
+            self._server.end()
+        self._server.ending = True
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except BaseException as error:
+            log.exception("listener failed", extra={"listener": self.name})
+            self._failed(error)
+
     def _close_socket(self) -> None:
+        if self._server.socket is None:
+            return
         # What the system has taken on our behalf is ours to answer: closing would reset it.
         waiting = select.poll()
         waiting.register(self._server.socket, select.POLLIN)
@@ -115,7 +142,3 @@ class Listener:
                 break
             self._server.handle_accept()
         dispatcher.close(self._server)
-
-    def close(self) -> None:
-        """Stop accepting, and end the listener's threads when they are done."""
-        self._server.close()

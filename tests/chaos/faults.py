@@ -85,7 +85,7 @@ def dies(stage: Stage, name: str) -> Iterator[None]:
     process = stage.process(name)
     with stage.ordered(name, "die"):
         eventually("the process ends", lambda: process.running, lambda runs: not runs, seconds=20)
-        assert "mgeo: error: the engine failed: RuntimeError" in process.log_tail()
+        assert "mgeo: error: the service failed: RuntimeError" in process.log_tail()
         yield
     process.start()
 

@@ -79,6 +79,25 @@ def test_a_request_that_finds_no_thread_and_no_place_to_wait_is_refused_at_once(
     assert held.metrics().value("mgeo_request_total", **refusals) == 1
 
 
+def test_a_refused_head_has_no_body_that_the_next_answer_would_begin_with(held: Held) -> None:
+    held.busy()
+    held.send()
+    held.waiting(1)
+    waiting = [held.send(), held.send()]
+    eventually(lambda: held.service.predictions.waiting() == 2)
+    with _connect(held) as client:
+        client.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = client.recv(65536)
+        held.gate.set()
+        assert all(future.result().ok for future in waiting)
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while part := client.recv(65536):
+            received += part
+    refusal, _, following = received.partition(b"\r\n\r\n")
+    assert refusal.startswith(b"HTTP/1.1 429 ")
+    assert following.startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_request_that_could_not_wait_for_a_thread_is_refused_at_once(held: Held) -> None:
     held.busy()
     held.send()
@@ -129,6 +148,29 @@ def test_work_of_a_client_that_hung_up_is_never_computed(held: Held) -> None:
     assert held.send().result().ok
     assert len(held.computed) == before + 1
     assert held.metrics().value("mgeo_queue_dropped_total") >= 1
+
+
+def test_a_client_that_hangs_up_while_it_waits_for_a_thread_is_counted(held: Held) -> None:
+    gone = {"endpoint": "/predict", "method": "POST", "status": "499"}
+
+    def counted() -> tuple[float, float]:
+        metrics = held.metrics()
+        return (
+            metrics.total("mgeo_request_total", **gone),
+            metrics.total("mgeo_request_problem_total", problem="client-gone"),
+        )
+
+    requests, problems = counted()
+    held.busy()
+    held.send()
+    held.waiting(1)
+    with _connect(held) as client:
+        client.sendall(RAW)
+        eventually(lambda: held.service.predictions.waiting() == 1)
+    time.sleep(0.1)  # the loop reads the end
+    held.gate.set()
+    eventually(lambda: held.service.predictions.waiting() == 0)
+    eventually(lambda: counted() == (requests + 1, problems + 1))
 
 
 def test_a_request_that_trickles_in_is_ended(held: Held) -> None:

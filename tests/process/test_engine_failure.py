@@ -70,7 +70,7 @@ def test_the_process_ends_with_an_error_and_whoever_waited_was_told(how: str) ->
         connection.close()
         assert process.wait(20) == 1
         reader.join(10)
-        assert any("engine failed" in line for line in rest)
+        assert any("the service failed" in line for line in rest)
     finally:
         if process.poll() is None:
             process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -148,3 +149,65 @@ def test_one_that_is_closed_is_asked_nothing(poller: Poller) -> None:
     poller.turn(0)
     assert one.watched.questions == 0
     one.peer.close()
+
+
+def test_one_that_fails_when_asked_is_closed_and_the_others_are_served(poller: Poller) -> None:
+    class Failing(Watched):
+        @override
+        def readable(self) -> bool:
+            raise RuntimeError("a defect")
+
+    end, peer = socket.socketpair()
+    failing, stays = Failing(poller, end), pair(poller)
+    stays.peer.send(b"x")
+    poller.turn(1)
+    assert stays.watched.received == b"x"
+    assert failing not in poller.values()
+    assert peer.recv(1) == b"", "its client is told"
+    peer.close()
+    stays.peer.close()
+
+
+def test_one_that_the_system_will_not_watch_is_closed(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, events: int) -> None:
+        raise OSError(errno.ENOSPC, "as with fs.epoll.max_user_watches reached")
+
+    one = pair(poller)
+    with monkeypatch.context() as patched:
+        patched.setattr(poller._selector, "register", full)
+        poller.turn(0)
+    assert one.peer.recv(1) == b"", "else it would wait for ever"
+    assert not poller
+    one.peer.close()
+
+
+def test_one_that_two_threads_take_out_at_once_is_closed(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(descriptor: int) -> None:
+        raise KeyError(descriptor)
+
+    one = pair(poller)
+    poller.turn(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(poller._selector, "unregister", taken)
+        one.watched.close()
+    assert one.peer.recv(1) == b""
+    one.peer.close()
+
+
+def test_one_taken_out_while_it_is_asked_is_not_watched(poller: Poller) -> None:
+    class Leaving(Watched):
+        @override
+        def readable(self) -> bool:
+            del poller[self.socket.fileno()]  # as another thread may
+            return True
+
+    end, peer = socket.socketpair()
+    with end, peer:
+        leaving = Leaving(poller, end)
+        poller.turn(0)
+        # Else whoever has its number next is taken for watched already.
+        assert leaving.socket.fileno() not in poller._selector.get_map()

@@ -1,0 +1,35 @@
+"""How many descriptors this process may have: each open connection and each open file takes one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+
+log = logging.getLogger(__name__)
+
+_OTHERS = 256
+"""Of what is no connection: models, libraries, a GPU's driver, exporters, bodies kept in files."""
+
+
+def make_room(connections: int) -> None:
+    """Have the system allow what so many connections need, as far as it lets us; else warn."""
+    needed = connections + _OTHERS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _allows(soft, needed):
+        return
+    # No more than that: what uses select(2) in this process cannot hold numbers without end.
+    wanted = needed if _allows(hard, needed) else hard
+    with contextlib.suppress(OSError, ValueError):  # a system may have a limit beside this one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not _allows(soft, needed):
+        log.warning(
+            "too few files may be open for all connections: raise `ulimit -n`, or lower "
+            "MGEO_MAX_CONNECTIONS",
+            extra={"limit": soft, "needed": needed},
+        )
+
+
+def _allows(limit: int, needed: int) -> bool:
+    return limit == resource.RLIM_INFINITY or limit >= needed
