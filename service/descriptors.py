@@ -9,7 +9,7 @@ import resource
 log = logging.getLogger(__name__)
 
 _OTHERS = 256
-"""Of what is no connection: models, libraries, a GPU's driver, exporters, bodies kept in files."""
+"""Of what is no connection: models, libraries, a GPU's driver, exporters."""
 
 
 def make_room(connections: int) -> None:
