@@ -219,7 +219,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         # waitress wakes the loop after each answer. It need not while the loop itself runs this, or
         # where nothing has changed that it waits for.
         channel: Channel | None = getattr(self.serving, "channel", None)
-        if threading.get_ident() == self._loop or (channel and channel.is_settled()):
+        if threading.get_ident() == self._loop or (
+            channel and channel.is_settled() and self._open.reads(channel)
+        ):
             return
         if channel:
             self._open.ask_again(channel)

@@ -20,17 +20,20 @@ from waitress import wasyncore
 class Poller(dict[int, Any]):
     """What is open, by descriptor: the `map` that waitress's classes add and delete themselves in.
 
-    Any thread may call `ask_again`, and take out what it closes; all else is the loop's.
+    Any thread may call `reads` and `ask_again`, and take out what it closes. All else is the
+    loop's.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._selector = selectors.DefaultSelector()
         self._to_ask: deque[int | None] = deque()
+        self._unread: set[int | None] = set()
 
     @override
     def __setitem__(self, descriptor: int, dispatcher: Any) -> None:
         super().__setitem__(descriptor, dispatcher)
+        self._unread.add(descriptor)
         self._to_ask.append(descriptor)
 
     @override
@@ -39,6 +42,14 @@ class Poller(dict[int, Any]):
         self.pop(descriptor, None)
         # Before it is closed: the system may give its number to the next connection.
         self._forget(descriptor)
+        self._unread.discard(descriptor)
+
+    def reads(self, dispatcher: wasyncore.dispatcher) -> bool:
+        """Whether it is waited for until it can be read, also if it is being asked right now.
+
+        False while it is asked: the answer may be of the moment before the caller's change.
+        """
+        return dispatcher._fileno not in self._unread
 
     def ask_again(self, dispatcher: wasyncore.dispatcher) -> None:
         """Before the next wait, ask it whether it is to be read or written, if it is open still."""
@@ -71,6 +82,7 @@ class Poller(dict[int, Any]):
             dispatcher.handle_error()
 
     def _watch(self, descriptor: int, dispatcher: wasyncore.dispatcher) -> None:
+        self._unread.add(descriptor)  # first, for `reads` in another thread
         events = selectors.EVENT_READ if dispatcher.readable() else 0
         # What accepts connections is not written to.
         if not dispatcher.accepting and dispatcher.writable():
@@ -92,6 +104,8 @@ class Poller(dict[int, Any]):
                 raise
         if self.get(descriptor) is not dispatcher:
             self._forget(descriptor)
+        elif events & selectors.EVENT_READ:
+            self._unread.discard(descriptor)
 
     def _forget(self, descriptor: int) -> None:
         with contextlib.suppress(KeyError):

@@ -69,6 +69,30 @@ def pair(poller: Poller) -> Pair:
     return Pair(Watched(poller, end), peer)
 
 
+def test_who_settles_while_it_is_asked_is_not_told_that_it_is_read(poller: Poller) -> None:
+    """A thread that sends the last byte between the two questions makes both answers no."""
+    one = pair(poller)
+    poller.turn(0)
+    assert poller.reads(one.watched)
+    one.watched.reads, one.watched.has_output = False, True  # a thread is sending
+
+    def sent() -> bool:
+        del one.watched.writable
+        one.watched.reads, one.watched.has_output = True, False
+        if not poller.reads(one.watched):
+            poller.ask_again(one.watched)
+        return False
+
+    one.watched.writable = sent
+    poller.ask_again(one.watched)
+    poller.turn(0)
+    one.peer.send(b"next")
+    poller.turn(1)
+    assert one.watched.received == b"next"
+    assert poller.reads(one.watched)
+    one.peer.close()
+
+
 def test_what_arrives_is_read_and_nobody_else_is_asked(poller: Poller) -> None:
     busy, idle = pair(poller), [pair(poller) for _ in range(50)]
     poller.turn(0)
