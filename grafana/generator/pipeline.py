@@ -74,7 +74,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Watchdog",
             "The alert that always fires: 1 says that rules are evaluated.",
             "short",
-            'sum(ALERTS{alertname="Watchdog", alertstate="firing"})',
+            'sum(ALERTS{alertname="Watchdog", alertstate="firing"}) or vector(0)',
             red_below=1,
         )
     )
