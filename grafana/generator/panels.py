@@ -68,6 +68,18 @@ class _Ready(cog.Builder[variants.Dataquery]):
         return self._query
 
 
+def _now(expr: str, legend: str) -> prometheus.Dataquery:
+    """A query of the end of the time range: what has ended is not shown as if it went on."""
+    return (
+        prometheus.Dataquery()
+        .datasource(PROMETHEUS)
+        .expr(expr)
+        .legend_format(legend)
+        .ref_id("A")
+        .instant()
+    )
+
+
 def _target(query: Query, ref: str) -> prometheus.Dataquery:
     target = (
         prometheus.Dataquery()
@@ -151,7 +163,7 @@ def number(
     red_above: float | None = None,
     decimals: float | None = None,
 ) -> stat.Panel:
-    """One figure with its recent course, green or red.
+    """One figure as it is now, green or red.
 
     Args:
         title: What is shown.
@@ -183,7 +195,8 @@ def number(
             .mode(model.ThresholdsMode.ABSOLUTE)
             .steps([model.Threshold(value=value, color=color) for value, color in steps])
         )
-        .with_target(_target(Query(expr, title), "A"))
+        .graph_mode(common_model.BigValueGraphMode.NONE)
+        .with_target(_now(expr, title))
     )
     return panel if decimals is None else panel.decimals(decimals)
 
@@ -215,7 +228,7 @@ def verdict(title: str, description: str, expr: str, legend: str) -> stat.Panel:
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .mappings([model.ValueMap(options=said)])
         .no_value("no data: needs a shadow, or a split")
-        .with_target(_target(Query(expr, legend), "A"))
+        .with_target(_now(expr, legend))
     )
 
 

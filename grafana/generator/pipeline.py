@@ -74,7 +74,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Watchdog",
             "The alert that always fires: 1 says that rules are evaluated.",
             "short",
-            'sum(ALERTS{alertname="Watchdog", alertstate="firing"})',
+            'sum(ALERTS{alertname="Watchdog", alertstate="firing"}) or vector(0)',
             red_below=1,
         )
     )
@@ -119,7 +119,7 @@ def _collector(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Queues",
-            "Items that wait on disk for a store, and how many may.",
+            "Items that wait on disk for a store. The figure above says how full the fullest is.",
             "short",
             Query("sum by (exporter) (otelcol_exporter_queue_size)", "{{exporter}}"),
             width=8,
@@ -128,9 +128,15 @@ def _collector(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Collector's memory",
-            "Resident memory. The limiter refuses from 288 MiB on, so that it is never killed.",
+            "What the kernel counts, and Go's heap. The limiter looks at the heap and refuses from "
+            "COLLECTOR_MEMORY_LIMIT_MIB less COLLECTOR_MEMORY_SPIKE_MIB on, so that the Collector "
+            "is never killed: 288 MiB as it comes, 576 MiB in Kubernetes.",
             "bytes",
             Query('otelcol_process_memory_rss_bytes{job="otel-collector"}', "{{instance}}"),
+            Query(
+                'otelcol_process_runtime_heap_alloc_bytes{job="otel-collector"}',
+                "{{instance}} heap",
+            ),
             width=8,
         )
     )
@@ -222,7 +228,7 @@ def _stores(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Lines stored by Loki",
-            "A second, by tenant.",
+            "A second. Compare with the log records that the Collector sent.",
             "short",
             Query(f"sum(rate(loki_distributor_lines_received_total{_RATE}))", "received"),
             width=8,

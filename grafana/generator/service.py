@@ -75,7 +75,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "In progress",
             "Requests being worked on now, over all chosen instances.",
             "short",
-            f"sum(mgeo_requests_inprogress{{{SELECTOR}}})",
+            f"sum(mgeo_requests_inprogress{{{SELECTOR}}}) or vector(0)",
         )
     )
     board.with_panel(
@@ -83,7 +83,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Instances ready",
             "Instances that take predictions; those that start, drain or failed do not count.",
             "short",
-            f"sum(mgeo_ready{{{SELECTOR}}})",
+            f"sum(mgeo_ready{{{SELECTOR}}}) or vector(0)",
             red_below=1,
         )
     )

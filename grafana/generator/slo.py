@@ -8,7 +8,7 @@ AVAILABILITY_BUDGET = 0.005
 LATENCY_BUDGET = 0.01
 """Shares of requests that may fail, or take over half a second: as in prometheus/rules/slo.yml."""
 
-_WINDOWS = ("5m", "1h", "6h", "3d")
+_WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 
 
 def build() -> dashboards.Dashboard:

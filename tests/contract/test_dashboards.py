@@ -77,6 +77,21 @@ def test_queries_follow_the_variables(board: str, panel: dict[str, Any]) -> None
 
 
 @PANELS
+def test_a_figure_is_of_now(board: str, panel: dict[str, Any]) -> None:
+    """Of a range, the last value would stay until the range has left it behind."""
+    if panel["type"] == "stat":
+        [target] = panel["targets"]
+        assert (target["instant"], target["range"]) == (True, False)
+        assert panel["options"]["graphMode"] == "none"
+
+
+def test_a_figure_that_must_not_fail_silently_is_zero_without_series() -> None:
+    figures = {p["title"]: p["targets"][0]["expr"] for _, p in _panels() if p["type"] == "stat"}
+    for title in ("Instances ready", "In progress", "Watchdog", "Targets down", "Items lost"):
+        assert figures[title].endswith(" or vector(0)")
+
+
+@PANELS
 def test_exemplars_are_asked_for_where_they_exist(board: str, panel: dict[str, Any]) -> None:
     for target in panel["targets"]:
         if target.get("exemplar"):

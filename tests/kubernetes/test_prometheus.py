@@ -12,6 +12,7 @@ from tests.kubernetes.manifests import (
     container_ports,
     everything,
     named,
+    objects_of,
     of_kind,
     pod,
     workloads,
@@ -87,9 +88,25 @@ def test_it_may_look_for_pods_in_its_namespace_and_do_nothing_else() -> None:
 
 
 def test_the_operators_monitors_scrape_the_same() -> None:
-    from tests.kubernetes.manifests import objects_of
-
     monitors = {o["metadata"]["name"]: o["spec"] for o in objects_of("prometheus-operator")}
+    own = {
+        job["kubernetes_sd_configs"][0]["selectors"][0]["label"].split("=")[1]
+        for name, job in JOBS.items()
+        if name.startswith(("mgeo-", "otel-"))
+    }
+    assert own == {
+        m["selector"]["matchLabels"]["app.kubernetes.io/name"] for m in monitors.values()
+    }
+    [not_running] = [
+        rule
+        for rule in JOBS["mgeo-inference-probe"]["relabel_configs"]
+        if rule.get("source_labels") == ["__meta_kubernetes_pod_phase"]
+    ]
+    for monitor in monitors.values():
+        for endpoint in monitor["podMetricsEndpoints"]:
+            same = {"sourceLabels": not_running["source_labels"]}
+            same |= {key: not_running[key] for key in ("regex", "action")}
+            assert same in endpoint["relabelings"]
     pushed = monitors["mgeo-inference-otlp"]["podMetricsEndpoints"][0]
     assert pushed["port"] == "application"
     assert pushed["honorLabels"] is JOBS["mgeo-inference-otlp"]["honor_labels"]

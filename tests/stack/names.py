@@ -1,10 +1,11 @@
-"""A name server that knows one name with three addresses, and programs that ask it."""
+"""A name server that knows one name and its addresses, and programs that ask it."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +19,22 @@ SERVER = "127.0.0.53"
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[None]:
-    """The name server, running."""
+def server(folder: Path, hosts: Sequence[str] = HOSTS) -> Iterator[Callable[[Sequence[str]], None]]:
+    """The name server, running; gives a function that changes the name's addresses."""
     if os.geteuid() != 0:
         pytest.skip("needs root: port 53, and a mount namespace for /etc/resolv.conf")
     program = shutil.which("dnsmasq") or shutil.which("dnsmasq", path="/usr/sbin")
     if program is None:
         pytest.fail("dnsmasq is not installed: apt-get install -y dnsmasq-base (tools/apt.txt)")
-    (folder / "hosts").write_text("".join(f"{host} {NAME}\n" for host in HOSTS))
+
+    def write(hosts: Sequence[str]) -> None:
+        (folder / "hosts").write_text("".join(f"{host} {NAME}\n" for host in hosts))
+
+    def change(hosts: Sequence[str]) -> None:
+        write(hosts)
+        process.signal(signal.SIGHUP)
+
+    write(hosts)
     arguments = [
         "--keep-in-foreground", "--no-resolv", "--no-hosts", "--bind-interfaces",
         f"--listen-address={SERVER}", "--port=53", f"--addn-hosts={folder / 'hosts'}",
@@ -33,9 +42,11 @@ def server(folder: Path) -> Iterator[None]:
     ]  # fmt: skip
     process = Managed("dnsmasq", [program, *arguments], {}, folder, folder / "log", None)
     process.start()
-    yield
-    assert process.running, process.log_tail()
-    process.stop()
+    try:
+        yield change
+        assert process.running, process.log_tail()
+    finally:
+        process.stop()
 
 
 def asking_only_it(folder: Path, command: Sequence[str]) -> list[str]:

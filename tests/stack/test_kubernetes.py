@@ -86,7 +86,9 @@ def test_series_of_a_replica_in_prometheus(
 # ---- Prometheus finds pods -------------------------------------------------------------------
 
 
-def _pod_object(workload: Any, name: str, address: str, phase: str = "Running") -> dict[str, Any]:
+def _pod_object(
+    workload: Any, name: str, address: str, phase: str = "Running", ready: bool = True
+) -> dict[str, Any]:
     """A pod as the API server shows it, made of a workload's template."""
     template = pod(workload)
     return {
@@ -101,7 +103,7 @@ def _pod_object(workload: Any, name: str, address: str, phase: str = "Running") 
             "phase": phase,
             "podIP": address,
             "hostIP": "127.0.0.1",
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
         },
     }
 
@@ -114,7 +116,7 @@ def _api_server(pods: list[dict[str, Any]]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = parse_qs(urlsplit(self.path).query)
-            if not self.path.startswith("/api/v1/namespaces/mgeo/pods"):
+            if not self.path.startswith(("/api/v1/namespaces/mgeo/pods", "/api/v1/pods")):
                 self.send_error(404)
                 return
             if asked.get("watch") and asked.get("sendInitialEvents"):
@@ -167,40 +169,19 @@ def test_prometheus_finds_the_pods_of_the_manifests(tmp_path: Path) -> None:
     jaeger = named(objects, "StatefulSet", "jaeger")
     pods = [
         _pod_object(service, "mgeo-7d9c-aaaaa", "127.0.0.11"),
-        _pod_object(service, "mgeo-7d9c-bbbbb", "127.0.0.12"),
+        # Not ready for long: an alert can tell only of what is scraped.
+        _pod_object(service, "mgeo-7d9c-bbbbb", "127.0.0.12", ready=False),
         _pod_object(service, "mgeo-7d9c-ended", "127.0.0.13", phase="Succeeded"),
+        # Has an address, and its image is on its way.
+        _pod_object(service, "mgeo-7d9c-pulls", "127.0.0.16", phase="Pending", ready=False),
         _pod_object(collector, "otel-collector-0", "127.0.0.14"),
         _pod_object(jaeger, "jaeger-0", "127.0.0.15"),
     ]
-    port = native.free_ports([9090])[9090]
-    with _api_server(pods) as url:
-        text = (REPOSITORY / "prometheus" / "kubernetes.yml").read_text("utf-8")
-        config = yaml.safe_load(text.replace("own_namespace: true", "names: [mgeo]"))
-        for job in [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]:
-            for discovery in job.get("kubernetes_sd_configs", ()):
-                discovery["api_server"] = url
-        config["rule_files"] = []
-        file = tmp_path / "prometheus.yml"
-        file.write_text(yaml.safe_dump(config), "utf-8")
-        command = [
-            _program("prometheus"), f"--config.file={file}",
-            f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
-        ]  # fmt: skip
-        health = f"http://127.0.0.1:{port}/-/ready"
-        prometheus = Managed("prometheus", command, {}, tmp_path, tmp_path / "log", health)
-        with ExitStack() as running:
-            running.callback(prometheus.stop)
-            prometheus.start()
-            prometheus.wait_healthy(30)
-            targets = eventually(
-                "targets",
-                lambda: _targets(f"http://127.0.0.1:{port}"),
-                lambda found: len(found) >= 6,
-                seconds=60,
-            )
+    text = (REPOSITORY / "prometheus" / "kubernetes.yml").read_text("utf-8")
+    config = yaml.safe_load(text.replace("own_namespace: true", "names: [mgeo]"))
     metrics, application = (container_ports(collector)[name] for name in ("metrics", "application"))
     pushed = f"127.0.0.14:{application}"
-    assert targets == {
+    assert _discovered(tmp_path / "gateway", config, pods, 6) == {
         ("mgeo-inference", "mgeo-7d9c-aaaaa", "", "127.0.0.11:8000"),
         ("mgeo-inference", "mgeo-7d9c-bbbbb", "", "127.0.0.12:8000"),
         ("mgeo-inference-otlp", pushed, "otel-collector-0", pushed),
@@ -208,6 +189,43 @@ def test_prometheus_finds_the_pods_of_the_manifests(tmp_path: Path) -> None:
         ("jaeger", "jaeger-0", "", "127.0.0.15:8887"),
         ("prometheus", "127.0.0.1:9090", "", "127.0.0.1:9090"),
     }  # fmt: skip
+    direct = (REPOSITORY / "prometheus" / "discovery" / "kubernetes.yml").read_text("utf-8")
+    assert _discovered(tmp_path / "direct", yaml.safe_load(direct), pods, 2) == {
+        ("mgeo-inference", "mgeo-7d9c-aaaaa", "", "127.0.0.11:8000"),
+        ("mgeo-inference", "mgeo-7d9c-bbbbb", "", "127.0.0.12:8000"),
+    }
+
+
+def _discovered(
+    folder: Path, config: dict[str, Any], pods: list[dict[str, Any]], least: int
+) -> set[tuple[str, str, str, str]]:
+    """The targets that Prometheus finds, once they are `least`."""
+    folder.mkdir()
+    port = native.free_ports([9090])[9090]
+    alerting = config.get("alerting", {}).get("alertmanagers", ())
+    with _api_server(pods) as url:
+        for job in [*config["scrape_configs"], *alerting]:
+            for discovery in job.get("kubernetes_sd_configs", ()):
+                discovery["api_server"] = url
+        config["rule_files"] = []
+        file = folder / "prometheus.yml"
+        file.write_text(yaml.safe_dump(config), "utf-8")
+        command = [
+            _program("prometheus"), f"--config.file={file}",
+            f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
+        ]  # fmt: skip
+        health = f"http://127.0.0.1:{port}/-/ready"
+        prometheus = Managed("prometheus", command, {}, folder, folder / "log", health)
+        with ExitStack() as running:
+            running.callback(prometheus.stop)
+            prometheus.start()
+            prometheus.wait_healthy(30)
+            return eventually(
+                "targets",
+                lambda: _targets(f"http://127.0.0.1:{port}"),
+                lambda found: len(found) >= least,
+                seconds=60,
+            )
 
 
 def _targets(url: str) -> set[tuple[str, str, str, str]]:
