@@ -29,10 +29,10 @@ run: $(VENV)/.runtime ## Serve the bundled model: predictions on 127.0.0.1:5000,
 bulk: $(VENV)/.runtime ## Install what `score` needs for Parquet and Excel
 	$(INSTALL) -r requirements-bulk.lock
 
-test: $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them
+test: $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them; the first time 3 GB and what stack-build needs
 	$(BIN)/python -m pytest
 
-check: lint types stack-build ## The quick part: lint, types and the tests that start no service
+check: lint types stack-build ## The quick part: lint, types and the tests that start no service; the first time as test
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.development
@@ -69,7 +69,7 @@ docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
 stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without containers, until Ctrl-C; STACK=--free-ports for other ports
 	$(BIN)/python -m tools.stack $(STACK)
 
-stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, about 25 minutes)
+stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, Debian packages as root, up to 25 minutes)
 	$(BIN)/python -m tools.packages
 	$(BIN)/python -m tools.build
 

@@ -57,7 +57,7 @@ class Capacity:
     Attributes:
         small: Replicas, of one core each, with the bundled model.
         large: The same with a model of the published size.
-        http: Replicas, of one core each beside its accelerator, if the model took no time at all.
+        http: Replicas, of one core each, if every pair came from the cache.
         series: Series in Prometheus, of the bundled model's replicas.
         prometheus_gb: Prometheus's memory for these, in GB.
         samples_gb: Prometheus's disk for these and 15 days, in GB.

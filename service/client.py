@@ -77,11 +77,11 @@ class MGeoClient:
         version: Which model is to answer, of several: its name as declared, or its version.
         session: Any id; where several share the traffic, one model answers all calls with it.
         timeout: Seconds for one call, all its attempts and the waits between them included.
-        attempts: Most of them for one call.
+        attempts: Most of them for one call, at least 1.
         connections: Kept open at once.
 
     Raises:
-        ValueError: The URL is not one of HTTP.
+        ValueError: The URL is not one of HTTP, or no attempt is allowed.
     """
 
     def __init__(
@@ -97,6 +97,8 @@ class MGeoClient:
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r}: begin the URL with http:// or https://")
+        if attempts < 1:
+            raise ValueError("attempts must be at least 1")
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._attempts = attempts

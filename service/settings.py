@@ -280,7 +280,7 @@ def _parse(row: Row, text: str, source: str) -> object:
         raise SettingsError(f"{source}={text!r}: {kind} is expected") from None
     # Not `value < low`: that lets NaN through.
     if not (cast(float, row.low) <= value <= cast(float, row.high)):
-        raise SettingsError(f"{source}={text!r}: must be from {row.low:g} to {row.high:g}")
+        raise SettingsError(f"{source}={text!r}: must be from {row.low:,} to {row.high:,}")
     return value
 
 

@@ -31,7 +31,7 @@ def settings_table() -> str:
     """Every setting as a Markdown table."""
     lines = ["| variable | flag | default | what |", "|---|---|---|---|"]
     for row in settings.rows():
-        bounds = "" if row.low is None else f" ({row.low:g} to {row.high:g})"
+        bounds = "" if row.low is None else f" ({row.low:,} to {row.high:,})"
         default = "" if row.default == "" else f"`{row.default}`"
         choices = f" ({', '.join(row.choices)})" if row.choices else ""
         lines.append(

@@ -132,7 +132,7 @@ class PatientClient:
                 "the same command goes on from here when it does"
             )
         if is_news:
-            self._note(f"{self._where}: {why}; trying on for {self._patience:g} s")
+            self._note(f"{self._where}: {why}; trying again for up to {self._patience:g} s")
         self._ended.wait(seconds)
 
 

@@ -87,7 +87,7 @@ def _number(kind: type[Number], low: float, high: float) -> Callable[[str], Numb
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r}: must be from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text!r}: must be from {low:,} to {high:,}")
         return value
 
     return parse

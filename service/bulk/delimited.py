@@ -28,7 +28,8 @@ class DelimitedSource:
         first = next(self._records, None)
         if not first:
             self.close()
-            raise BulkError(f"{reading.name} does not begin with a row")
+            fault = "is empty" if first is None else "does not begin with a row"
+            raise BulkError(f"{reading.name} {fault}")
         self.has_header = reading.has_header
         if self.has_header:
             self.columns = first

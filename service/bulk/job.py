@@ -35,9 +35,13 @@ class Job:
         self._is_kept = False
         source = None if flags.input == "-" else Path(flags.input)
         sink = None if flags.output == "-" else Path(flags.output)
+        if source and source.is_dir():
+            raise BulkError(f"{source} is a directory: name a file")
         if source and not source.is_file():
             raise BulkError(f"there is no file {source}")
         self._source_format = formats.of(source, flags.source_format, "--from")
+        if source and not source.stat().st_size:
+            raise BulkError(f"{source} is empty")
         text_format = self._source_format if self._source_format in formats.TEXT_FORMATS else None
         self._sink_format = formats.of(
             sink, flags.sink_format or (None if sink else text_format), "--to"
@@ -118,7 +122,7 @@ class Job:
             for name in MODEL_SETTINGS:
                 if getattr(flags, name) is not None:
                     flag = "--" + name.replace("_", "-")
-                    raise BulkError(f"{flag} is the model's here; with --url the service has its")
+                    raise BulkError(f"{flag} has no effect with --url: the service has its own")
 
     def _columns(self, source: Source) -> tuple[int, int]:
         defaults = FIELDS if source.has_header else ("1", "2")

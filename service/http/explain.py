@@ -71,8 +71,8 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
             path="/traces/<trace_id>",
             tag=_TAG,
             summary="Where the time of a recent request went.",
-            description=f"This process keeps the last {CAPACITY} POST requests. Each answer has "
-            "its trace id in its `traceparent` header.",
+            description=f"This process keeps the last {CAPACITY} POST requests that a thread took. "
+            "The answer to each has its trace id in its `traceparent` header.",
             answer=Trace,
             errors=(UnknownTrace,),
         )

@@ -49,10 +49,14 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.http import caller, problems, schemas
+from service.http.measure import HEALTH
 from service.http.shapes import Schema, Shape
 
 DOCUMENT = "/openapi.json"
 """Where the document is."""
+
+OPEN = frozenset({*HEALTH, DOCUMENT})
+"""Operations that need no API key where the service asks for one; all others do."""
 
 Errors = tuple[type[RequestError], ...]
 View = TypeVar("View", bound=Callable[..., Any])
@@ -61,11 +65,12 @@ ANY_ROUTE: Errors = (BadRequest, TooSlow, TooBusy, InternalError)
 """What every route may answer."""
 
 SCORING: Errors = (
-    InvalidBody, InvalidField, MissingFields, Unauthorized, UnsupportedMediaType, TooLarge,
-    QueueFull, TooLate, NotReady, TimedOut, EngineFailed, UnknownModel,
+    InvalidBody, InvalidField, MissingFields, UnsupportedMediaType, TooLarge, QueueFull, TooLate,
+    NotReady, TimedOut, EngineFailed, UnknownModel,
 )  # fmt: skip
 """What a route that scores pairs may answer."""
 
+_KEY = "key"
 _JSON = "application/json"
 _DEADLINE: Schema = {
     "name": caller.HEADER,
@@ -218,7 +223,10 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": dict(sorted(named.items()))},
+        "components": {
+            "schemas": dict(sorted(named.items())),
+            "securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -289,12 +297,15 @@ def _operation(operation: Operation, path: str, named: dict[str, Schema]) -> dic
         "200": {"description": "The answer.", "content": content},
         **dict(_failures(operation, named)),
     }
+    if operation.path not in OPEN:
+        written["security"] = [{}, {_KEY: []}]  # without keys of its own, a service asks for none
     return written
 
 
 def _failures(operation: Operation, named: dict[str, Schema]) -> Iterator[tuple[str, Any]]:
     by_status: dict[int, list[str]] = {}
-    for error in (*operation.errors, *ANY_ROUTE):
+    keyed: Errors = () if operation.path in OPEN else (Unauthorized,)
+    for error in (*operation.errors, *keyed, *ANY_ROUTE):
         by_status.setdefault(error.status, []).append(error.title)
     schema = _hoisted(schema_of(operation.problem), named)
     for status, titles in sorted(by_status.items()):

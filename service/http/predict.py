@@ -8,11 +8,11 @@ from pathlib import Path
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
-from service.http import caller, explain, open_inference, page, problems, rerank, schemas
+from service.http import caller, explain, open_inference, openapi, page, problems, rerank, schemas
 from service.http.bodies import json_body
 from service.http.keys import Keys
-from service.http.measure import HEALTH, measure_requests
-from service.http.openapi import DOCUMENT, SCORING, Api, Operation
+from service.http.measure import measure_requests
+from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
 from service.settings import Settings
@@ -49,7 +49,7 @@ def create_app(
     return app
 
 
-OPEN = frozenset({*HEALTH, *page.PAGES, page.ASSET_ROUTE, DOCUMENT})
+OPEN = frozenset({*openapi.OPEN, *page.PAGES, page.ASSET_ROUTE})
 """Routes that need no API key: probes have none, and the rest is the same for everybody."""
 
 

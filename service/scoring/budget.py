@@ -1,4 +1,4 @@
-"""How many tokens one forward pass may hold: the model's own number, less after memory ran out."""
+"""How many tokens may be computed at once: the model's own number, less after memory ran out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _GOOD_BATCHES = 1000
 
 
 class Budget:
-    """Tokens of one forward pass, padding counted.
+    """Tokens computed at once, padding counted; batches side by side share them.
 
     Another process may have taken the memory for a while, or for good: halved at once, and raised
     again slowly.

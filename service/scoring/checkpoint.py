@@ -126,7 +126,7 @@ def _bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} is missing: a model directory in ModelScope's layout has config.json, "
-            "configuration.json, vocab.txt and pytorch_model.bin"
+            "configuration.json, vocab.txt and model.safetensors or pytorch_model.bin"
         ) from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None

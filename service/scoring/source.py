@@ -38,7 +38,12 @@ def resolve(model: str, progress: Progress) -> Path:
                 f"run again: python -m service model fetch ... --to {path}"
             )
         return path
-    reference = parse_id(model)
+    reference = copies.parse(model)
+    if reference is None:
+        raise FetchError(
+            f"{model[:200]!r} is neither `bundled`, nor a directory here, nor a ModelScope id "
+            "(owner/name or owner/name@revision)"
+        )
     if (copy := copies.find(reference)) is not None:
         return copy
     if not reference.pinned:
@@ -63,10 +68,7 @@ def parse_id(model: str) -> copies.Reference:
     """
     reference = copies.parse(model)
     if reference is None:
-        raise FetchError(
-            f"{model[:200]!r} is neither `bundled`, nor a directory here, nor a ModelScope id "
-            "(owner/name or owner/name@revision)"
-        )
+        raise FetchError(f"{model[:200]!r} is no ModelScope id: owner/name or owner/name@revision")
     return reference
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.bulk import formats
 from service.bulk.progress import Progress, duration
 from service.errors import BulkError
 from tests.bulk.jobs import parse, result, score
@@ -30,7 +31,10 @@ def given_csv(tmp_path: Path) -> Path:
         (("--address1", "from", "--address2", "to"), "has a column label already; .* --prefix"),
         (("--prefix", "x_", "--to", "jsonl"), "two columns of one name"),
         (("--sheet", "1"), "--sheet is for Excel"),
-        (("--url", "http://h", "--model", "m"), "--model is the model's here"),
+        (
+            ("--url", "http://h", "--model", "m"),
+            "--model has no effect with --url: the service has its own",
+        ),
         (("--from", "jsonl", "--no-header"), "jsonl has names in it always"),
     ],
 )
@@ -52,6 +56,7 @@ def test_what_cannot_be_right_is_refused(
     ("arguments", "message"),
     [
         (("none.csv", "-o", "o.csv"), "there is no file none.csv"),
+        ((".", "-o", "o.csv"), r"\. is a directory: name a file"),
         (("in.csv", "-o", "no/o.csv"), "there is no directory no"),
         (("in.csv", "-o", "/dev/null", "--to", "csv"), "/dev/null is not a regular file"),
         (("in.csv", "-o", "o.doc"), "o.doc: the suffix names no format; give --to csv, tsv"),
@@ -67,10 +72,35 @@ def test_paths_that_cannot_be_used_are_refused(
         score(*arguments)
 
 
+@pytest.mark.parametrize("suffix", formats.FORMATS)
+def test_an_empty_file_is_told_as_such(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"in.{suffix}"
+    path.touch()
+    with pytest.raises(BulkError, match=rf"in\.{suffix} is empty$"):
+        score(path, "-o", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("\ufeff", "is empty"), ("\n甲,乙\n", "does not begin with a row")],
+)
+def test_what_has_no_first_row_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(content, "utf-8")
+    with pytest.raises(BulkError, match=rf"in\.csv {message}$"):
+        score(path, "-o", tmp_path / "out.csv")
+
+
 @pytest.mark.parametrize("value", ["0", "257", "x", "nan"])
 def test_a_flag_out_of_range_is_refused(value: str) -> None:
     with pytest.raises(SystemExit):
         parse("in.csv", "-o", "out.csv", "--in-flight", value)
+
+
+def test_large_bounds_are_whole_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("in.csv", "-o", "out.csv", "--request-pairs", "0")
+    assert "'0': must be from 1 to 100,000" in capsys.readouterr().err
 
 
 def test_columns_are_named_or_counted(given_csv: Path) -> None:

@@ -177,7 +177,7 @@ def test_an_outage_is_told_once_and_ends_after_the_patience(stub: Stub) -> None:
     client.close()
     assert client.pauses == [0.25, 0.5, 1, 2]
     assert len(client.notes) == 1
-    assert "trying on for 3 s" in client.notes[0]
+    assert "trying again for up to 3 s" in client.notes[0]
 
 
 def test_a_failure_within_the_service_is_tried_three_times(stub: Stub) -> None:

@@ -16,9 +16,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from service.http import caller, openapi, schemas
+from service.http import caller, openapi, predict, schemas
 from service.scoring import checkpoint
 from tests.conftest import TINY, Running
+from tools import reference
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -100,6 +101,19 @@ def test_the_document_is_sent_again_only_when_it_has_changed(running: Running) -
     assert first.headers["Cache-Control"] == "no-cache"
     again = requests.get(url, headers={"If-None-Match": first.headers["ETag"]}, timeout=10)
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_exactly_the_operations_that_are_not_open_take_a_key_and_may_answer_401() -> None:
+    document = openapi.document(reference.operations())
+    assert document["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
+    operations = {
+        path: operation for path, item in document["paths"].items() for operation in item.values()
+    }
+    closed = set(operations) - {openapi.templated(rule) for rule in predict.OPEN}
+    assert {path for path, one in operations.items() if "401" in one["responses"]} == closed
+    secured = {path: one["security"] for path, one in operations.items() if "security" in one}
+    assert secured == {path: [{}, {"key": []}] for path in closed}
+    assert {"/predict", "/model", "/v2", "/v2/models/{name}", "/traces/{trace_id}"} <= closed
 
 
 def test_a_field_that_may_be_absent_is_not_required() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 from service.http.measure import SCORING
 from telemetry import instruments
 from tests.conftest import Running
+from tests.documentation.blocks import blocks
 from tools.build import require
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,8 +81,24 @@ def test_recording_is_tested_by_value(record: str) -> None:
 @pytest.mark.parametrize("alert", ALERTS)
 def test_alert_has_a_runbook(alert: str) -> None:
     link = ALERTS[alert]["annotations"]["runbook_url"]
-    assert link == f"docs/runbooks.md#{alert.lower()}"
+    # Before it may be where the page is read.
+    assert link.endswith(f"docs/runbooks.md#{alert.lower()}")
     assert f"\n## {alert}\n" in RUNBOOKS
+
+
+def test_the_documented_command_makes_links_of_them(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "prometheus", tmp_path / "prometheus")
+    commands = [c.text for b in blocks(ROOT / "docs" / "alerts.md") for c in b.commands]
+    command = next(c for c in commands if "runbook_url" in c)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    files = sorted((tmp_path / "prometheus").glob("*s/*.yml"))
+    links = [link for file in files for link in re.findall(r"runbook_url: (.*)", file.read_text())]
+    assert len(links) >= len(ALERTS)
+    assert {link.partition("docs/runbooks.md#")[0] for link in links} == {
+        "https://git.example.com/mgeo/blob/main/"
+    }
+    tests = sorted((tmp_path / "prometheus" / "tests").glob("*.yml"))
+    _run(str(require("promtool")), "test", "rules", *map(str, tests))
 
 
 def test_every_runbook_is_some_alerts() -> None:

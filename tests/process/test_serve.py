@@ -51,7 +51,7 @@ def test_sigterm_while_loading_ends_at_once() -> None:
     ("flags", "variables", "message"),
     [
         ((), {"MGEO_PROT": "1"}, "MGEO_PROT is not a setting; did you mean MGEO_PORT?"),
-        (("--port", "99999"), {}, "--port='99999': must be from 0 to 65535"),
+        (("--port", "99999"), {}, "--port='99999': must be from 0 to 65,535"),
         (("--model", "no/such/place/at/all"), {}, "no/such/place/at/all"),
         (("--api-keys-file", "no/such/file"), {}, "MGEO_API_KEYS_FILE=no/such/file: No such file"),
         (("--max-tokens", "3"), {}, "tiny reads from 5 to 512 tokens"),

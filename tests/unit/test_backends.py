@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from service.errors import SettingsError
+from service.errors import OperatorError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
 from service.scoring.backends import OutOfMemory, choose
@@ -222,6 +222,14 @@ def test_a_gpu_is_for_torch() -> None:
     assert choose.candidates(Settings(device="cuda"))[0] == choose.ON_GPU
     with pytest.raises(SettingsError, match="MGEO_BACKEND=openvino-f32 runs on a CPU only"):
         choose.candidates(Settings(device="cuda", backend="openvino-f32"))
+
+
+def test_a_gpu_that_torch_does_not_find_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_backend = pytest.importorskip("service.scoring.backends.torch_backend")
+    monkeypatch.setattr(torch_backend.torch.cuda, "is_available", lambda: False)
+    told = "^the device is cuda, but torch finds no GPU; use auto or cpu$"
+    with pytest.raises(OperatorError, match=told):
+        torch_backend._device("cuda")
 
 
 def test_a_gpu_without_torch_is_said_and_not_used(

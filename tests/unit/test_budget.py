@@ -1,4 +1,4 @@
-"""The tokens of a forward pass, after memory ran out."""
+"""The tokens computed at once, after memory ran out."""
 
 from __future__ import annotations
 

@@ -62,6 +62,7 @@ def test_a_file_in_place_of_the_directory(model: Path) -> None:
 def test_a_file_that_is_missing(model: Path, file: str) -> None:
     (model / file).unlink()
     assert_refused(model, file, "is missing")
+    assert refusal(model).endswith("vocab.txt and model.safetensors or pytorch_model.bin")
 
 
 @pytest.mark.parametrize("file", ["config.json", "configuration.json", "vocab.txt"])

@@ -170,6 +170,12 @@ def test_nobody_there_is_one_line() -> None:
         MGeoClient("127.0.0.1:5000")
 
 
+@pytest.mark.parametrize("attempts", [0, -1])
+def test_no_attempt_at_all_is_refused(attempts: int) -> None:
+    with pytest.raises(ValueError, match=r"^attempts must be at least 1$"):
+        MGeoClient(attempts=attempts)
+
+
 def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) -> None:
     server.answer(200, {})
     span = TracerProvider(shutdown_on_exit=False).get_tracer("test").start_span("caller")

@@ -37,11 +37,12 @@ def test_variables_of_others_are_left_alone() -> None:
     [
         ({"MGEO_PROT": "1"}, "MGEO_PROT is not a setting; did you mean MGEO_PORT?"),
         ({"MGEO_XYZZY": "1"}, "MGEO_XYZZY is not a setting (README.md lists all settings)"),
-        ({"MGEO_PORT": "65536"}, "MGEO_PORT='65536': must be from 0 to 65535"),
-        ({"MGEO_PORT": "-1"}, "must be from 0 to 65535"),
+        ({"MGEO_PORT": "65536"}, "MGEO_PORT='65536': must be from 0 to 65,535"),
+        ({"MGEO_PORT": "-1"}, "must be from 0 to 65,535"),
+        ({"MGEO_MAX_BODY_BYTES": "1"}, "must be from 1,024 to 1,073,741,824"),
         ({"MGEO_PORT": "5000.5"}, "a whole number is expected"),
         ({"MGEO_PORT": ""}, "a whole number is expected"),
-        ({"MGEO_REQUEST_TIMEOUT": "nan"}, "must be from 0.01 to 3600"),
+        ({"MGEO_REQUEST_TIMEOUT": "nan"}, "must be from 0.01 to 3,600"),
         ({"MGEO_REQUEST_TIMEOUT": "inf"}, "must be from"),
         ({"MGEO_REQUEST_TIMEOUT": "soon"}, "a number is expected"),
         ({"MGEO_DEVICE": "tpu"}, "MGEO_DEVICE='tpu': use one of auto, cpu, cuda"),
@@ -60,5 +61,5 @@ def test_what_is_unknown_or_out_of_range_is_one_line(
 
 
 def test_a_bad_flag_is_named_as_a_flag() -> None:
-    with pytest.raises(SettingsError, match=r"^--max-tokens='-4': must be from 0 to 4096$"):
+    with pytest.raises(SettingsError, match=r"^--max-tokens='-4': must be from 0 to 4,096$"):
         _load({}, "--max-tokens=-4")

@@ -39,6 +39,13 @@ def test_what_is_neither_a_directory_nor_an_id_is_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["bundled", "service/models/default"])
+def test_what_cannot_be_fetched_is_no_id(name: str) -> None:
+    with pytest.raises(FetchError) as caught:
+        source.parse_id(name)
+    assert str(caught.value) == (f"'{name}' is no ModelScope id: owner/name or owner/name@revision")
+
+
 @pytest.mark.parametrize(
     ("model", "meant", "pinned"),
     [

@@ -120,5 +120,5 @@ def _device(wanted: str) -> str:
     if torch.cuda.is_available():
         return f"cuda:{torch.cuda.current_device()}"
     if wanted == "cuda":
-        raise OperatorError("MGEO_DEVICE=cuda, but torch finds no GPU; use auto or cpu")
+        raise OperatorError("the device is cuda, but torch finds no GPU; use auto or cpu")
     return "cpu"
