@@ -113,7 +113,10 @@ class Settings:
         high=3600,
     )
     max_body_bytes: int = _setting(
-        1_048_576, "Largest request body, in bytes.", low=1024, high=1_073_741_824
+        1_048_576,
+        "Largest request body, in bytes; held in memory, one for each connection.",
+        low=1024,
+        high=1_073_741_824,
     )
     max_address_chars: int = _setting(512, "Longest address, in characters.", low=1, high=100_000)
     max_batch_pairs: int = _setting(
