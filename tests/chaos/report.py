@@ -84,7 +84,8 @@ def _figures(report: Report) -> str:
     )
 
 
-def _alert(fault: Fault) -> str:
+def alert(fault: Fault) -> str:
+    """Who speaks of a fault, in words."""
     if not fault.alert:
         return "none: nothing is to be done"
     if fault.comes_back:
@@ -99,7 +100,7 @@ def _row(report: Report, outcome: Outcome) -> str:
     seen = report.seen[fault.name]
     cells = [
         fault.name,
-        _alert(fault),
+        alert(fault),
         heard if fault.alert else "",
         fault.view,
         ", ".join(f"{count} × {how}" for how, count in sorted(seen.items())),

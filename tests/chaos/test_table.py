@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chaos.report import companions
+from tests.chaos.report import alert, companions
 from tests.chaos.stage import AROUND, INSTANCES
 from tests.chaos.table import FAULTS, Fault
 from tools.timescale import SOURCE
@@ -39,10 +39,7 @@ def test_no_two_faults_befall_the_same_at_the_same_time() -> None:
 def test_each_row_is_documented_with_its_alert() -> None:
     page = PAGE.read_text("utf-8").splitlines()
     rows = [line.split(" | ")[:2] for line in page if line.startswith("| ")][1:]
-    assert rows == [
-        [f"| {f.name}", f"`{f.alert}`" if f.alert else "none: nothing is to be done"]
-        for f in FAULTS
-    ]
+    assert rows == [[f"| {fault.name}", alert(fault)] for fault in FAULTS]
 
 
 def test_the_page_says_why_other_alerts_may_come() -> None:
