@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _TELEMETRY_FLUSH_SECONDS = 5.0
 _LAST_ANSWERS_SECONDS = 2.0
+_LOADING_ENDS_SECONDS = 5.0
+
 _OPERATIONS_BOUNDS = Bounds(
     threads=4, waiting=100, connections=100, body_bytes=1024, receive_seconds=10
 )
@@ -145,6 +147,10 @@ class Service:
     def _drain(self) -> None:
         if any(engine.model is None for engine in self._engines()):
             self.versions.stop(0)
+            # They give up at their next stage. A thread that the interpreter's end finds inside a
+            # library ends the process by an abort.
+            for engine in self._engines():
+                engine.stop(_LOADING_ENDS_SECONDS)
             return  # nothing can be under way before every model is loaded
         time.sleep(self._settings.shutdown_delay)
         deadline = time.monotonic() + self._settings.shutdown_grace
