@@ -146,11 +146,7 @@ class Service:
 
     def _drain(self) -> None:
         if any(engine.model is None for engine in self._engines()):
-            self.versions.stop(0)
-            # They give up at their next stage. A thread that the interpreter's end finds inside a
-            # library ends the process by an abort.
-            for engine in self._engines():
-                engine.stop(_LOADING_ENDS_SECONDS)
+            self.versions.stop(_LOADING_ENDS_SECONDS)
             return  # nothing can be under way before every model is loaded
         time.sleep(self._settings.shutdown_delay)
         deadline = time.monotonic() + self._settings.shutdown_grace

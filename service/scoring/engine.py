@@ -83,7 +83,8 @@ class Engine:
     def stop(self, timeout: float) -> bool:
         """Finish what is queued, for at most `timeout` seconds; returns whether it did."""
         self._queue.close()
-        self._thread.join(timeout)
+        if self._thread.ident is not None:  # else it was never started
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def unload(self) -> None:

@@ -116,7 +116,11 @@ class Versions:
         self._first[0].engine.start()
 
     def stop(self, timeout: float) -> None:
-        """Finish what is queued, for at most `timeout` seconds, and load nothing more."""
+        """Finish what is queued, for at most `timeout` seconds, and load nothing more.
+
+        What loads gives up at its next stage, and is waited for too: a thread that the end of the
+        interpreter finds inside a library ends the process by an abort.
+        """
         table = self._table
         for _, shadow in table.shadows:
             shadow.stop()
@@ -124,8 +128,7 @@ class Versions:
             version.lifecycle.to(State.DRAINING)
         threads = [
             threading.Thread(target=version.engine.stop, args=(timeout,), daemon=True)
-            for version, _ in table.serving
-            if version.model is not None
+            for version in {*self._coming, *self._first, *(v for v, _ in table.serving)}
         ]
         for thread in threads:
             thread.start()

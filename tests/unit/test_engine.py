@@ -261,6 +261,10 @@ def test_each_time_that_memory_runs_out_is_counted(bench: Bench) -> None:
     assert bench.counted("batch_out_of_memory") == [(3, none[1])], "of nothing else"
 
 
+def test_an_engine_that_was_never_started_stops_at_once() -> None:
+    assert Bench(start=False).engine.stop(0)
+
+
 def test_a_model_that_does_not_load_fails_the_process_with_its_error() -> None:
     refusal = CheckpointError("no")
 
