@@ -2,11 +2,12 @@
 
 There are two lanes, so that a request of many pairs does not hold up those of one: a batch comes
 from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's, and
-while interactive pairs keep coming a bulk batch is as small as theirs are. In a lane, a batch
-starts with the pair that has waited longest and takes those behind it while it stays within the
-token budget; where unequal pairs cost padding, it takes those of like length first. It never waits
-to fill: while one batch is computed, the next one gathers. What would come too late is left out, so
-that there is time for what would not.
+while interactive pairs keep coming a bulk batch is as small as theirs are, and the stream that
+answered one leaves bulk work to the others for as long as its client needs to ask again. In a lane,
+a batch starts with the pair that has waited longest and takes those behind it while it stays within
+the token budget; where unequal pairs cost padding, it takes those of like length first. It never
+waits to fill: while one batch is computed, the next one gathers. What would come too late is left
+out, so that there is time for what would not.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ BULK_TURN = 4
 
 INTERACTIVE_LINGERS_NS = 1_000_000_000
 """How long after an interactive batch the next one is expected, and bulk batches stay small."""
+
+RETURN_SECONDS = 0.01
+"""How long a stream that has computed an interactive batch leaves bulk work to the others: a client
+that sends one request after another has sent its next one by then, and finds a stream free."""
 
 _WINDOW_BATCHES = 4
 """Full batches looked at for pairs of like length, where unequal ones cost padding."""
@@ -96,6 +101,10 @@ class Lanes:
     def depth(self) -> int:
         """Pairs in both."""
         return len(self.interactive.items) + len(self.bulk.items)
+
+    def only_bulk(self) -> bool:
+        """Whether there is work, and all of it bulk."""
+        return bool(self.bulk.items) and not self.interactive.items
 
     def tokens(self) -> int:
         """Tokens in both, without padding."""

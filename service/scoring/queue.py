@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.errors import QueueFull, RequestError, TooLarge, TooLate
-from service.scoring.batching import INTERACTIVE_PAIRS, Lanes, share
+from service.scoring.batching import INTERACTIVE_PAIRS, RETURN_SECONDS, Lanes, share
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
 from service.scoring.pace import Pace
@@ -61,6 +61,8 @@ class PairQueue:
         self._pace, self._budget, self._streams = Pace(), 1, 1
         # Of each thread that computes: until when, and how many tokens.
         self._computing: dict[int, tuple[float, int]] = {}
+        # Threads whose last batch was interactive.
+        self._interactive: set[int] = set()
         self._tidied = True
         self._changed = threading.Condition()
         self._closed = False
@@ -138,6 +140,7 @@ class PairQueue:
             self._computing.pop(thread, None)
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
+                self._await_return(thread)
                 self._tidied = False
                 most = budget()
                 self._streams, self._budget = streams, max(1, most // streams)
@@ -154,11 +157,27 @@ class PairQueue:
                 if batch:
                     tokens = sum(len(item.pair.ids) for item in batch)
                     self._computing[thread] = now_ns + self._pace.batch(tokens) * 1e9, tokens
+                    if batch[0].interactive:
+                        self._interactive.add(thread)
                 self._drop(unwanted)
                 if self.depth():
                     self._changed.notify()  # of what came at once, another thread takes the rest
                 if batch or (self._closed and not self.depth()):
                     return batch
+
+    def _await_return(self, thread: int) -> None:
+        """Where bulk work alone waits, give the client that was just answered time to ask again.
+
+        Only while another stream computes: the device is not to be idle for what may not come.
+        """
+        if thread not in self._interactive:
+            return
+        self._interactive.discard(thread)
+        if self._lanes.only_bulk() and self._computing:
+            self._changed.notify()  # another thread may have nothing to do
+            self._changed.wait_for(
+                lambda: self._lanes.interactive.items or self._closed, RETURN_SECONDS
+            )
 
     def begin(self, items: Sequence[Item], batch: Batch) -> None:
         """Note that `batch` computes these items now; whoever joins one later is told as well."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
+LONG = 20.0
 lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=12), max_size=8)
 
 
@@ -223,6 +225,80 @@ def test_take_waits_for_work_and_ends_when_closed() -> None:
     consumer.join(5)
     assert not consumer.is_alive()
     assert sum(batches) == 2
+
+
+class TwoStreams:
+    """A stream that has answered a single pair and one that computes bulk work, of which more
+    waits."""
+
+    def __init__(self) -> None:
+        self.queue = _queue(100)
+        self.queue.put(_job([5]))
+        assert len(self._take()) == 1
+        self.queue.put(_job([5] * 90))
+        self._other = threading.Thread(target=self._take)
+        self._other.start()
+        self._other.join(5)
+
+    def after_the_answer(self) -> tuple[list[int], float]:
+        """The next batch of the stream that has answered: the lengths of its pairs, and how many
+        seconds it was waited for."""
+        began = time.monotonic()
+        return [len(item.pair.ids) for item in self._take()], time.monotonic() - began
+
+    def other_is_done(self) -> None:
+        """The other stream computes no more."""
+        [thread] = [key for key in self.queue._computing if key != threading.get_ident()]
+        del self.queue._computing[thread]
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Have something happen while the stream waits."""
+        threading.Timer(0.1, call).start()
+
+    def _take(self) -> list[Item]:
+        return self.queue.take(lambda: BUDGET, pads=False, streams=2)
+
+
+def test_the_client_that_was_answered_asks_again_before_bulk_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.scoring.queue.RETURN_SECONDS", LONG)
+    two = TwoStreams()
+    two.soon(lambda: two.queue.put(_job([7])))
+    lengths, _ = two.after_the_answer()
+    assert lengths == [7]
+
+
+def test_bulk_work_goes_on_if_that_client_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.scoring.queue.RETURN_SECONDS", 0.1)
+    two = TwoStreams()
+    lengths, seconds = two.after_the_answer()
+    assert lengths == [5]
+    assert seconds >= 0.1
+    monkeypatch.setattr("service.scoring.queue.RETURN_SECONDS", LONG)
+    lengths, seconds = two.after_the_answer()
+    assert lengths == [5]
+    assert seconds < LONG / 2, "it is waited for once"
+
+
+def test_a_device_on_which_nothing_computes_waits_for_no_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.scoring.queue.RETURN_SECONDS", LONG)
+    two = TwoStreams()
+    two.other_is_done()
+    lengths, seconds = two.after_the_answer()
+    assert lengths == [5]
+    assert seconds < LONG / 2
+
+
+def test_a_queue_that_closes_waits_for_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.scoring.queue.RETURN_SECONDS", LONG)
+    two = TwoStreams()
+    two.soon(two.queue.close)
+    lengths, seconds = two.after_the_answer()
+    assert lengths == [5]
+    assert seconds < LONG / 2
 
 
 def test_a_job_is_done_when_its_last_pair_is() -> None:
