@@ -19,6 +19,9 @@ from benchmarks.loops import Lap, Order
 from benchmarks.pairs import Kind, body, pairs
 from benchmarks.processes import BenchmarkError, Measured
 
+OFF, ALL, SOME = "telemetry off", "telemetry on, 100 %", "telemetry on, 5 %"
+FLASK_ALONE = "Flask alone"
+
 _QUIET = {
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
@@ -197,6 +200,15 @@ def service(
         environment=telemetry or {},
         path=path,
         kind="batch" if path.endswith("batch") else "single",
+    )
+
+
+def flask_alone() -> Contender:
+    """Flask on waitress and nothing else."""
+    return Contender(
+        name=f"{FLASK_ALONE}, {OFF}",
+        command=[sys.executable, "-m", "benchmarks.flask_alone", "{port}"],
+        environment={},
     )
 
 

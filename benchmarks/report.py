@@ -42,7 +42,9 @@ only grow."""
 _TELEMETRY = """\
 16 clients, and for `/predict/batch` 4 clients with 64 pairs a request. Off, 100 % and 5 % sampling
 take turns; the ratio is to `off` of the same turn. The no-op backend answers constants: it shows
-what HTTP, queue and telemetry cost by themselves, the load generator on the same processors."""
+what HTTP, queue and telemetry cost by themselves, the load generator on the same processors.
+"Flask alone" is a route of Flask on waitress that reads the same body and answers constants, with
+no tokenizer, queue, bounds, metrics or anything else of this service."""
 
 _BULK = """\
 Single requests beside two clients that send 256 pairs at a time without end, against the same

@@ -12,10 +12,9 @@ from pathlib import Path
 from benchmarks import contenders
 from benchmarks.bench import Bench
 from benchmarks.checkpoint import MGEO
-from benchmarks.contenders import RunningLoop, Server
+from benchmarks.contenders import ALL, OFF, SOME, RunningLoop, Server
 from benchmarks.processes import BenchmarkError
 
-OFF, ALL, SOME = "telemetry off", "telemetry on, 100 %", "telemetry on, 5 %"
 BATCH = "/predict/batch"
 
 
@@ -182,25 +181,28 @@ class Schedule:
 
     def _telemetry_of(self, name: str, module: Sequence[str], flags: Sequence[str]) -> None:
         bench, plan = self._bench, self._plan
+        no_op = name == "no-op backend"
         with bench.running(), self._sink() as endpoint:
-            servers = [
-                bench.start(partial(contenders.service, f"{name}, {mode}", *flags, telemetry=on,
-                                    module=module))
+            makers: list[Callable[[], contenders.Contender]] = [
+                partial(contenders.service, f"{name}, {mode}", *flags, telemetry=on, module=module)
                 for mode, on in (
                     (OFF, {}),
                     (ALL, contenders.telemetry(1.0, endpoint)),
                     (SOME, contenders.telemetry(0.05, endpoint)),
                 )
-            ]  # fmt: skip
+            ]
+            if no_op:
+                makers.append(contenders.flask_alone)
+            servers = [bench.start(make) for make in makers]
             running = [server for server in servers if isinstance(server, Server)]
             # The cheaper a request, the more of them a turn has, and the fewer turns are needed.
-            turns = plan.turns // 2 if name == "no-op backend" else plan.turns
+            turns = plan.turns // 2 if no_op else plan.turns
             for turn in range(turns):
                 for server in running if turn % 2 else reversed(running):
                     of = server.contender.name
                     single = partial(bench.closed, "telemetry", turn, server, 16)
                     self._try(of, partial(single, plan.turn_seconds))
-                    if name == "no-op backend":
+                    if no_op:
                         batches = partial(
                             self._batches, "telemetry", turn, server, clients=4, pairs=64
                         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from benchmarks.contenders import ALL, FLASK_ALONE, OFF
 from benchmarks.figures import Spread, paired_ratio
 from benchmarks.results import Results, is_closed
-from benchmarks.schedule import ALL, BATCH, OFF, OURS
+from benchmarks.schedule import BATCH, OURS
 
 _THROUGHPUT = "pairs_per_second"
 
@@ -104,8 +105,18 @@ def _telemetry(results: Results) -> list[str]:
             if by_turn:
                 rates.append(f"{Spread.of(list(by_turn.values())).median:,.0f} with {mode}")
         if rates:
-            said.append(f"Without a model: {what}: {', '.join(rates)}.")
+            said.append(f"Without a model: {what}: {', '.join(rates)}{_of_flask(results, load)}.")
     return said
+
+
+def _of_flask(results: Results, load: str) -> str:
+    """How much of what Flask and waitress can do alone is left with all of the service on top."""
+    ours, alone = (
+        results.by_round("telemetry", f"{name}, {OFF}", load, _THROUGHPUT)
+        for name in ("no-op backend", FLASK_ALONE)
+    )
+    ratio = paired_ratio(ours, alone)
+    return f"; off, {_times(ratio)} what Flask on waitress answers alone" if ratio else ""
 
 
 def _bulk(results: Results) -> list[str]:

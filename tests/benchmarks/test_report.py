@@ -70,6 +70,19 @@ def test_no_peer_is_named_when_none_is_ahead() -> None:
     assert not [line for line in verdicts.lines(measured) if "ahead" in line]
 
 
+def test_what_flask_alone_answers_is_said_beside_what_is_left_of_it() -> None:
+    measured = results(
+        cell("telemetry", "no-op backend, telemetry off", "c16", 800.0),
+        cell("telemetry", "no-op backend, telemetry on, 100 %", "c16", 600.0),
+        cell("telemetry", "Flask alone, telemetry off", "c16", 3200.0),
+    )
+    [line] = [line for line in verdicts.lines(measured) if "Without a model" in line]
+    assert line == (
+        "Without a model: requests/s by `/predict`: 800 with telemetry off, 600 with telemetry on, "
+        "100 %; off, 0.25 × what Flask on waitress answers alone."
+    )
+
+
 def test_latency_beyond_the_allowance_is_given_in_milliseconds() -> None:
     measured = results(
         cell("peers", OURS, "c1", 9.0, p50=104.0),
