@@ -128,9 +128,7 @@ def _machine(results: Results) -> str:
     machine = results.machine
     instructions = ", ".join(machine["matrix_instructions"]) or "none"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    # Figures from before 2026-11-24 lack it.
-    nanoseconds = machine.get("python_object_ns")
-    speed = f" (an object made and asked in {nanoseconds} ns)" if nanoseconds else ""
+    speed = f"an object made and asked in {machine['python_object_ns']} ns"
     rows = [
         ["processor", f"{machine['cpu']}, {machine['processors']} processors"],
         ["matrix instructions", f"{instructions} ({'' if has_amx(machine) else 'no '}AMX)"],
@@ -138,7 +136,7 @@ def _machine(results: Results) -> str:
         ["run", f"{machine['date']}, {results.seconds / 60:.0f} minutes, "
                 f"commit {machine['commit']}"],
         *([f"`{asked}` ran", ran] for asked, ran in results.chosen.items() if asked != ran),
-        ["here", f"Python {machine['python']}{speed}, {versions}"],
+        ["here", f"Python {machine['python']} ({speed}), {versions}"],
         *([name, ", ".join(f"{package} {version}" for package, version in found.items())]
           for name, found in machine["peers"].items() if found),
     ]  # fmt: skip
