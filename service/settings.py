@@ -56,9 +56,9 @@ class Settings:
     )
     backend: str = _setting(
         "auto",
-        "What runs the model: `auto` measures torch's precisions on a GPU or OpenVINO's on a CPU "
-        "once, and takes the fastest whose answers are fp32's within limits; `model info` says "
-        "which and why.",
+        "What runs the model: `auto` measures torch's precisions on a GPU, or on a CPU those of "
+        "OpenVINO and ONNX Runtime that it may have instructions for, once, and takes the fastest "
+        "whose answers are fp32's within limits; `model info` says which and why.",
         choices=(
             "auto",
             "torch",
@@ -66,6 +66,8 @@ class Settings:
             "openvino-f32",
             "openvino-bf16",
             "openvino-int8",
+            "onnxruntime-int8",
+            "onnxruntime-int7",
         ),
     )
     cpu_threads: int = _setting(

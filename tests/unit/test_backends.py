@@ -22,9 +22,10 @@ from transformers import BertConfig, BertForSequenceClassification
 from service.errors import OperatorError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
-from service.scoring.backends import OutOfMemory, choose
+from service.scoring.backends import CPU_STREAMS, OutOfMemory, choose
 from service.scoring.backends.layout import MASKED, Packed, packed, padded, rounded, shares
-from service.scoring.backends.openvino_backend import STREAMS, OpenVinoBackend
+from service.scoring.backends.onnxruntime_backend import OnnxRuntimeBackend
+from service.scoring.backends.openvino_backend import OpenVinoBackend
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 from tests.conftest import TINY
@@ -48,9 +49,16 @@ def test_the_tensors_are_those_of_transformers() -> None:
     assert tensor_shapes(SIZES, labels=3) == theirs
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+# What rounding to integers may change of a probability, with these weights.
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [("openvino-f32", 1e-5), ("onnxruntime-int8", 0.05), ("onnxruntime-int7", 0.05)],
+)
+@pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
-def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str, threads: int) -> None:
+def test_a_cpu_computes_what_torch_does(
+    tmp_path: Path, activation: str, threads: int, backend: str, tolerance: float
+) -> None:
     random = np.random.default_rng(7)
     for name in ("config.json", "configuration.json", "vocab.txt"):
         (tmp_path / name).write_bytes((TINY / name).read_bytes())
@@ -78,9 +86,9 @@ def test_openvino_computes_what_torch_does(tmp_path: Path, activation: str, thre
             [],
             lambda stage, done: None,
         )[0].predict(pairs)
-        for name in ("torch", "openvino-f32")
+        for name in ("torch", backend)
     )
-    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert ours == pytest.approx(theirs, abs=tolerance)
     assert len({round(float(row[0]), 3) for row in theirs}) > 1
 
 
@@ -118,19 +126,27 @@ def test_a_part_that_fails_fails_the_batch_and_leaves_none_under_way() -> None:
     pairs = [TokenizedPair([2, *range(5, 5 + size), 3], size // 2, False) for size in (3, 9, 8, 60)]
     expected = backend.predict(pairs)
     calls: list[str] = []
-    for index in range(STREAMS):
+    for index in range(CPU_STREAMS):
         sound, backend._streams[index] = backend._streams[index], Failing(calls)
         with pytest.raises(RuntimeError, match="no memory"):
             backend.predict(pairs)
         backend._streams[index] = sound
         np.testing.assert_array_equal(backend.predict(pairs), expected)
-    assert calls == ["started", "waited"] * STREAMS
+    assert calls == ["started", "waited"] * CPU_STREAMS
 
 
-def test_streams_compute_side_by_side_what_the_whole_device_does() -> None:
-    settings = Settings(backend="openvino-f32", device="cpu", cpu_threads=2)
+# fp32's sums differ in their last bits by the rows that are computed together.
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("openvino-f32", 1e-5), ("onnxruntime-int8", 1e-5), ("onnxruntime-int7", 1e-5)],
+)
+@pytest.mark.parametrize("cpu_threads", [2, 4])
+def test_streams_compute_side_by_side_what_the_whole_device_does(
+    name: str, tolerance: float, cpu_threads: int
+) -> None:
+    settings = Settings(backend=name, device="cpu", cpu_threads=cpu_threads)
     backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
-    assert backend.streams == STREAMS
+    assert backend.streams == CPU_STREAMS
     batches = [
         [TokenizedPair([2, *range(5, 5 + size), 3], size // 2, False) for size in range(n, n + 5)]
         for n in range(3, 30)
@@ -142,7 +158,7 @@ def test_streams_compute_side_by_side_what_the_whole_device_does() -> None:
             range(backend.streams),
         ):
             for mine, whole in zip(got, expected, strict=True):
-                np.testing.assert_allclose(mine, whole, atol=1e-6)
+                np.testing.assert_allclose(mine, whole, atol=tolerance)
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=9))
@@ -213,9 +229,64 @@ def test_a_backend_that_serves_has_computed_every_size_before_the_first_request(
     assert 0 <= told[0] <= told[-1] <= 1
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino-f32", "openvino-bf16", "openvino-int8"])
+def test_integers_of_one_pair_do_not_depend_on_the_pairs_beside_it() -> None:
+    settings = Settings(backend="onnxruntime-int8", device="cpu", cpu_threads=1)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    pairs = [TokenizedPair([2, *range(5, 5 + size), 3], size // 2, False) for size in range(3, 60)]
+    together = backend.predict(pairs)
+    for pair, row in zip(pairs, together, strict=True):
+        np.testing.assert_allclose(backend.predict([pair])[0], row, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (RuntimeError("Failed to allocate memory for requested buffer of size 9"), OutOfMemory),
+        (RuntimeError("Got invalid dimensions for input"), RuntimeError),
+    ],
+)
+def test_onnx_runtime_out_of_memory_is_said_in_our_word(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, told: type[Exception]
+) -> None:
+    settings = Settings(backend="onnxruntime-int8", device="cpu", cpu_threads=2)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    assert isinstance(backend, OnnxRuntimeBackend)
+
+    def run(*_: object) -> None:
+        raise raised
+
+    pairs = [TokenizedPair([2, 5, 3, 6, 3], 3, False)] * 5
+    for session in (backend._whole, backend._streams[0]):
+        monkeypatch.setattr(session, "run", run)
+    for stream in (None, 0):
+        with pytest.raises(told):
+            backend.predict(pairs, stream)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["torch", "openvino-f32", "openvino-bf16", "openvino-int8", "onnxruntime-int8"],
+)
 def test_a_named_backend_is_the_only_candidate(backend: str) -> None:
     assert choose.candidates(Settings(device="cpu", backend=backend))[0] == (backend,)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "names"), [(False, choose.WITH_VNNI), (True, choose.WITHOUT_VNNI)]
+)
+def test_a_cpu_is_offered_what_it_may_have_instructions_for(
+    monkeypatch: pytest.MonkeyPatch, lacks: bool, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(choose, "lacks_vnni", lambda: lacks)
+    assert choose.candidates(Settings(device="cpu"))[0] == names
+
+
+def test_a_shadow_runs_on_what_can_be_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "lacks_vnni", lambda: True)
+    for backend in ("auto", "onnxruntime-int7"):
+        names, reason = choose.candidates(Settings(device="cpu", backend=backend), background=True)
+        assert names == ("openvino-f32",)
+        assert "background" in reason
 
 
 def test_a_gpu_is_for_torch() -> None:
@@ -238,7 +309,7 @@ def test_a_gpu_without_torch_is_said_and_not_used(
     monkeypatch.setattr(choose, "_gpus", lambda: 1)
     assert choose.candidates(Settings())[0] == choose.ON_GPU
     monkeypatch.setattr(choose, "_torch_is_installed", lambda: False)
-    assert choose.candidates(Settings())[0] == choose.ON_CPU
+    assert choose.candidates(Settings())[0] in (choose.WITH_VNNI, choose.WITHOUT_VNNI)
     assert "torch is not installed, see requirements-gpu.lock" in caplog.text
     with pytest.raises(SettingsError, match=r"needs torch.*make run GPU=1"):
         choose.build(
@@ -306,8 +377,12 @@ def _policies() -> dict[int, int]:
 
 
 def _ticks(thread: int) -> int:
-    """Processor time that a thread has used, in the system's ticks (10 ms)."""
-    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rsplit(")", 1)[1].split()
+    """Processor time that a thread has used, in the system's ticks (10 ms); 0 if it has ended."""
+    try:
+        stat = Path(f"/proc/self/task/{thread}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    fields = stat.rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])
 
 
@@ -324,8 +399,11 @@ def test_a_shadow_computes_the_same_on_threads_that_run_only_where_a_processor_i
     used = {thread: _ticks(thread) for thread in started}
     deadline = time.monotonic() + 60
     while not any(_ticks(thread) > used[thread] for thread in started):
-        np.testing.assert_allclose(idle.predict(pairs), expected, atol=1e-6)
+        np.testing.assert_allclose(idle.predict(pairs), expected, atol=1e-5)
         assert time.monotonic() < deadline, "none of its threads computes"
     now = _policies()
-    assert all(now[thread] == os.SCHED_IDLE for thread in started)
+    # Some only compile, and have ended.
+    running = [thread for thread in started if thread in now]
+    assert running
+    assert all(now[thread] == os.SCHED_IDLE for thread in running)
     assert all(now.get(thread, policy) == policy for thread, policy in before.items())

@@ -21,6 +21,14 @@ CPU_BATCH_TOKENS = 512
 """About ten pairs. BERT-base took 55 ms a pair in batches of 8 and 59 in batches of 32 (OpenVINO in
 fp32 on two cores with AMX): more pairs gain nothing and only wait for each other."""
 
+CPU_STREAMS = 2
+"""Batches that a CPU computes side by side, each by its share of the threads.
+
+The threads of one pass wait for each other, spinning, at the end of every layer: one that an HTTP
+thread has pushed aside holds up the others some 200 times a batch, and their processors are of no
+use to that HTTP thread. Streams wait for nobody. They have the weights in a layout of their own,
+and so take memory of their own: `make bench` says how much a backend takes."""
+
 GPU_BATCH_TOKENS = 8192
 """About 170 pairs, which a GPU computes in a few milliseconds."""
 

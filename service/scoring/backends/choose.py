@@ -13,15 +13,19 @@ from service.errors import SettingsError
 from service.scoring.backends import Backend, Progress, gate, kept
 from service.scoring.backends.kept import Choice
 from service.scoring.checkpoint import Checkpoint
-from service.scoring.cpus import available_cpus
+from service.scoring.cpus import available_cpus, lacks_vnni
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ON_CPU = ("openvino-f32", "openvino-bf16", "openvino-int8")
+WITH_VNNI = ("openvino-f32", "openvino-bf16", "openvino-int8")
+WITHOUT_VNNI = ("openvino-f32", "onnxruntime-int8", "onnxruntime-int7")
 ON_GPU = ("torch", "torch-bf16")
-"""What `auto` chooses from; the first is the reference, and each is less exact than the last."""
+"""What `auto` chooses from; the first is the reference, and each is less exact than the last.
+
+VNNI are a processor's instructions for products of 8-bit numbers. Without them OpenVINO computes
+int8 and bf16 in fp32, only slower; with them ONNX Runtime's int8 gains nothing over OpenVINO's."""
 
 _NVML_PATIENCE_SECONDS = 5.0
 
@@ -47,7 +51,7 @@ def build(
     Raises:
         OperatorError: It cannot run here, or the checkpoint does not load.
     """
-    names, reason = candidates(settings)
+    names, reason = candidates(settings, background=background)
     threads = settings.cpu_threads or available_cpus()
 
     def make(name: str, told: Progress = progress) -> Backend:
@@ -76,8 +80,13 @@ def build(
     return backend, choice
 
 
-def candidates(settings: Settings) -> tuple[tuple[str, ...], str]:
+def candidates(settings: Settings, *, background: bool = False) -> tuple[tuple[str, ...], str]:
     """The backends to choose from, and the reason in a few words.
+
+    Args:
+        settings: `backend` and `device` count.
+        background: Whether it is to run only where a processor is idle. Not in ONNX Runtime: that
+            computes on the thread that calls it, and a thread of Python's is not to be lowered.
 
     Raises:
         SettingsError: The named backend does not run on the named device.
@@ -85,6 +94,8 @@ def candidates(settings: Settings) -> tuple[tuple[str, ...], str]:
     if settings.backend != "auto":
         if settings.device == "cuda" and settings.backend not in ON_GPU:
             raise SettingsError(f"MGEO_BACKEND={settings.backend} runs on a CPU only; use torch")
+        if background and settings.backend in WITHOUT_VNNI[1:]:
+            return (WITHOUT_VNNI[0],), f"{settings.backend} cannot run in the background"
         return (settings.backend,), "MGEO_BACKEND names it"
     if settings.device == "cuda":
         return ON_GPU, "the fastest on the GPU that MGEO_DEVICE asks for"
@@ -92,7 +103,11 @@ def candidates(settings: Settings) -> tuple[tuple[str, ...], str]:
         if _torch_is_installed():
             return ON_GPU, "the fastest on the GPU that NVML shows"
         log.warning("the GPU is not used: torch is not installed, see requirements-gpu.lock")
-    return ON_CPU, "the fastest on this CPU"
+    if not lacks_vnni():
+        return WITH_VNNI, "the fastest on this CPU"
+    if background:
+        return WITHOUT_VNNI[:1], "what runs in the background on a CPU without VNNI"
+    return WITHOUT_VNNI, "the fastest on this CPU, which has no VNNI"
 
 
 def _step(progress: Progress, names: Sequence[str], name: str) -> Progress:
@@ -125,6 +140,15 @@ def _make(
             checkpoint,
             precision="bf16" if precision else "f32",
             device=device,
+            threads=threads,
+            progress=progress,
+        )
+    if library == "onnxruntime":
+        from service.scoring.backends.onnxruntime_backend import OnnxRuntimeBackend
+
+        return OnnxRuntimeBackend(
+            checkpoint,
+            weight_bits=7 if precision == "int7" else 8,
             threads=threads,
             progress=progress,
         )

@@ -18,7 +18,7 @@ from service.scoring.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 
-_RULES = 1
+_RULES = 2
 """Raised when what is measured, or how, changes: what was kept before then counts no longer."""
 
 
@@ -45,7 +45,7 @@ def path(checkpoint: Checkpoint, names: tuple[str, ...], threads: int) -> Path:
         names,
         threads,
         _processor(),
-        [_version(package) for package in ("openvino", "torch")],
+        [_version(package) for package in ("openvino", "onnxruntime", "torch")],
         [LEAST_AGREEMENT, LARGEST_DIFFERENCE],
     ]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ import openvino
 from service.scoring import weights
 from service.scoring.backends import (
     CPU_BATCH_TOKENS,
+    CPU_STREAMS,
     Probabilities,
     Progress,
     background,
@@ -30,14 +31,6 @@ Precision = Literal["f32", "bf16", "int8"]
 QUANTISED_GROUP = 64
 """Values of a token that share a scale at run time. 64 and 768 were equally fast on a Xeon with
 VNNI; the smaller the group, the more exact."""
-
-STREAMS = 2
-"""Batches that are computed side by side, each by its share of the threads.
-
-The threads of one pass wait for each other, spinning, at the end of every layer: one that an HTTP
-thread has pushed aside holds up the others some 200 times a batch, and their processors are of no
-use to that HTTP thread. Streams wait for nobody. They have the weights in a layout of their own,
-and so take memory of their own: `make bench` says how much a backend takes."""
 
 _FEWEST_OF_A_STREAM = 2
 """Pairs. One alone is divided among all threads: its answer comes earlier so."""
@@ -111,7 +104,7 @@ class OpenVinoBackend:
             return [compiled.create_infer_request() for _ in range(streams)]
 
         def both() -> tuple[list[openvino.InferRequest], list[openvino.InferRequest]]:
-            return requests(1), requests(STREAMS) if threads >= STREAMS else []
+            return requests(1), requests(CPU_STREAMS) if threads >= CPU_STREAMS else []
 
         self._in_background = in_background
         [self._whole], self._streams = background.built(both) if in_background else both()

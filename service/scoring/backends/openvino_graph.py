@@ -6,7 +6,7 @@ they see the tokens of the whole batch end to end (`layout.Packed`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,10 @@ class _Builder:
         self._back = opset13.parameter([-1], Type.i32, name="back")
         self._bias = opset13.parameter([-1, 1, 1, -1], Type.f32, name="bias")
         hidden = self._embeddings(**of_tokens)
-        for layer in range(self._layers):
+        for layer in range(self._layers - 1):
             hidden = self._layer(f"bert.encoder.layer.{layer}", hidden)
-        cls = opset13.gather(self._slots, _ints(0), _ints(1))
-        first = opset13.gather(hidden, cls, _ints(0))
+        # Nothing but [CLS] is read of the last layer: five sixths of its products are left out.
+        first = self._layer(f"bert.encoder.layer.{self._layers - 1}", hidden, only_first=True)
         pooled = opset13.tanh(self._linear(["bert.pooler.dense"], first))
         probabilities = opset13.softmax(self._linear(["classifier"], pooled), -1)
         inputs = [*of_tokens.values(), self._slots, self._back, self._bias]
@@ -72,8 +72,15 @@ class _Builder:
         total = opset13.add(total, self._lookup(f"{name}.position_embeddings", positions))
         return self._norm(f"{name}.LayerNorm", total)
 
-    def _layer(self, name: str, hidden: Node) -> Node:
-        attended = self._attention(f"{name}.attention.self", hidden)
+    def _layer(self, name: str, hidden: Node, *, only_first: bool = False) -> Node:
+        """One layer's output, shape [tokens, hidden]; or that of each pair's first token."""
+        if only_first:
+            first = opset13.gather(self._slots, _ints(0), _ints(1))
+            own = opset13.gather(hidden, first, _ints(0))
+            attended = self._attention_of_first(f"{name}.attention.self", hidden, own)
+            hidden = own
+        else:
+            attended = self._attention(f"{name}.attention.self", hidden)
         attended = self._linear([f"{name}.attention.output.dense"], attended, int8=self._int8)
         hidden = self._norm(f"{name}.attention.output.LayerNorm", opset13.add(attended, hidden))
         inner = self._linear([f"{name}.intermediate.dense"], hidden, int8=self._int8)
@@ -82,20 +89,34 @@ class _Builder:
 
     def _attention(self, name: str, hidden: Node) -> Node:
         # One product for all three: fewer and larger ones are faster.
-        parts = [f"{name}.{part}" for part in ("query", "key", "value")]
-        together = self._linear(parts, hidden, int8=self._int8)
-        rows = opset13.gather(together, self._slots, _ints(0))  # [pairs, longest, 3 hidden]
-        heads = opset13.reshape(
-            rows,
-            _ints([0, 0, 3, self._heads, self._hidden // self._heads]),
-            special_zero=True,
-        )
-        heads = opset13.transpose(heads, _ints([2, 0, 3, 1, 4]))
-        query, key, value = (opset13.gather(heads, _ints(i), _ints(0)) for i in range(3))
+        query, key, value = self._by_head(name, ("query", "key", "value"), hidden)
         context = opset13.scaled_dot_product_attention(query, key, value, self._bias)
         context = opset13.transpose(context, _ints([0, 2, 1, 3]))
         context = opset13.reshape(context, _ints([-1, self._hidden]), special_zero=False)
         return opset13.gather(context, self._back, _ints(0))
+
+    def _attention_of_first(self, name: str, hidden: Node, first: Node) -> Node:
+        """What each pair's first token, a row of `first`, gathers from the pair's tokens."""
+        key, value = self._by_head(name, ("key", "value"), hidden)
+        query = opset13.reshape(
+            self._linear([f"{name}.query"], first, int8=self._int8),
+            _ints([0, self._heads, 1, self._hidden // self._heads]),
+            special_zero=True,
+        )
+        context = opset13.scaled_dot_product_attention(query, key, value, self._bias)
+        return opset13.reshape(context, _ints([-1, self._hidden]), special_zero=False)
+
+    def _by_head(self, name: str, parts: Sequence[str], hidden: Node) -> list[Node]:
+        """Linear `parts` of `hidden`, each of shape [pairs, heads, longest, hidden / heads]."""
+        together = self._linear([f"{name}.{part}" for part in parts], hidden, int8=self._int8)
+        rows = opset13.gather(together, self._slots, _ints(0))  # [pairs, longest, parts * hidden]
+        heads = opset13.reshape(
+            rows,
+            _ints([0, 0, len(parts), self._heads, self._hidden // self._heads]),
+            special_zero=True,
+        )
+        heads = opset13.transpose(heads, _ints([2, 0, 3, 1, 4]))
+        return [opset13.gather(heads, _ints(i), _ints(0)) for i in range(len(parts))]
 
     def _activate(self, hidden: Node) -> Node:
         if self._activation == "relu":
