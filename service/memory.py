@@ -1,7 +1,8 @@
-"""How much memory this process may use before the kernel ends it."""
+"""How much memory this process may use before the kernel ends it, and giving some back."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -19,3 +20,14 @@ def limit(cgroup_v2: Path = _CGROUP_V2, cgroup_v1: Path = _CGROUP_V1) -> int:
         except (OSError, ValueError):
             continue
     return machine
+
+
+def give_back() -> None:
+    """Return what was freed to the system, where the C library is one that keeps it (glibc).
+
+    A model is read in fp32 and computed in less: with BERT-base 300 to 400 MB would stay with the
+    process that it never uses again.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

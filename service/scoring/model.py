@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import psutil
 
+from service import memory
 from service.errors import CheckpointError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
@@ -101,6 +102,7 @@ def load(
     _warm_up(model)
     if serves:
         backend.warm_up(batch_tokens, lambda done: progress("warming up", 0.9 + 0.05 * done))
+    memory.give_back()
     return replace(model, memory_bytes=max(0, _resident_bytes() - before))
 
 

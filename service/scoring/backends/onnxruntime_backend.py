@@ -64,7 +64,8 @@ class OnnxRuntimeBackend:
         progress("building the model", 0.6)
         model, constants = onnx_graph.build(checkpoint.bert, tensors, weight_bits=weight_bits)
         content = model.SerializeToString()
-        # Without a copy: they are numpy's, and sessions hold on to them.
+        # All sessions read numpy's own memory, and none keeps it from being freed.
+        self._constants = constants
         shared = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in constants.values()]
         progress("compiling the model", 0.7)
 
