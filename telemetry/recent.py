@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from opentelemetry.trace import SpanContext
@@ -17,7 +18,7 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from telemetry.privacy import allowed
 from telemetry.spans import Stage, Timeline
 
-_Kept = tuple[SpanContext, str, str, int, list[tuple[Stage, int, int]], dict[Stage, Attributes]]
+_Kept = tuple[SpanContext, str, str, int, Sequence[tuple[Stage, int, int]], dict[Stage, Attributes]]
 
 CAPACITY = 256
 """Requests kept: about 2 KB each, so half a megabyte."""
@@ -75,7 +76,7 @@ class RecentRequests:
     ) -> None:
         """Keep a request that is finished: 2 microseconds; what is shown is made when asked for."""
         # Without the links of the timeline: a large request has one for each of its batches.
-        kept = (span, method, endpoint, status, list(timeline.stages()), timeline.attributes)
+        kept = (span, method, endpoint, status, timeline.stages(), timeline.attributes)
         with self._lock:
             self._kept.append(kept)
 
@@ -91,7 +92,7 @@ def _shown(
     method: str,
     endpoint: str,
     status: int,
-    marks: list[tuple[Stage, int, int]],
+    marks: Sequence[tuple[Stage, int, int]],
     attributes: dict[Stage, Attributes],
 ) -> RecentRequest:
     began = marks[0][1]

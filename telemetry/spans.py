@@ -7,7 +7,7 @@ span. Both are made after the answer has been sent, from the same readings.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Literal
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -36,7 +36,9 @@ class Timeline:
         model_version: Which version of the model the request came to; empty if to none.
     """
 
-    __slots__ = ("_epoch_offset", "_marks", "attributes", "finished", "links", "model_version")
+    __slots__ = (
+        "_epoch_offset", "_marks", "_stages", "attributes", "finished", "links", "model_version",
+    )  # fmt: skip
 
     def __init__(self, began_ns: int | None = None) -> None:
         now = time.perf_counter_ns()
@@ -44,6 +46,7 @@ class Timeline:
         # One reading of the wall clock: a step of it during the request bends no duration.
         self._epoch_offset = time.time_ns() - now
         self._marks: list[tuple[Stage, int]] = [("admit", began)]
+        self._stages: list[tuple[Stage, int, int]] = []
         self.finished = 0
         self.attributes: dict[Stage, Attributes] = {}
         self.links: dict[Stage, list[SpanContext]] = {}
@@ -57,6 +60,10 @@ class Timeline:
     def finish(self) -> None:
         """Close the last stage."""
         self.finished = max(time.perf_counter_ns(), self._marks[-1][1])
+        ends = [*(entered for _, entered in self._marks[1:]), self.finished]
+        self._stages = [
+            (stage, start, end) for (stage, start), end in zip(self._marks, ends, strict=True)
+        ]
 
     def epoch_ns(self, monotonic_ns: int) -> int:
         """A monotonic reading, in nanoseconds since the epoch."""
@@ -72,11 +79,9 @@ class Timeline:
         """The whole request, in seconds."""
         return (self.finished - self._marks[0][1]) / 1e9
 
-    def stages(self) -> Iterator[tuple[Stage, int, int]]:
-        """Each stage entered, with its start and end in monotonic nanoseconds."""
-        for index, (stage, start) in enumerate(self._marks):
-            last = index + 1 == len(self._marks)
-            yield stage, start, self.finished if last else self._marks[index + 1][1]
+    def stages(self) -> Sequence[tuple[Stage, int, int]]:
+        """Each stage entered, with its start and end in monotonic nanoseconds, once finished."""
+        return self._stages
 
     def server_timing(self) -> str:
         """The stages as a Server-Timing header, in milliseconds: a browser draws them."""
