@@ -67,7 +67,6 @@ class Settings:
             "openvino-bf16",
             "openvino-int8",
             "onnxruntime-int8",
-            "onnxruntime-int7",
         ),
     )
     cpu_threads: int = _setting(

@@ -20,7 +20,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 WITH_VNNI = ("openvino-f32", "openvino-bf16", "openvino-int8")
-WITHOUT_VNNI = ("openvino-f32", "onnxruntime-int8", "onnxruntime-int7")
+WITHOUT_VNNI = ("openvino-f32", "onnxruntime-int8")
 ON_GPU = ("torch", "torch-bf16")
 """What `auto` chooses from; the first is the reference, and each is less exact than the last.
 
@@ -146,12 +146,7 @@ def _make(
     if library == "onnxruntime":
         from service.scoring.backends.onnxruntime_backend import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(
-            checkpoint,
-            weight_bits=7 if precision == "int7" else 8,
-            threads=threads,
-            progress=progress,
-        )
+        return OnnxRuntimeBackend(checkpoint, threads=threads, progress=progress)
     from service.scoring.backends.openvino_backend import OpenVinoBackend, Precision
 
     return OpenVinoBackend(

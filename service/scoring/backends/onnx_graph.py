@@ -1,7 +1,7 @@
-"""MGeo's BERT as an ONNX graph over packed tokens, its products in integers.
+"""MGeo's BERT as an ONNX graph over packed tokens, its products of 8-bit numbers.
 
 It is the graph of `openvino_graph.py` in ONNX Runtime's operators, for processors on which OpenVINO
-has no product in integers. Each linear layer quantises what it gets by a scale of each token's own.
+has no such product. Each linear layer quantises what it gets by a scale of each token's own.
 ONNX Runtime's tools take one for the whole batch: then the answer to a pair depends on the pairs
 that happen to be computed beside it.
 """
@@ -9,7 +9,7 @@ that happen to be computed beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, npt.NDArray[np.float32]]
-WeightBits = Literal[7, 8]
 
 _OPSET, _IR_VERSION = 21, 10
 
@@ -28,39 +27,35 @@ _LARGEST_VALUE = 127
 _ZERO = 128
 """A token's numbers are kept as 1 to 255: from -127 to 127, and 128 more."""
 
-_LARGEST_WEIGHT: Mapping[WeightBits, int] = {7: 64, 8: 127}
-"""A processor without VNNI multiplies unsigned by signed 8-bit numbers two at a time, and adds both
-products in 16 bits. They hold 2 * 255 * 64 and not 2 * 255 * 127: so larger weights are unsigned
-too, which takes another, slower product."""
+_LARGEST_OF_TWO = 127
+"""Such a processor (`vpmaddubsw`) adds two products, of neighbours in a row of weights, in 16 bits:
+they hold 255 * 128, and what is more is cut off without a word. So of two neighbours those of one
+sign add up to 127 at most, or 128 once both are rounded. A limit of 64 for each would do, too, and
+round half as finely."""
 
 _SMALLEST_SCALE = 1e-10
 """Of a token that is all zeros, and so has none of its own."""
 
 
-def build(
-    bert: Mapping[str, Any], tensors: Tensors, *, weight_bits: WeightBits
-) -> tuple[ModelProto, dict[str, Array]]:
+def build(bert: Mapping[str, Any], tensors: Tensors) -> tuple[ModelProto, dict[str, Array]]:
     """`[CLS] a [SEP] b [SEP]` through the encoder, tanh pooler on [CLS], linear, softmax.
 
     Args:
         bert: The checkpoint's sizes.
         tensors: Its tensors, by the names of transformers' BertForSequenceClassification.
-        weight_bits: Of the encoder's weights, which have a scale for each output channel. 7 are
-            faster, 8 more exact.
 
     Returns:
         A model whose inputs are the fields of `layout.Packed` and whose output is the
         probabilities, shape [pairs, labels]; and its large constants by their names, which are not
         in it, so that several sessions can share them.
     """
-    builder = _Builder(bert, tensors, weight_bits)
+    builder = _Builder(bert, tensors)
     return builder.model(), builder.large
 
 
 class _Builder:
-    def __init__(self, bert: Mapping[str, Any], tensors: Tensors, weight_bits: WeightBits) -> None:
+    def __init__(self, bert: Mapping[str, Any], tensors: Tensors) -> None:
         self._tensors = tensors
-        self._weight_bits = weight_bits
         self._layers: int = bert["num_hidden_layers"]
         self._heads: int = bert["num_attention_heads"]
         self._hidden: int = bert["hidden_size"]
@@ -198,23 +193,15 @@ class _Builder:
         """The linear layers `names` on the same tokens side by side, without their biases."""
         values, scale = quantised
         weight = np.concatenate([self._tensors[f"{name}.weight"] for name in names])
-        largest = _LARGEST_WEIGHT[self._weight_bits]
-        step = np.abs(weight).max(axis=1) / np.float32(largest)
-        step[step == 0] = 1  # a row of zeros stays one
-        small = np.round(weight / step[:, None]).T
+        small, step = quantised_weight(weight)
         label = "+".join(names)
-        zeros = []
-        if self._weight_bits == 8:
-            small = small + _ZERO
-            zeros = [self._constant(f"{label}.zero", np.full(len(step), _ZERO, np.uint8))]
         product = self._node(
             "MatMulIntegerToFloat",
             values,
-            self._constant(f"{label}.weight", small.astype(np.uint8 if zeros else np.int8, "C")),
+            self._constant(f"{label}.weight", np.ascontiguousarray(small.T)),
             self._constant("one", np.array(1, np.float32)),
             self._constant(f"{label}.step", step),
             self._zero(),
-            *zeros,
             domain=_MICROSOFT,
         )
         return self._node("Mul", product, scale)
@@ -258,6 +245,24 @@ class _Builder:
         name = str(len(self._nodes))
         self._nodes.append(helper.make_node(kind, inputs, [name], domain=domain, **attributes))
         return name
+
+
+def quantised_weight(
+    weight: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """The weights of a linear layer as 8-bit numbers that such a processor can multiply.
+
+    Args:
+        weight: Shape [outputs, inputs].
+
+    Returns:
+        The numbers, of the same shape, and what those of each output are multiplied by.
+    """
+    two = np.pad(weight, ((0, 0), (0, weight.shape[1] % 2))).reshape(len(weight), -1, 2)
+    of_one_sign = np.maximum(two.clip(min=0).sum(axis=2), -two.clip(max=0).sum(axis=2))
+    step = of_one_sign.max(axis=1) / np.float32(_LARGEST_OF_TWO)
+    step[step == 0] = 1  # a row of zeros stays one
+    return np.round(weight / step[:, None]).astype(np.int8), step
 
 
 def _input(name: str, kind: int, axes: int) -> ValueInfoProto:

@@ -1,7 +1,6 @@
-"""The model in ONNX Runtime on a CPU, its products in integers.
+"""The model in ONNX Runtime on a CPU, its products of 8-bit numbers.
 
-For processors without VNNI, on which OpenVINO unpacks int8 weights and computes in fp32. `int8` is
-of weights in 8 bits, and `int7` of weights in 7, which take a faster product of the processor's.
+For processors without VNNI, on which OpenVINO unpacks int8 weights and computes in fp32.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ _ERRORS = 3
 class OnnxRuntimeBackend:
     """A session that has all threads, and one or more that compute side by side."""
 
+    name = "onnxruntime-int8"
     device = "cpu"
     batch_tokens = CPU_BATCH_TOKENS
     pads = False
@@ -43,7 +43,6 @@ class OnnxRuntimeBackend:
         self,
         checkpoint: Checkpoint,
         *,
-        weight_bits: onnx_graph.WeightBits,
         threads: int,
         progress: Progress,
     ) -> None:
@@ -51,18 +50,16 @@ class OnnxRuntimeBackend:
 
         Args:
             checkpoint: What to load.
-            weight_bits: Of the encoder's weights.
             threads: CPU threads in all. Streams that compute side by side share them.
             progress: Told of the stages.
 
         Raises:
             CheckpointError: The weights do not match.
         """
-        self.name = f"onnxruntime-int{weight_bits}"
         progress("reading weights", 0.4)
         tensors = weights.load(checkpoint).tensors
         progress("building the model", 0.6)
-        model, constants = onnx_graph.build(checkpoint.bert, tensors, weight_bits=weight_bits)
+        model, constants = onnx_graph.build(checkpoint.bert, tensors)
         content = model.SerializeToString()
         # All sessions read numpy's own memory, and none keeps it from being freed.
         self._constants = constants
