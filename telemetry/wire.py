@@ -13,6 +13,9 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
+Field = Callable[[bytes], bytes]
+"""Makes an encoded message into a field of the message that it is part of."""
+
 _I64, _LEN, _I32 = 1, 2, 5
 _WIRE_TYPES = {
     FieldDescriptor.TYPE_DOUBLE: _I64,
@@ -35,8 +38,8 @@ def head(message: type[Any], name: str, width: int) -> bytes:
     return tag + _varint(width) if wire_type == _LEN else tag
 
 
-def nested(message: type[Any], name: str) -> Callable[[bytes], bytes]:
-    """What makes an encoded message into a field of the message that it is part of."""
+def nested(message: type[Any], name: str) -> Field:
+    """What makes a message into the field of that name."""
     tag, _ = _tag(message, name)
 
     def field(value: bytes) -> bytes:
