@@ -22,8 +22,8 @@ MATRIX_FLAGS = ("amx_tile", "amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni"
 
 _CALLS = 100_000
 
-_OURS = ("openvino", "torch", "transformers", "tokenizers", "numpy", "flask", "waitress",
-         "opentelemetry-sdk")  # fmt: skip
+_OURS = ("openvino", "onnxruntime", "torch", "transformers", "tokenizers", "numpy", "flask",
+         "waitress", "opentelemetry-sdk")  # fmt: skip
 _THEIRS = {
     "litserve": ("litserve", "torch", "transformers", "openvino"),
     "modelscope": ("modelscope", "torch", "transformers"),

@@ -17,7 +17,8 @@ _INTRODUCTION = """\
 Written by `make bench`; do not edit. One run on one machine: all contenders are alive at once, each
 is frozen (SIGSTOP) while another is measured, and they take turns in every round, in another order
 each time. A ratio is formed within a round, and its median over the rounds is given with the lowest
-and the highest. Latencies are milliseconds. The raw figures are in `benchmarks/results/`.
+and the highest. Latencies are milliseconds. The raw figures are in `benchmarks/results/`; runs on
+other processors are listed in the [index](README.md).
 
 The model is BERT-base in MGeo's layout with **random weights**: its speed is MGeo's, its answers
 mean nothing, and nothing here speaks of accuracy. The pairs are generated with the token lengths of
