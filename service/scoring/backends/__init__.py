@@ -29,6 +29,9 @@ thread has pushed aside holds up the others some 200 times a batch, and their pr
 use to that HTTP thread. Streams wait for nobody. They have the weights in a layout of their own,
 and so take memory of their own: `make bench` says how much a backend takes."""
 
+FEWEST_OF_A_STREAM = 2
+"""Pairs of a stream, on a CPU. One alone is divided among all threads: its answer comes earlier."""
+
 GPU_BATCH_TOKENS = 8192
 """About 170 pairs, which a GPU computes in a few milliseconds."""
 

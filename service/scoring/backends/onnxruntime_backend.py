@@ -15,6 +15,7 @@ from service.scoring import weights
 from service.scoring.backends import (
     CPU_BATCH_TOKENS,
     CPU_STREAMS,
+    FEWEST_OF_A_STREAM,
     OutOfMemory,
     Probabilities,
     Progress,
@@ -23,9 +24,6 @@ from service.scoring.backends import (
 from service.scoring.backends.layout import packed, shares
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
-
-_FEWEST_OF_A_STREAM = 2
-"""Pairs. One alone is divided among all threads: its answer comes earlier so."""
 
 _ERRORS = 3
 """ONNX Runtime's level of log lines: errors and worse. Its warnings are of its own optimiser."""
@@ -97,7 +95,7 @@ class OnnxRuntimeBackend:
         """
         if stream is not None and self._streams:
             return self._by(self._streams[stream], pairs)
-        if not self._streams or len(pairs) < _FEWEST_OF_A_STREAM * len(self._streams):
+        if not self._streams or len(pairs) < FEWEST_OF_A_STREAM * len(self._streams):
             return self._by(self._whole, pairs)
         parts = shares([len(pair.ids) for pair in pairs], len(self._streams))
         results = list(

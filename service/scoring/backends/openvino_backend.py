@@ -17,6 +17,7 @@ from service.scoring import weights
 from service.scoring.backends import (
     CPU_BATCH_TOKENS,
     CPU_STREAMS,
+    FEWEST_OF_A_STREAM,
     Probabilities,
     Progress,
     background,
@@ -31,9 +32,6 @@ Precision = Literal["f32", "bf16", "int8"]
 QUANTISED_GROUP = 64
 """Values of a token that share a scale at run time. 64 and 768 were equally fast on a Xeon with
 VNNI; the smaller the group, the more exact."""
-
-_FEWEST_OF_A_STREAM = 2
-"""Pairs. One alone is divided among all threads: its answer comes earlier so."""
 
 _WARM_TOKENS_ALONE = 128
 """One pair alone seldom has more: two addresses of sixty characters each."""
@@ -116,7 +114,7 @@ class OpenVinoBackend:
         """Score one batch: in one forward pass, or on the whole device in several side by side."""
         if stream is not None and self._streams:
             return self._by(self._streams[stream], pairs)
-        if not self._streams or len(pairs) < _FEWEST_OF_A_STREAM * len(self._streams):
+        if not self._streams or len(pairs) < FEWEST_OF_A_STREAM * len(self._streams):
             return self._by(self._whole, pairs)
         parts = shares([len(pair.ids) for pair in pairs], len(self._streams))
         for request, part in zip(self._streams, parts, strict=True):
