@@ -139,10 +139,10 @@ def test_a_part_that_fails_fails_the_batch_and_leaves_none_under_way() -> None:
     assert calls == ["started", "waited"] * CPU_STREAMS
 
 
-# fp32's sums differ in their last bits by the rows that are computed together.
+# fp32's sums differ in their last bits by the rows that are computed together: by 1.6e-6 with AVX2.
 @pytest.mark.parametrize(
     ("name", "tolerance"),
-    [("openvino-f32", 1e-5), ("onnxruntime-int8", 1e-5)],
+    [("openvino-f32", 2e-6), ("onnxruntime-int8", 1e-5)],
 )
 @pytest.mark.parametrize("cpu_threads", [2, 4])
 def test_streams_compute_side_by_side_what_the_whole_device_does(
@@ -323,6 +323,27 @@ def test_onnx_runtime_out_of_memory_is_said_in_our_word(
             backend.predict(pairs, stream)
 
 
+def test_onnx_runtime_has_ended_every_part_before_it_says_that_one_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings(backend="onnxruntime-int8", device="cpu", cpu_threads=2)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    assert isinstance(backend, OnnxRuntimeBackend)
+    sizes = iter((1, 2))
+    ended: list[str] = []
+
+    def by(*_: object) -> None:
+        if next(sizes) == 1:
+            raise OutOfMemory("the first part")
+        time.sleep(0.2)
+        ended.append("the second part")
+
+    monkeypatch.setattr(backend, "_by", by)
+    with pytest.raises(OutOfMemory):
+        backend.predict([TokenizedPair([2, 5, 3, 6, 3], 3, False)] * 5)
+    assert ended == ["the second part"]
+
+
 @pytest.mark.parametrize(
     "backend",
     ["torch", "openvino-f32", "openvino-bf16", "openvino-int8", "onnxruntime-int8"],
@@ -369,7 +390,7 @@ def test_a_gpu_without_torch_is_said_and_not_used(
     monkeypatch.setattr(choose, "_gpus", lambda: 1)
     assert choose.candidates(Settings())[0] == choose.ON_GPU
     monkeypatch.setattr(choose, "_torch_is_installed", lambda: False)
-    assert choose.candidates(Settings())[0] in (choose.WITH_VNNI, choose.WITHOUT_VNNI)
+    assert choose.candidates(Settings())[0] == choose.candidates(Settings(device="cpu"))[0]
     assert "torch is not installed, see requirements-gpu.lock" in caplog.text
     with pytest.raises(SettingsError, match=r"needs torch.*make run GPU=1"):
         choose.build(
@@ -459,7 +480,7 @@ def test_a_shadow_computes_the_same_on_threads_that_run_only_where_a_processor_i
     used = {thread: _ticks(thread) for thread in started}
     deadline = time.monotonic() + 60
     while not any(_ticks(thread) > used[thread] for thread in started):
-        np.testing.assert_allclose(idle.predict(pairs), expected, atol=1e-5)
+        np.testing.assert_allclose(idle.predict(pairs), expected, atol=1e-6)
         assert time.monotonic() < deadline, "none of its threads computes"
     now = _policies()
     # Some only compile, and have ended.

@@ -25,7 +25,8 @@ ON_GPU = ("torch", "torch-bf16")
 """What `auto` chooses from; the first is the reference, and each is less exact than the last.
 
 VNNI are a processor's instructions for products of 8-bit numbers. Without them OpenVINO computes
-int8 and bf16 in fp32, only slower; with them ONNX Runtime's int8 gains nothing over OpenVINO's."""
+int8 and bf16 in fp32, only slower. With them OpenVINO's int8 is fast; whether ONNX Runtime's would
+be faster is not measured."""
 
 _NVML_PATIENCE_SECONDS = 5.0
 

@@ -6,7 +6,7 @@ For processors without VNNI, on which OpenVINO unpacks int8 weights and computes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import onnxruntime
@@ -98,11 +98,13 @@ class OnnxRuntimeBackend:
         if not self._streams or len(pairs) < FEWEST_OF_A_STREAM * len(self._streams):
             return self._by(self._whole, pairs)
         parts = shares([len(pair.ids) for pair in pairs], len(self._streams))
-        results = list(
-            self._threads.map(
-                self._by, self._streams, [[pairs[index] for index in part] for part in parts]
-            )
-        )
+        under_way = [
+            self._threads.submit(self._by, session, [pairs[index] for index in part])
+            for session, part in zip(self._streams, parts, strict=True)
+        ]
+        # All have ended before any result is read: none holds memory once one has failed.
+        wait(under_way)
+        results = [one.result() for one in under_way]
         probabilities = np.empty((len(pairs), results[0].shape[1]), dtype=np.float32)
         for part, result in zip(parts, results, strict=True):
             probabilities[part] = result
