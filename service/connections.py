@@ -24,11 +24,11 @@ from typing_extensions import override
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
 
 from service.channel import Channel, Request
 from service.errors import RequestError, TooBusy
 from service.poller import Poller
+from service.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -152,11 +152,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             expose_tracebacks=False,
             clear_untrusted_proxy_headers=True,
         )
-        threads = ThreadedTaskDispatcher()
+        threads = Workers()
         threads.set_thread_count(bounds.threads)
         # Refusals are answered by the loop itself. One thread more has those that it cannot: after
         # another request on the same connection, or where an answer has not been fetched yet.
-        self._refusals = ThreadedTaskDispatcher()
+        self._refusals = Workers()
         self._refusals.set_thread_count(1)
         self.channel_class = Channel
         self._open = Poller()

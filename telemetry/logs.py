@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections import deque
 from datetime import UTC, datetime
+from functools import cache
 from typing import TextIO
 
 from opentelemetry.trace import get_current_span
@@ -39,6 +40,8 @@ _QUOTES_NOTHING = (
 """Loggers, with those below them, whose messages hold nothing that a client sent. Not `mgeo`: as
 that, Flask logs the path of a request that failed."""
 
+
+_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 
 _SOON = "mgeo.request"
 """The logger with a line for each sampled request."""
@@ -65,7 +68,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             entry["exception"] = record.exc_info[0].__name__
             entry["stack"] = traceback.format_tb(record.exc_info[2])
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return _JSON.encode(entry)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
@@ -119,7 +122,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 def for_export(record: logging.LogRecord) -> logging.LogRecord:
     """The record as it may leave the process; a copy wherever that is less than it holds."""
     raised = record.exc_info and record.exc_info[0]
-    if _quotes_nothing(record) and not raised:
+    if _quotes_nothing(record.name) and not raised:
         return record
     reduced = logging.makeLogRecord({k: v for k, v in vars(record).items() if k in _STANDARD})
     reduced.msg, reduced.args = _message(record), None
@@ -143,19 +146,20 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
 
 
-def _quotes_nothing(record: logging.LogRecord) -> bool:
-    return f"{record.name}.".startswith(tuple(f"{name}." for name in _QUOTES_NOTHING))
+@cache
+def _quotes_nothing(logger: str) -> bool:
+    return f"{logger}.".startswith(tuple(f"{name}." for name in _QUOTES_NOTHING))
 
 
 def _message(record: logging.LogRecord) -> str:
-    if _quotes_nothing(record):
+    if _quotes_nothing(record.name):
         return record.getMessage()
     # Without arguments the text may have been put together before it was logged.
     return str(record.msg) if record.args else f"{record.module}.{record.funcName}:{record.lineno}"
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
-    if not _quotes_nothing(record):
+    if not _quotes_nothing(record.name):
         return {}
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
