@@ -8,14 +8,16 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from service.__main__ import main
+from service.lifecycle import LoadingCancelledError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import model
-from service.scoring.backends import Probabilities, calibration, choose, gate, kept
+from service.scoring.backends import Backend, Probabilities, calibration, choose, gate, kept
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 from tests.conftest import TINY
@@ -56,7 +58,8 @@ def test_the_fastest_that_answers_as_the_reference_is_taken() -> None:
     name, measured = _fastest(Fake("f32", 0.002), Fake("bf16", 0.001), Fake("int8", 0.0002))
     assert name == "int8"
     assert [candidate.name for candidate in measured] == ["f32", "bf16", "int8"]
-    assert measured[0].milliseconds > measured[1].milliseconds > measured[2].milliseconds
+    times = [candidate.milliseconds or 0 for candidate in measured]
+    assert times[0] > times[1] > times[2] > 0
     assert "times as fast as bf16" in measured[2].verdict
 
 
@@ -73,6 +76,44 @@ def test_a_backend_that_differs_or_gains_nothing_is_not_used(other: Fake, verdic
     name, measured = _fastest(Fake("f32", 0.001), other)
     assert name == "f32"
     assert measured[1].verdict == verdict
+
+
+@pytest.mark.parametrize("fails", ["when it is built", "when it computes"])
+def test_a_backend_that_fails_is_not_used_and_the_log_says_where(
+    fails: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> Probabilities:
+        raise ImportError("cannot open shared object file")
+
+    def make(name: str) -> Fake:
+        made = Fake(name, 0.001)
+        if name == "int8":
+            if fails == "when it is built":
+                fail()
+            made.predict = fail  # type: ignore[method-assign]
+        return made
+
+    best, measured = gate.fastest(["f32", "int8", "bf16"], make, PAIRS)
+
+    assert best.name == "f32"
+    assert [candidate.has_failed for candidate in measured] == [False, True, False]
+    assert measured[1].verdict == "refused: it failed on this machine; the log says where"
+    [line] = [record for record in caplog.records if record.message == "backend failed"]
+    assert vars(line)["backend"] == "int8"
+    assert line.exc_info
+    assert line.exc_info[0] is ImportError
+
+
+def test_a_reference_that_fails_and_an_end_of_loading_are_not_hidden() -> None:
+    def make(name: str) -> Fake:
+        raise ZeroDivisionError if name == "broken" else LoadingCancelledError
+
+    with pytest.raises(ZeroDivisionError):
+        gate.fastest(["broken", "int8"], make, PAIRS)
+    with pytest.raises(LoadingCancelledError):
+        gate.fastest(
+            ["f32", "int8"], lambda name: Fake(name, 0) if name == "f32" else make(name), PAIRS
+        )
 
 
 def test_no_more_than_two_backends_are_in_memory_at_once() -> None:
@@ -112,7 +153,7 @@ def test_the_choice_is_measured_once_and_kept(
     first = _load()
     assert first.backend.name == first.choice.backend
     assert [candidate.name for candidate in first.choice.candidates] == list(names)
-    assert all(candidate.agreement > 0.5 for candidate in first.choice.candidates)
+    assert all((candidate.agreement or 0) > 0.5 for candidate in first.choice.candidates)
     [file] = (tmp_path / "mgeo" / "backends").iterdir()
 
     def fail(*_: object) -> None:
@@ -123,6 +164,23 @@ def test_the_choice_is_measured_once_and_kept(
     file.write_text("{}")
     with pytest.raises(AssertionError, match="measured again"):
         _load()
+
+
+def test_a_choice_is_not_kept_if_a_candidate_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    make = choose._make
+
+    def fail(name: str, *arguments: Any, **named: Any) -> Backend:
+        if name != choose.candidates(Settings(device="cpu"))[0][0]:
+            raise MemoryError
+        return make(name, *arguments, **named)
+
+    monkeypatch.setattr(choose, "_make", fail)
+    assert [candidate.has_failed for candidate in _load().choice.candidates][:2] == [False, True]
+    monkeypatch.setattr(choose, "_make", make)
+    assert not any(candidate.has_failed for candidate in _load().choice.candidates)
 
 
 def test_a_folder_that_takes_nothing_is_said(

@@ -74,7 +74,8 @@ def build(
                 names, lambda name: make(name, steps[name]), calibration
             )
             choice = Choice(backend.name, reason, tuple(measured))
-            kept.write(where, choice)
+            if not any(candidate.has_failed for candidate in measured):
+                kept.write(where, choice)  # one that failed may do better at the next start
             if background:  # measured as it would serve
                 backend = finally_made(choice.backend)
     log.info("backend chosen", extra={"backend": choice.backend, "reason": choice.reason})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.lifecycle import LoadingCancelledError
 from service.scoring.backends import Backend, Probabilities
 from service.scoring.tokens import TokenizedPair
 
@@ -43,13 +44,20 @@ class Candidate:
         agreement: Share of the calibration pairs with the reference's label.
         difference: Largest difference of a probability from the reference's.
         verdict: Why it was taken or not.
+
+    The three figures are None of one that could not be built, or raised.
     """
 
     name: str
-    milliseconds: float
-    agreement: float
-    difference: float
+    milliseconds: float | None
+    agreement: float | None
+    difference: float | None
     verdict: str
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it could not be measured."""
+        return self.milliseconds is None
 
 
 def fastest(
@@ -65,43 +73,71 @@ def fastest(
         calibration: Pairs to compare and to time them on; at least one batch.
 
     Returns:
-        The chosen backend, and what was measured of each.
+        The chosen backend, and what was measured of each. One that fails is not chosen.
+
+    Raises:
+        Exception: What the reference raised: without it there is nothing to answer with.
     """
     best = make(names[0])
     expected = _predict(best, calibration)
     candidates = [Candidate(best.name, _time([best], calibration)[0], 1.0, 0.0, "the reference")]
     for name in names[1:]:
-        backend = make(name)
-        got = _predict(backend, calibration)
-        agreement = float((got.argmax(axis=1) == expected.argmax(axis=1)).mean())
-        difference = float(np.abs(got - expected).max())
-        best_time, its_time = _time([best, backend], calibration)
-        accepted = False
-        # Not `difference > ...`: that lets NaN through.
-        if not difference <= LARGEST_DIFFERENCE:
-            verdict = f"refused: a probability differs by more than {LARGEST_DIFFERENCE:g}"
-        elif agreement < LEAST_AGREEMENT:
-            verdict = f"refused: labels agree on less than {LEAST_AGREEMENT:.0%}"
-        elif its_time * LEAST_GAIN > best_time:
-            verdict = f"not taken: less than {LEAST_GAIN:g} times as fast as {best.name}"
-        else:
-            accepted, verdict = True, f"{best_time / its_time:.1f} times as fast as {best.name}"
-        if accepted:
-            best = backend
-        candidates.append(Candidate(name, its_time, agreement, difference, verdict))
-        del backend  # before the next is built: each holds the weights
+        candidate, better = _try(name, make, best, expected, calibration)
+        candidates.append(candidate)
+        best = better or best
     for candidate in candidates:
         log.info(
             "backend measured",
             extra={
                 "backend": candidate.name,
-                "milliseconds_per_pair": round(candidate.milliseconds, 3),
-                "agreement": round(candidate.agreement, 4),
-                "largest_difference": round(candidate.difference, 5),
+                "milliseconds_per_pair": _rounded(candidate.milliseconds, 3),
+                "agreement": _rounded(candidate.agreement, 4),
+                "largest_difference": _rounded(candidate.difference, 5),
                 "verdict": candidate.verdict,
             },
         )
     return best, candidates
+
+
+def _try(
+    name: str,
+    make: Callable[[str], Backend],
+    best: Backend,
+    expected: Probabilities,
+    calibration: Sequence[TokenizedPair],
+) -> tuple[Candidate, Backend | None]:
+    """What was measured of one backend, and it, if it is to be used instead of the best so far.
+
+    Otherwise it is gone before the next one is built: each holds the weights.
+    """
+    try:
+        backend = make(name)
+        got = _predict(backend, calibration)
+        best_time, its_time = _time([best, backend], calibration)
+    except LoadingCancelledError:
+        raise
+    except Exception:
+        log.warning("backend failed", exc_info=True, extra={"backend": name})
+        verdict = "refused: it failed on this machine; the log says where"
+        return Candidate(name, None, None, None, verdict), None
+    agreement = float((got.argmax(axis=1) == expected.argmax(axis=1)).mean())
+    difference = float(np.abs(got - expected).max())
+    accepted = False
+    # Not `difference > ...`: that lets NaN through.
+    if not difference <= LARGEST_DIFFERENCE:
+        verdict = f"refused: a probability differs by more than {LARGEST_DIFFERENCE:g}"
+    elif agreement < LEAST_AGREEMENT:
+        verdict = f"refused: labels agree on less than {LEAST_AGREEMENT:.0%}"
+    elif its_time * LEAST_GAIN > best_time:
+        verdict = f"not taken: less than {LEAST_GAIN:g} times as fast as {best.name}"
+    else:
+        accepted, verdict = True, f"{best_time / its_time:.1f} times as fast as {best.name}"
+    candidate = Candidate(name, its_time, agreement, difference, verdict)
+    return candidate, backend if accepted else None
+
+
+def _rounded(figure: float | None, digits: int) -> float | None:
+    return None if figure is None else round(figure, digits)
 
 
 def _predict(backend: Backend, pairs: Sequence[TokenizedPair]) -> Probabilities:
