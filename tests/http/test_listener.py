@@ -220,6 +220,11 @@ def _no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the listener has logged; an exporter of an earlier test may still try its Collector."""
+    return [record.message for record in caplog.records if record.name == "service.connections"]
+
+
 def test_without_descriptors_the_most_silent_make_room_for_those_who_come(
     listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,7 +238,7 @@ def test_without_descriptors_the_most_silent_make_room_for_those_who_come(
             late.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
             assert late.recv(65536).startswith(b"HTTP/1.1 404 ")
             assert silent.recv(1) == b""
-    assert [record.message for record in caplog.records] == ["a connection cannot be accepted"]
+    assert told(caplog) == ["a connection cannot be accepted"]
 
 
 def test_without_descriptors_the_loop_does_not_spin(
@@ -249,8 +254,8 @@ def test_without_descriptors_the_loop_does_not_spin(
             time.sleep(2)
             assert time.process_time() - used < 0.5
         assert late.recv(65536).startswith(b"HTTP/1.1 404 "), "accepted once there is one again"
-    assert 1 <= len(caplog.records) <= 3
-    assert {record.message for record in caplog.records} == {"a connection cannot be accepted"}
+    assert 1 <= len(told(caplog)) <= 3
+    assert set(told(caplog)) == {"a connection cannot be accepted"}
 
 
 def test_the_death_of_a_loop_is_told(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
