@@ -1,4 +1,4 @@
-"""The backends: one architecture, one answer, and the choice between them."""
+"""The backends: one architecture, one answer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from service.errors import OperatorError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring.architecture import tensor_shapes
 from service.scoring.backends import CPU_STREAMS, OutOfMemory, choose, onnx_graph
-from service.scoring.backends.layout import MASKED, Packed, packed, padded, rounded, shares
+from service.scoring.backends.layout import Packed, packed, rounded
 from service.scoring.backends.onnxruntime_backend import OnnxRuntimeBackend
 from service.scoring.backends.openvino_backend import OpenVinoBackend
 from service.scoring.tokens import TokenizedPair
@@ -96,19 +95,6 @@ def test_a_cpu_computes_what_torch_does(
     assert len({round(float(row[0]), 3) for row in theirs}) > 1
 
 
-@given(st.lists(st.integers(1, 500), min_size=4, max_size=60), st.integers(1, 4))
-def test_shares_hold_each_pair_once_and_take_about_equally_long(
-    lengths: list[int], parts: int
-) -> None:
-    found = shares(lengths, parts)
-    assert sorted(index for part in found for index in part) == list(range(len(lengths)))
-    tokens = [sum(lengths[index] for index in part) for part in found]
-    assert len(found) == parts
-    assert min(tokens) > 0
-    # The part that got the last pair had the least before: no other can be more than that above it.
-    assert max(tokens) - min(tokens) <= max(lengths)
-
-
 class Failing:
     """An infer request whose result cannot be had."""
 
@@ -163,48 +149,6 @@ def test_streams_compute_side_by_side_what_the_whole_device_does(
         ):
             for mine, whole in zip(got, expected, strict=True):
                 np.testing.assert_allclose(mine, whole, atol=tolerance)
-
-
-@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=9))
-def test_padding_keeps_each_pair_and_marks_the_rest(sizes: list[tuple[int, int]]) -> None:
-    pairs = [TokenizedPair(list(range(1, a + b + 1)), a, False) for a, b in sizes]
-    ids, types, mask = padded(pairs, pad=99)
-    assert ids.shape == types.shape == mask.shape == (len(pairs), max(a + b for a, b in sizes))
-    for row, (pair, (a, b)) in enumerate(zip(pairs, sizes, strict=True)):
-        assert ids[row, : a + b].tolist() == pair.ids
-        assert set(ids[row, a + b :].tolist()) <= {99}
-        assert types[row].sum() == b
-        assert mask[row].tolist() == [1] * (a + b) + [0] * (ids.shape[1] - a - b)
-
-
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=9))
-def test_packing_puts_each_token_where_attention_finds_it(sizes: list[tuple[int, int]]) -> None:
-    pairs = [
-        TokenizedPair(list(range(100 * n, 100 * n + a + b)), a, False)
-        for n, (a, b) in enumerate(sizes, 1)
-    ]
-    batch = packed(pairs, pad=7)
-    tokens = sum(len(pair.ids) for pair in pairs)
-    longest = max(len(pair.ids) for pair in pairs)
-    assert batch.ids.shape == (rounded(tokens),)
-    assert batch.slots.shape == (len(pairs), rounded(longest))
-    assert set(batch.ids[tokens:].tolist()) <= {7}
-    for row, pair in enumerate(pairs):
-        size = len(pair.ids)
-        slots = batch.slots[row, :size]
-        assert batch.ids[slots].tolist() == pair.ids
-        assert batch.types[slots].tolist() == [0] * pair.first + [1] * (size - pair.first)
-        assert batch.positions[slots].tolist() == list(range(size))
-        # There and back again.
-        assert batch.back[slots].tolist() == [row * rounded(longest) + n for n in range(size)]
-        assert set(batch.bias[row, 0, 0, :size].tolist()) == {0.0}
-        assert set(batch.bias[row, 0, 0, size:].tolist()) <= {float(MASKED)}
-
-
-@given(st.integers(1, 100_000))
-def test_sizes_are_rounded_up_a_little_so_that_few_shapes_occur(size: int) -> None:
-    assert size <= rounded(size) <= max(size + 3, size * 17 / 16)
-    assert rounded(rounded(size)) == rounded(size)
 
 
 @pytest.mark.parametrize(
@@ -342,60 +286,6 @@ def test_onnx_runtime_has_ended_every_part_before_it_says_that_one_failed(
     with pytest.raises(OutOfMemory):
         backend.predict([TokenizedPair([2, 5, 3, 6, 3], 3, False)] * 5)
     assert ended == ["the second part"]
-
-
-@pytest.mark.parametrize(
-    "backend",
-    ["torch", "openvino-f32", "openvino-bf16", "openvino-int8", "onnxruntime-int8"],
-)
-def test_a_named_backend_is_the_only_candidate(backend: str) -> None:
-    assert choose.candidates(Settings(device="cpu", backend=backend))[0] == (backend,)
-
-
-@pytest.mark.parametrize(
-    ("lacks", "names"), [(False, choose.WITH_VNNI), (True, choose.WITHOUT_VNNI)]
-)
-def test_a_cpu_is_offered_what_it_may_have_instructions_for(
-    monkeypatch: pytest.MonkeyPatch, lacks: bool, names: tuple[str, ...]
-) -> None:
-    monkeypatch.setattr(choose, "lacks_vnni", lambda: lacks)
-    assert choose.candidates(Settings(device="cpu"))[0] == names
-
-
-def test_a_shadow_runs_on_what_can_be_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "lacks_vnni", lambda: True)
-    for backend in ("auto", "onnxruntime-int8"):
-        names, reason = choose.candidates(Settings(device="cpu", backend=backend), background=True)
-        assert names == ("openvino-f32",)
-        assert "background" in reason
-
-
-def test_a_gpu_is_for_torch() -> None:
-    assert choose.candidates(Settings(device="cuda"))[0] == choose.ON_GPU
-    with pytest.raises(SettingsError, match="MGEO_BACKEND=openvino-f32 runs on a CPU only"):
-        choose.candidates(Settings(device="cuda", backend="openvino-f32"))
-
-
-def test_a_gpu_that_torch_does_not_find_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch_backend = pytest.importorskip("service.scoring.backends.torch_backend")
-    monkeypatch.setattr(torch_backend.torch.cuda, "is_available", lambda: False)
-    told = "^the device is cuda, but torch finds no GPU; use auto or cpu$"
-    with pytest.raises(OperatorError, match=told):
-        torch_backend._device("cuda")
-
-
-def test_a_gpu_without_torch_is_said_and_not_used(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(choose, "_gpus", lambda: 1)
-    assert choose.candidates(Settings())[0] == choose.ON_GPU
-    monkeypatch.setattr(choose, "_torch_is_installed", lambda: False)
-    assert choose.candidates(Settings())[0] == choose.candidates(Settings(device="cpu"))[0]
-    assert "torch is not installed, see requirements-gpu.lock" in caplog.text
-    with pytest.raises(SettingsError, match=r"needs torch.*make run GPU=1"):
-        choose.build(
-            checkpoints.read(TINY), Settings(backend="torch"), [], lambda stage, progress: None
-        )
 
 
 @pytest.mark.parametrize(
