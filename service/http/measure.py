@@ -57,7 +57,7 @@ _SPAN_START = "opentelemetry-flask.starttime_key"
 """Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
 
 _EXCLUSIONS = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
-"""Where the Flask instrumentation takes from what it is to leave out."""
+"""Variables with the URLs that the Flask instrumentation is to leave out."""
 
 UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from service.workers import Workers
+from tests.conftest import eventually
 
 
 class Task:
@@ -23,20 +24,19 @@ class Task:
         self.let_go.wait(10)
 
 
-def wait_until_idle(workers: Workers) -> None:
-    for _ in range(1000):
+def wait_for(workers: Workers, *, busy: int) -> None:
+    def are_so_many() -> bool:
         with workers.lock:
-            if workers.active_count == 0:
-                return
-        threading.Event().wait(0.01)
-    raise AssertionError("threads are busy after ten seconds")
+            return bool(workers.active_count == busy)
+
+    eventually(are_so_many)
 
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
     made = Workers()
     made.set_thread_count(4)
-    wait_until_idle(made)
+    wait_for(made, busy=0)
     yield made
     assert made.shutdown(timeout=10)
 
@@ -47,7 +47,7 @@ def answered(workers: Workers) -> int:
     workers.add_task(task)
     thread = task.thread.get(timeout=10)
     task.let_go.set()
-    wait_until_idle(workers)
+    wait_for(workers, busy=0)
     return thread
 
 
@@ -63,23 +63,15 @@ def test_requests_at_once_have_a_thread_each_and_the_next_the_last_that_was_busy
         workers.add_task(task)
     threads = [task.thread.get(timeout=10) for task in tasks]
     assert len(set(threads)) == 4
-    for index in (2, 0, 3, 1):
+    for busy, index in zip((3, 2, 1, 0), (2, 0, 3, 1), strict=True):
         tasks[index].let_go.set()
-        for _ in range(1000):
-            with workers.lock:
-                if workers.active_count == sum(not task.let_go.is_set() for task in tasks):
-                    break
-            threading.Event().wait(0.01)
+        wait_for(workers, busy=busy)
     assert answered(workers) == threads[1]
 
 
 def test_all_threads_end_when_they_are_to() -> None:
     workers = Workers()
     workers.set_thread_count(3)
-    wait_until_idle(workers)
+    wait_for(workers, busy=0)
     workers.set_thread_count(0)
-    for _ in range(1000):
-        if not workers.threads:
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("threads are there after ten seconds")
+    eventually(lambda: not workers.threads)
