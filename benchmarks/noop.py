@@ -15,6 +15,7 @@ import numpy as np
 from service.__main__ import main
 from service.scoring.backends import CPU_BATCH_TOKENS, Probabilities, choose
 from service.scoring.backends.kept import Choice
+from service.scoring.backends.layout import Padding
 from service.scoring.tokens import TokenizedPair
 
 
@@ -23,7 +24,7 @@ class ConstantBackend:
 
     name = "no-op"
     device = "cpu"
-    pads = False
+    padding = Padding.ROUNDED
     batch_tokens = CPU_BATCH_TOKENS
     streams = 1
 

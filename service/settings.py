@@ -63,6 +63,7 @@ class Settings:
             "auto",
             "torch",
             "torch-bf16",
+            "torch-bf16-graphs",
             "openvino-f32",
             "openvino-bf16",
             "openvino-int8",
@@ -151,9 +152,9 @@ class Settings:
     )
     batch_tokens: int = _setting(
         0,
-        "Tokens computed at once, padding counted; 0 takes 512 on a CPU, where two batches share "
-        "them, and 8192 on a GPU. More raises throughput on a GPU, and the wait of whoever shares "
-        "a batch everywhere.",
+        "Tokens computed at once, padding counted; 0 takes 512 on a CPU and 16384 in graphs on a "
+        "GPU, where two batches share them, and 8192 otherwise. More raises throughput on a GPU, "
+        "and the wait of whoever shares a batch everywhere.",
         low=0,
         high=10_000_000,
     )

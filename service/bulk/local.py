@@ -113,14 +113,14 @@ class LocalScorer:
 
     def _batches(self, tokens: dict[int, TokenizedPair]) -> list[list[int]]:
         """Places by length, cut where a batch would be more than the backend should compute."""
-        pads, budget = self._model.backend.pads, self._model.batch_tokens
+        padding, budget = self._model.backend.padding, self._model.batch_tokens
         batches: list[list[int]] = []
         total = 0
         for place in sorted(tokens, key=lambda place: len(tokens[place].ids)):
             length = len(tokens[place].ids)  # the longest so far
             total += length
             size = len(batches[-1]) + 1 if batches else 1
-            if not batches or computed_tokens(size, total, length, pads=pads) > budget:
+            if not batches or computed_tokens(size, total, length, padding) > budget:
                 batches.append([])
                 total = length
             batches[-1].append(place)

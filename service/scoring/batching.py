@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from service.scoring.backends.layout import computed_tokens
+from service.scoring.backends.layout import Padding, computed_tokens
 from service.scoring.job import Item
 
 INTERACTIVE_PAIRS = 8
@@ -143,7 +143,7 @@ class Lanes:
         self,
         budget: int,
         *,
-        pads: bool,
+        padding: Padding,
         now_ns: int,
         seconds: Callable[[int], float] = lambda tokens: 0.0,
     ) -> tuple[list[Item], list[Item]]:
@@ -151,7 +151,7 @@ class Lanes:
 
         Args:
             budget: Most tokens computed for it; a single longer pair still goes.
-            pads: Whether unequal pairs cost padding.
+            padding: What is computed besides the pairs' tokens.
             now_ns: Monotonic time.
             seconds: Expected time of a batch of so many tokens.
 
@@ -163,7 +163,7 @@ class Lanes:
         if lane is self.bulk and now_ns - self._interactive_ns < INTERACTIVE_LINGERS_NS:
             budget = min(budget, self._interactive_tokens)
         done_ns = now_ns + seconds(min(budget, lane.tokens)) * 1e9
-        batch, unwanted = _fill(lane, budget, pads, now_ns, done_ns)
+        batch, unwanted = _fill(lane, budget, padding, now_ns, done_ns)
         if lane is self.interactive and batch:
             self._interactive_ns = now_ns
             self._interactive_tokens = sum(len(item.pair.ids) for item in batch)
@@ -177,8 +177,9 @@ class Lanes:
 
 
 def _fill(
-    lane: Lane, budget: int, pads: bool, now_ns: int, done_ns: float
+    lane: Lane, budget: int, padding: Padding, now_ns: int, done_ns: float
 ) -> tuple[list[Item], list[Item]]:
+    pads = padding is not Padding.ROUNDED
     window: list[Item] = []
     late: list[Item] = []
     unwanted: list[Item] = []
@@ -204,7 +205,7 @@ def _fill(
     for item in order:
         length = len(item.pair.ids)
         tokens, longest = tokens + length, max(longest, length)
-        if batch and computed_tokens(len(batch) + 1, tokens, longest, pads=pads) > budget:
+        if batch and computed_tokens(len(batch) + 1, tokens, longest, padding) > budget:
             break
         batch.append(item)
     chosen = set(map(id, batch))

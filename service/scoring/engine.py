@@ -165,7 +165,7 @@ class Engine:
 
     def _take(self, model: Model) -> list[Item]:
         backend = model.backend
-        return self._queue.take(self.token_limit, pads=backend.pads, streams=backend.streams)
+        return self._queue.take(self.token_limit, padding=backend.padding, streams=backend.streams)
 
     def _announce(self, model: Model) -> None:
         log.info(
@@ -235,7 +235,7 @@ class Engine:
         pairs = [item.pair for item in batch]
         lengths = [len(pair.ids) for pair in pairs]
         tokens = sum(lengths)
-        computed = computed_tokens(len(pairs), tokens, max(lengths), pads=model.backend.pads)
+        computed = computed_tokens(len(pairs), tokens, max(lengths), model.backend.padding)
         shape = {"size": len(pairs), "tokens": tokens, "computed_tokens": computed}
         span = self._start_span(batch, shape, split=split)
         self._queue.begin(batch, Batch(shape, started, span))

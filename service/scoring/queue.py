@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.errors import QueueFull, RequestError, TooLarge, TooLate
+from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS, RETURN_SECONDS, Lanes, share
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
@@ -124,7 +125,7 @@ class PairQueue:
             tokens = _FEWEST_TOKENS + pairs_ahead * usual
             self._admit(1 + pairs_ahead, tokens, expires_ns, interactive=True)
 
-    def take(self, budget: Callable[[], int], *, pads: bool, streams: int = 1) -> list[Item]:
+    def take(self, budget: Callable[[], int], *, padding: Padding, streams: int = 1) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
 
         By a thread that has done with the batch that it took before.
@@ -132,7 +133,7 @@ class PairQueue:
         Args:
             budget: Most tokens computed at once, by all streams, when the wait is over: another
                 thread may run out of memory meanwhile. A single longer pair still goes.
-            pads: Whether unequal pairs cost padding.
+            padding: What is computed besides the pairs' tokens.
             streams: How many threads take batches and compute them side by side.
         """
         with self._changed:
@@ -150,7 +151,7 @@ class PairQueue:
                     most, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
                 )
                 batch, unwanted = self._lanes.next_batch(
-                    own, pads=pads, now_ns=now_ns, seconds=self._pace.batch
+                    own, padding=padding, now_ns=now_ns, seconds=self._pace.batch
                 )
                 for item in batch:
                     item.is_waiting = False

@@ -47,7 +47,7 @@ def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
                 )
 
 
-def test_only_the_torch_backend_and_the_reader_of_its_files_import_torch() -> None:
+def test_only_the_torch_backends_and_the_reader_of_its_files_import_torch() -> None:
     """Whatever else imports it makes every start pay for it."""
     importing = {
         str(path.relative_to(ROOT))
@@ -57,4 +57,5 @@ def test_only_the_torch_backend_and_the_reader_of_its_files_import_torch() -> No
     assert importing == {
         "service/scoring/weights.py",
         "service/scoring/backends/torch_backend.py",
+        "service/scoring/backends/torch_graphs.py",
     }

@@ -309,7 +309,7 @@ def test_torch_out_of_memory_is_said_in_our_word_and_the_cache_is_emptied(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
     monkeypatch.setattr(backend, "device", "cuda:0")
 
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise raised
 
     monkeypatch.setattr(backend, "_forward", fail)
@@ -330,7 +330,7 @@ def test_another_error_of_torch_is_not_taken_for_lack_of_memory(
         lambda stage, done: None,
     )
 
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("device-side assert triggered")
 
     monkeypatch.setattr(backend, "_forward", fail)

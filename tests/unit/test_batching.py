@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.scoring.backends.layout import computed_tokens
+from service.scoring.backends.layout import Padding, computed_tokens
 from service.scoring.batching import BULK_TURN, INTERACTIVE_LINGERS_NS, Lanes, share
 from service.scoring.job import Item, Job
 from service.scoring.tokens import TokenizedPair
@@ -35,20 +35,20 @@ def _sizes(batch: list[Item]) -> list[int]:
     return [len(item.pair.ids) for item in batch]
 
 
-@given(sizes, st.integers(1, 200), st.booleans())
+@given(sizes, st.integers(1, 200), st.sampled_from(Padding))
 def test_every_item_comes_out_once_and_batches_keep_the_budget(
-    given_sizes: list[tuple[int, bool]], budget: int, pads: bool
+    given_sizes: list[tuple[int, bool]], budget: int, padding: Padding
 ) -> None:
     items = [_item(size, interactive=interactive) for size, interactive in given_sizes]
     lanes = _lanes(*items)
     taken: list[Item] = []
     while lanes.depth():
         first = [lane.items[0] for lane in (lanes.interactive, lanes.bulk) if lane.items]
-        batch, unwanted = lanes.next_batch(budget, pads=pads, now_ns=SOON)
+        batch, unwanted = lanes.next_batch(budget, padding=padding, now_ns=SOON)
         assert not unwanted
         assert batch[0] in first, "whoever has waited longest in a lane goes first"
         assert len({item.interactive for item in batch}) == 1
-        cost = computed_tokens(len(batch), sum(_sizes(batch)), max(_sizes(batch)), pads=pads)
+        cost = computed_tokens(len(batch), sum(_sizes(batch)), max(_sizes(batch)), padding)
         assert len(batch) == 1 or cost <= budget
         taken += batch
     assert sorted(map(id, taken)) == sorted(map(id, items))
@@ -61,7 +61,7 @@ def test_packed_batches_keep_the_order_of_each_lane(given_sizes: list[tuple[int,
     lanes = _lanes(*items)
     taken = []
     while lanes.depth():
-        taken += lanes.next_batch(BUDGET, pads=False, now_ns=SOON)[0]
+        taken += lanes.next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=SOON)[0]
     for interactive in (True, False):
         lane = [item for item in items if item.interactive is interactive]
         assert [item for item in taken if item.interactive is interactive] == lane
@@ -69,17 +69,24 @@ def test_packed_batches_keep_the_order_of_each_lane(given_sizes: list[tuple[int,
 
 def test_where_padding_costs_pairs_of_like_length_go_together() -> None:
     lanes = _lanes(*map(_item, (10, 40, 11, 40, 9, 10)))
-    batches = [lanes.next_batch(BUDGET, pads=True, now_ns=SOON)[0] for _ in range(2)]
+    batches = [lanes.next_batch(BUDGET, padding=Padding.LONGEST, now_ns=SOON)[0] for _ in range(2)]
     assert list(map(_sizes, batches)) == [[10, 10, 11, 9], [40, 40]]
     packed = _lanes(*map(_item, (10, 40, 11, 40, 9, 10)))
-    assert _sizes(packed.next_batch(BUDGET, pads=False, now_ns=SOON)[0]) == [10, 40, 11]
+    assert _sizes(packed.next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=SOON)[0]) == [
+        10,
+        40,
+        11,
+    ]
 
 
 def test_what_nobody_waits_for_is_taken_out_and_not_computed() -> None:
     left, wanted = _item(5), _item(5)
     [(job, _)] = left.takers
     assert job.wait(0) is False
-    assert _lanes(left, wanted).next_batch(BUDGET, pads=False, now_ns=SOON) == ([wanted], [left])
+    assert _lanes(left, wanted).next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=SOON) == (
+        [wanted],
+        [left],
+    )
     lanes = _lanes(left, wanted)
     assert lanes.tidy(now_ns=SOON) == [left]
     assert (lanes.depth(), lanes.tokens()) == (1, 5)
@@ -101,14 +108,16 @@ def test_what_expires_while_the_lanes_are_tidied_is_kept_or_returned_and_not_bot
     assert (lanes.depth(), job.asked) == (1, 1)
 
 
-@pytest.mark.parametrize("pads", [False, True])
-def test_bulk_gets_its_turn_while_single_pairs_keep_coming(pads: bool) -> None:
+@pytest.mark.parametrize("padding", Padding)
+def test_bulk_gets_its_turn_while_single_pairs_keep_coming(padding: Padding) -> None:
     lanes = _lanes(*(_item(10, interactive=False) for _ in range(200)))
     from_bulk = []
     for _ in range(3 * BULK_TURN):
         for _ in range(20):
             lanes.append(_item(10))
-        from_bulk.append(not lanes.next_batch(BUDGET, pads=pads, now_ns=SOON)[0][0].interactive)
+        from_bulk.append(
+            not lanes.next_batch(BUDGET, padding=padding, now_ns=SOON)[0][0].interactive
+        )
     assert from_bulk == [False, False, False, True] * 3
 
 
@@ -116,7 +125,7 @@ def test_bulk_batches_are_as_small_as_the_interactive_ones_that_keep_coming() ->
     lanes = _lanes(_item(20), *(_item(10, interactive=False) for _ in range(50)))
 
     def take(now_ns: int) -> list[int]:
-        return _sizes(lanes.next_batch(BUDGET, pads=False, now_ns=now_ns)[0])
+        return _sizes(lanes.next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=now_ns)[0])
 
     assert take(0) == [20]
     assert take(SOON) == [10, 10], "no longer than what an interactive pair waits for anyway"
@@ -129,12 +138,14 @@ def _until(expires_ns: float, size: int = 10) -> Item:
     return item
 
 
-@pytest.mark.parametrize("pads", [False, True])
-def test_what_would_come_too_late_gives_way_to_what_would_not(pads: bool) -> None:
+@pytest.mark.parametrize("padding", Padding)
+def test_what_would_come_too_late_gives_way_to_what_would_not(padding: Padding) -> None:
     now = time.perf_counter_ns()
     soon, later = [_until(now + 4e9) for _ in range(3)], [_until(now + 6e9) for _ in range(3)]
     lanes = _lanes(*soon, *later)
-    taken = lanes.next_batch(BUDGET, pads=pads, now_ns=now, seconds=lambda tokens: tokens / 12)
+    taken = lanes.next_batch(
+        BUDGET, padding=padding, now_ns=now, seconds=lambda tokens: tokens / 12
+    )
     assert taken == (later, soon)
     assert lanes.depth() == 0
 
@@ -143,7 +154,9 @@ def test_where_all_would_be_late_they_are_computed_in_their_order() -> None:
     now = time.perf_counter_ns()
     items = [_until(now + 4e9) for _ in range(12)]
     lanes = _lanes(*items)
-    taken = lanes.next_batch(BUDGET, pads=False, now_ns=now, seconds=lambda tokens: 60.0)
+    taken = lanes.next_batch(
+        BUDGET, padding=Padding.ROUNDED, now_ns=now, seconds=lambda tokens: 60.0
+    )
     assert taken == (items[:9], [])
     assert list(lanes.interactive.items) == items[9:]
 
@@ -170,7 +183,7 @@ def test_equal_pairs_that_wait_are_taken_by_all_that_are_idle_and_none_is_left(
     for idle in range(streams, 0, -1):
         own = share(10_000, streams=streams, idle=idle, pairs=lanes.depth(), tokens=lanes.tokens())
         if lanes.depth():
-            taken.append(len(lanes.next_batch(own, pads=False, now_ns=SOON)[0]))
+            taken.append(len(lanes.next_batch(own, padding=Padding.ROUNDED, now_ns=SOON)[0]))
     assert sum(taken) == pairs
     if pairs >= 16 * streams:  # token counts are rounded up: see `layout.rounded`
         assert max(taken) <= 1.5 * min(taken)

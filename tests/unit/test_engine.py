@@ -21,6 +21,7 @@ from service.lifecycle import Lifecycle, State
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import OutOfMemory, Probabilities
 from service.scoring.backends.kept import Choice
+from service.scoring.backends.layout import Padding
 from service.scoring.engine import Engine
 from service.scoring.job import Job
 from service.scoring.model import Model
@@ -42,7 +43,7 @@ def _poisoned(pairs: Sequence[TokenizedPair]) -> bool:
 class Backend:
     """Answers each pair with ROW, or does what the test says instead."""
 
-    name, device, batch_tokens, pads = "test", "cpu", 1000, True
+    name, device, batch_tokens, padding = "test", "cpu", 1000, Padding.LONGEST
 
     def __init__(self, streams: int = 1) -> None:
         self.streams = streams

@@ -18,6 +18,7 @@ from service.lifecycle import LoadingCancelledError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import model
 from service.scoring.backends import Backend, Probabilities, calibration, choose, gate, kept
+from service.scoring.backends.layout import Padding
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 from tests.conftest import TINY
@@ -37,7 +38,7 @@ class Fake:
     shift: float = 0.0
     shifted: int = 64
     device = "cpu"
-    pads = False
+    padding = Padding.ROUNDED
     batch_tokens = 512
     streams = 1
 

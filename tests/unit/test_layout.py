@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.scoring.backends.layout import MASKED, packed, padded, rounded, shares
+from service.scoring.backends.layout import (
+    MASKED,
+    Padding,
+    computed_tokens,
+    grid,
+    on_grid,
+    packed,
+    padded,
+    rounded,
+    shares,
+)
 from service.scoring.tokens import TokenizedPair
 
 
@@ -62,3 +72,17 @@ def test_packing_puts_each_token_where_attention_finds_it(sizes: list[tuple[int,
 def test_sizes_are_rounded_up_a_little_so_that_few_shapes_occur(size: int) -> None:
     assert size <= rounded(size) <= max(size + 3, size * 17 / 16)
     assert rounded(rounded(size)) == rounded(size)
+
+
+@given(st.integers(1, 300), st.integers(1, 512), st.integers(1, 9000))
+def test_the_grid_has_every_batch_that_the_budget_allows(
+    pairs: int, longest: int, most: int
+) -> None:
+    rows, length = on_grid(pairs, longest)
+    assert pairs <= rows < max(2, 1.5 * pairs)
+    assert longest <= length < max(longest + 8, 1.25 * longest)
+    assert on_grid(rows, length) == (rows, length)
+    assert computed_tokens(pairs, pairs * longest, longest, Padding.GRID) == rows * length
+    shapes = grid(most, 512)
+    assert len(set(shapes)) == len(shapes)
+    assert ((rows, length) in shapes) == (rows * length <= most or rows == 1)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import QueueFull, TooLarge, TooLate
+from service.scoring.backends.layout import Padding
 from service.scoring.cache import ResultCache
 from service.scoring.job import NEVER, Batch, Item, Job
 from service.scoring.queue import PairQueue, QueueClosed
@@ -25,7 +26,7 @@ lengths = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=12), max_si
 def _take_at_once(queue: PairQueue) -> list[Item]:
     """The next batch, which is empty if nobody wants what waits: taking does not wait for more."""
     queue._closed = True
-    batch = queue.take(lambda: BUDGET, pads=True)
+    batch = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
     queue._closed = False
     return batch
 
@@ -55,7 +56,7 @@ def test_tokens_are_bounded_as_pairs_are() -> None:
         queue.put(_job([21]))
     queue.put(_job([20]))
     assert (queue.depth(), queue.tokens()) == (3, 100)
-    queue.take(lambda: 1000, pads=True)
+    queue.take(lambda: 1000, padding=Padding.LONGEST)
     assert (queue.depth(), queue.tokens()) == (0, 0)
 
 
@@ -75,7 +76,7 @@ def test_a_refused_client_is_told_when_the_queue_will_be_drained(
 ) -> None:
     queue = _queue(10)
     queue.put(_job([10]))
-    queue.take(lambda: 10, pads=True)
+    queue.take(lambda: 10, padding=Padding.LONGEST)
     for batch in seconds:
         queue.computed(tokens=10, seconds=batch)
     queue.put(_job([10] * 10))
@@ -88,7 +89,7 @@ def _slow_queue(seconds: float = 0.1) -> PairQueue:
     """A queue whose model takes `seconds` for each batch of ten tokens."""
     queue = _queue(1000)
     queue.put(_job([10]))
-    queue.take(lambda: 10, pads=True)
+    queue.take(lambda: 10, padding=Padding.LONGEST)
     queue.computed(tokens=10, seconds=seconds)
     queue.done()
     return queue
@@ -138,7 +139,7 @@ def test_one_pair_is_never_too_large_for_those_before_it() -> None:
 def test_the_batch_under_way_is_waited_for_too() -> None:
     queue = _slow_queue(seconds=1)
     queue.put(_job([10]))
-    queue.take(lambda: 10, pads=False)
+    queue.take(lambda: 10, padding=Padding.ROUNDED)
     with pytest.raises(TooLate, match=r"about 2\.5 s"):
         queue.put(_job([10], expires_in=2))
     queue.put(_job([10], expires_in=3))
@@ -148,7 +149,7 @@ def test_a_pace_that_was_slow_once_is_learnt_anew() -> None:
     """All would be refused for ever otherwise, and nothing computed that says it is better now."""
     queue = _slow_queue(seconds=60)
     queue.put(_job([10], expires_in=0.5))
-    [item] = queue.take(lambda: 10, pads=False)
+    [item] = queue.take(lambda: 10, padding=Padding.ROUNDED)
     assert item.takers
 
 
@@ -158,7 +159,7 @@ def test_what_is_left_out_for_being_late_does_not_wait_for_its_time() -> None:
     queue.put(late)
     queue.put(patient)
     late.expires_ns = time.perf_counter_ns() + 0.5e9
-    [item] = queue.take(lambda: 10, pads=False)
+    [item] = queue.take(lambda: 10, padding=Padding.ROUNDED)
     assert item.takers == [(patient, 0)]
     assert late.wait(1000) is False
     assert not late.is_abandoned
@@ -171,7 +172,7 @@ def test_an_expired_job_is_never_computed() -> None:
     queue.put(expired)
     queue.put(wanted)
     expired.expires_ns = time.perf_counter_ns() - 1
-    [item] = queue.take(lambda: BUDGET, pads=True)
+    [item] = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
     assert item.takers == [(wanted, 0)]
     assert sum(dropped) == 2
 
@@ -181,7 +182,7 @@ def test_a_full_queue_first_forgets_what_nobody_waits_for() -> None:
     queue = PairQueue(max_pairs=4, max_tokens=100, dropped=dropped.append)
     left, wanted = _job([5, 5]), _job([5])
     queue.put(_job([5]))
-    queue.take(lambda: BUDGET, pads=True)
+    queue.take(lambda: BUDGET, padding=Padding.LONGEST)
     queue.put(left)
     queue.put(wanted)
     left.wait(0)
@@ -197,7 +198,7 @@ def test_an_abandoned_job_is_never_computed() -> None:
     queue.put(left)
     queue.put(wanted)
     assert left.wait(0) is False
-    [item] = queue.take(lambda: BUDGET, pads=True)
+    [item] = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
     assert item.takers == [(wanted, 0)]
 
 
@@ -215,7 +216,7 @@ def test_take_waits_for_work_and_ends_when_closed() -> None:
     batches: list[int] = []
 
     def consume() -> None:
-        while batch := queue.take(lambda: BUDGET, pads=True):
+        while batch := queue.take(lambda: BUDGET, padding=Padding.LONGEST):
             batches.append(len(batch))
 
     consumer = threading.Thread(target=consume)
@@ -256,7 +257,7 @@ class TwoStreams:
         threading.Timer(0.1, call).start()
 
     def _take(self) -> list[Item]:
-        return self.queue.take(lambda: BUDGET, pads=False, streams=2)
+        return self.queue.take(lambda: BUDGET, padding=Padding.ROUNDED, streams=2)
 
 
 def test_the_client_that_was_answered_asks_again_before_bulk_work_goes_on(
@@ -370,7 +371,7 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
         busy = [item.key for batch in under_way for item in batch]
         assert len(busy) == len(set(busy))
     queue.close()
-    while batch := queue.take(lambda: BUDGET, pads=True):
+    while batch := queue.take(lambda: BUDGET, padding=Padding.LONGEST):
         under_way.append(batch)
     for batch in under_way:
         _compute(queue, batch)
@@ -385,7 +386,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
     first, waiting, computing = _keyed("a"), _keyed("a"), _keyed("aa")
     assert queue.put(first) == 0
     assert queue.put(waiting) == 1
-    batch = queue.take(lambda: BUDGET, pads=True)
+    batch = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
     begun = _begin(queue, batch)
     assert queue.put(computing) == 2
     assert queue.depth() == 0
@@ -402,7 +403,7 @@ def test_a_pair_that_is_waiting_or_being_computed_is_joined() -> None:
 def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
     queue = _queue(10, cache=ResultCache(10))
     queue.put(_keyed("a"))
-    _compute(queue, queue.take(lambda: BUDGET, pads=True))
+    _compute(queue, queue.take(lambda: BUDGET, padding=Padding.LONGEST))
     late = _keyed("a")
     assert queue.put(late) == 1
     assert late.wait(0)
@@ -414,12 +415,12 @@ def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
     bulk, single = _keyed("abcdefghij"), _keyed("j")
     queue.put(bulk)
     assert queue.put(single) == 0, "it takes a place in the other lane"
-    [item] = queue.take(lambda: BUDGET, pads=True)
+    [item] = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
     assert item.takers == [(single, 0), (bulk, 9)]
     _compute(queue, [item])
     assert single.wait(0)
     queue.close()
-    rest = [item for _ in range(9) for item in queue.take(lambda: BUDGET, pads=True)]
+    rest = [item for _ in range(9) for item in queue.take(lambda: BUDGET, padding=Padding.LONGEST)]
     assert len(rest) == 9, "not computed again"
 
 
@@ -429,7 +430,7 @@ def test_a_joined_pair_is_computed_for_whoever_still_wants_it() -> None:
     queue.put(left)
     queue.put(stays)
     assert left.wait(0) is False
-    _compute(queue, queue.take(lambda: BUDGET, pads=True))
+    _compute(queue, queue.take(lambda: BUDGET, padding=Padding.LONGEST))
     assert stays.wait(0)
 
 
@@ -448,8 +449,8 @@ def test_a_closed_queue_takes_no_more_and_gives_out_what_it_has() -> None:
     queue.close()
     with pytest.raises(QueueClosed):
         queue.put(_keyed("b"))
-    assert len(queue.take(lambda: BUDGET, pads=True)) == 1
-    assert queue.take(lambda: BUDGET, pads=True) == []
+    assert len(queue.take(lambda: BUDGET, padding=Padding.LONGEST)) == 1
+    assert queue.take(lambda: BUDGET, padding=Padding.LONGEST) == []
 
 
 def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
@@ -458,6 +459,6 @@ def test_a_batch_that_fails_ends_every_job_that_waits_for_it() -> None:
     for job in jobs:
         queue.put(job)
     failure = RuntimeError("no")
-    queue.fail(queue.take(lambda: BUDGET, pads=True), failure)
+    queue.fail(queue.take(lambda: BUDGET, padding=Padding.LONGEST), failure)
     assert [job.errors for job in jobs] == [{0: failure}, {0: failure}]
     assert queue.put(_keyed("a")) == 0, "the next one is computed"

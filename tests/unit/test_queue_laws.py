@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from service.errors import QueueFull, TooLarge, TooLate
+from service.scoring.backends.layout import Padding
 from service.scoring.cache import ResultCache
 from service.scoring.job import Item, Job
 from service.scoring.queue import PairQueue
@@ -49,9 +50,9 @@ class _Job(Job):
 class Queue(RuleBasedStateMachine):
     """Requests come, give up, run out of time; the engine takes batches, scores and fails them."""
 
-    @initialize(cached=st.booleans(), pads=st.booleans())
-    def begin(self, cached: bool, pads: bool) -> None:
-        self.keyed, self.pads = cached, pads
+    @initialize(cached=st.booleans(), padding=st.sampled_from(Padding))
+    def begin(self, cached: bool, padding: Padding) -> None:
+        self.keyed, self.padding = cached, padding
         self.dropped = 0
         self.queue = PairQueue(
             max_pairs=MAX_PAIRS,
@@ -99,7 +100,7 @@ class Queue(RuleBasedStateMachine):
         wanted = any(map(_is_wanted, (*lanes.interactive.items, *lanes.bulk.items)))
         if not wanted:  # it would wait for something that is
             self.queue.close()
-        self.computing = self.queue.take(lambda: BUDGET, pads=self.pads)
+        self.computing = self.queue.take(lambda: BUDGET, padding=self.padding)
         self.queue._closed = False
         assert bool(self.computing) == wanted
         assert all(map(_is_wanted, self.computing))
@@ -138,7 +139,7 @@ class Queue(RuleBasedStateMachine):
         if self.computing:
             self.compute(0)
         self.queue.close()
-        while batch := self.queue.take(lambda: BUDGET, pads=self.pads):
+        while batch := self.queue.take(lambda: BUDGET, padding=self.padding):
             self.computing = batch
             self.compute(0)
         for job in self.jobs:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from service.scoring.backends.layout import Padding
 from service.scoring.tokens import TokenizedPair
 
 Probabilities = npt.NDArray[np.float32]
@@ -46,7 +47,7 @@ class Backend(Protocol):
     Attributes:
         name: As in `MGEO_BACKEND` and in metrics.
         device: `cpu`, or `cuda:0` and so on.
-        pads: Whether a batch of unequal pairs is computed as if each were as long as the longest.
+        padding: What it computes of a batch besides its tokens.
         batch_tokens: Tokens beyond which more under way at once gain little here, and only wait for
             each other.
         streams: Parts of the device that can compute a batch each, side by side.
@@ -54,7 +55,7 @@ class Backend(Protocol):
 
     name: str
     device: str
-    pads: bool
+    padding: Padding
     batch_tokens: int
     streams: int
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 WITH_VNNI = ("openvino-f32", "openvino-bf16", "openvino-int8")
 WITHOUT_VNNI = ("openvino-f32", "onnxruntime-int8")
-ON_GPU = ("torch", "torch-bf16")
+ON_GPU = ("torch", "torch-bf16", "torch-bf16-graphs")
 """What `auto` chooses from; the first is the reference, and each is less exact than the last.
 
 VNNI are a processor's instructions for products of 8-bit numbers. Without them OpenVINO computes
@@ -137,7 +137,10 @@ def _make(
                 "install requirements-gpu.lock (`make run GPU=1` does)"
             )
         from service.scoring.backends.torch_backend import TorchBackend
+        from service.scoring.backends.torch_graphs import TorchGraphsBackend
 
+        if precision == "bf16-graphs":
+            return TorchGraphsBackend(checkpoint, device=device, threads=threads, progress=progress)
         return TorchBackend(
             checkpoint,
             precision="bf16" if precision else "f32",

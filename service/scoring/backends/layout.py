@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -12,6 +14,20 @@ import numpy.typing as npt
 from service.scoring.tokens import TokenizedPair
 
 Tokens = npt.NDArray[np.int32]
+
+
+class Padding(enum.Enum):
+    """What a backend computes of a batch besides its tokens."""
+
+    ROUNDED = enum.auto()
+    """Pairs are packed end to end; the number of all their tokens is rounded up: see `rounded`."""
+
+    LONGEST = enum.auto()
+    """Each pair is as long as the longest."""
+
+    GRID = enum.auto()
+    """As well, and pairs and length are those of a graph that was captured: see `on_grid`."""
+
 
 MASKED = np.float32(-10_000.0)
 """MGeo's own additive mask; its softmax is 0 in fp32, as with minus infinity."""
@@ -88,16 +104,19 @@ def shares(lengths: Sequence[int], parts: int) -> list[list[int]]:
     return found
 
 
-def computed_tokens(pairs: int, tokens: int, longest: int, *, pads: bool) -> int:
+def computed_tokens(pairs: int, tokens: int, longest: int, padding: Padding) -> int:
     """Tokens that linear layers compute for a batch.
 
     Args:
         pairs: Its size.
         tokens: Of all pairs together.
         longest: Tokens of its longest pair.
-        pads: Whether the backend pads each pair to that.
+        padding: Of the backend.
     """
-    return pairs * longest if pads else rounded(tokens)
+    if padding is Padding.ROUNDED:
+        return rounded(tokens)
+    rows, length = on_grid(pairs, longest) if padding is Padding.GRID else (pairs, longest)
+    return rows * length
 
 
 def rounded(size: int) -> int:
@@ -107,8 +126,40 @@ def rounded(size: int) -> int:
     shape, the process had doubled its memory after 2,000 batches of the bundled model, and small
     batches waited for kernels to be made.
     """
-    step = 4
-    while step * 32 < size:
+    return _rounded(size, step=4, steps=32)
+
+
+def on_grid(pairs: int, longest: int) -> tuple[int, int]:
+    """Rows, and tokens of each, of the smallest captured graph that a batch fits into.
+
+    Each graph takes time to capture, and memory. So there are few, and closer to each other in
+    length than in rows: which rows fill a graph is for the batching to choose, lengths are not.
+    """
+    return _rounded(pairs, step=1, steps=4), _rounded(longest, step=8, steps=8)
+
+
+def grid(most: int, longest: int) -> list[tuple[int, int]]:
+    """All values of `on_grid` within some number of tokens, those of most tokens first.
+
+    Args:
+        most: Tokens of a batch, padding counted; pairs of more are there alone.
+        longest: Tokens of the longest pair that there can be.
+    """
+    lengths = sorted({on_grid(1, length)[1] for length in range(1, longest + 1)})
+    found = {
+        on_grid(pairs, length)
+        for length in lengths
+        for pairs in range(1, max(1, most // length) + 1)
+    }
+    return sorted(
+        (shape for shape in found if math.prod(shape) <= most or shape[0] == 1),
+        key=lambda shape: (-math.prod(shape), shape),
+    )
+
+
+def _rounded(size: int, *, step: int, steps: int) -> int:
+    """`size` rounded up to a multiple of `step`, or of its double and so on beyond `steps` such."""
+    while step * steps < size:
         step *= 2
     return -(-size // step) * step
 
@@ -118,23 +169,33 @@ def sizes(most: int) -> list[int]:
     return sorted({rounded(size) for size in range(1, most + 1)})
 
 
-def padded(pairs: Sequence[TokenizedPair], pad: int) -> tuple[Tokens, Tokens, Tokens]:
-    """Token ids, segments (0 or 1) and mask (1 where there is a token).
+def padded(pairs: Sequence[TokenizedPair], pad: int, out: Tokens | None = None) -> Tokens:
+    """Token ids, segments (0 or 1) and mask (1 where there is a token), in this order.
 
     Args:
         pairs: At least one.
         pad: Id that fills the rest of each row.
+        out: Where to write it, shape [3, rows, tokens]: at least a row for each pair, and as many
+            tokens as the longest has. Rows of no pair are all `pad`, and none of it is masked: a
+            softmax over nothing is no number.
 
     Returns:
-        Three arrays of shape [pairs, tokens of the longest pair].
+        `out`, or a new array of shape [3, pairs, tokens of the longest pair].
     """
-    longest = max(len(pair.ids) for pair in pairs)
-    ids = np.full((len(pairs), longest), pad, dtype=np.int32)
-    types = np.zeros_like(ids)
-    mask = np.zeros_like(ids)
-    for row, pair in enumerate(pairs):
-        length = len(pair.ids)
-        ids[row, :length] = pair.ids
-        types[row, pair.first : length] = 1
-        mask[row, :length] = 1
-    return ids, types, mask
+    count = len(pairs)
+    lengths = np.fromiter((len(pair.ids) for pair in pairs), np.int32, count)
+    firsts = np.fromiter((pair.first for pair in pairs), np.int32, count)
+    if out is None:
+        out = np.empty((3, count, int(lengths.max())), dtype=np.int32)
+    ids, types, mask = out
+    place = np.arange(out.shape[2], dtype=np.int32)
+    present = place < lengths[:, None]
+    ids.fill(pad)
+    ids[:count][present] = np.fromiter(
+        chain.from_iterable(pair.ids for pair in pairs), np.int32, int(lengths.sum())
+    )
+    types[:count] = present & (place >= firsts[:, None])
+    types[count:] = 0
+    mask[:count] = present
+    mask[count:] = 1
+    return out

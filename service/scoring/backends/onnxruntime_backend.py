@@ -21,7 +21,7 @@ from service.scoring.backends import (
     Progress,
     onnx_graph,
 )
-from service.scoring.backends.layout import packed, shares
+from service.scoring.backends.layout import Padding, packed, shares
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
 
@@ -35,7 +35,7 @@ class OnnxRuntimeBackend:
     name = "onnxruntime-int8"
     device = "cpu"
     batch_tokens = CPU_BATCH_TOKENS
-    pads = False
+    padding = Padding.ROUNDED
 
     def __init__(
         self,

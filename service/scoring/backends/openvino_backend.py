@@ -23,7 +23,7 @@ from service.scoring.backends import (
     background,
     openvino_graph,
 )
-from service.scoring.backends.layout import packed, shares, sizes
+from service.scoring.backends.layout import Padding, packed, shares, sizes
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
 
@@ -57,7 +57,7 @@ class OpenVinoBackend:
 
     device = "cpu"
     batch_tokens = CPU_BATCH_TOKENS
-    pads = False
+    padding = Padding.ROUNDED
 
     def __init__(
         self,

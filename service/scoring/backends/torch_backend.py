@@ -23,7 +23,7 @@ from service.scoring.backends import (
     Probabilities,
     Progress,
 )
-from service.scoring.backends.layout import padded
+from service.scoring.backends.layout import Padding, padded
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import PAD, TokenizedPair
 
@@ -31,7 +31,7 @@ from service.scoring.tokens import PAD, TokenizedPair
 class TorchBackend:
     """On a CPU or a GPU; its fp32 is the reference that all others are measured against."""
 
-    pads = True
+    padding = Padding.LONGEST
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class TorchBackend:
             OutOfMemory: It did not fit into the device's memory.
         """
         try:
-            return self._forward(pairs)
+            return self._forward(pairs, stream)
         except torch.OutOfMemoryError:
             pass
         except RuntimeError as error:
@@ -100,16 +100,26 @@ class TorchBackend:
         """Nothing: what torch keeps of a batch is not bound to its size."""
 
     @torch.inference_mode()
-    def _forward(self, pairs: Sequence[TokenizedPair]) -> Probabilities:
-        ids, types, mask = padded(pairs, self._pad)
-        logits = self._model(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            token_type_ids=torch.from_numpy(types).to(self.device),
-            # Without padding there is nothing to mask, and attention takes its faster path.
-            attention_mask=None if mask.all() else torch.from_numpy(mask).to(self.device),
-        ).logits
-        probabilities: Probabilities = logits.float().softmax(dim=-1).cpu().numpy()
+    def _forward(self, pairs: Sequence[TokenizedPair], stream: int | None) -> Probabilities:
+        batch = padded(pairs, self._pad)
+        ids, types, mask = torch.from_numpy(batch).to(self.device)
+        # Without padding there is nothing to mask, and attention takes its faster path.
+        is_full = bool(batch[2].all())
+        found = self._probabilities(ids, types, None if is_full else mask)
+        probabilities: Probabilities = found.cpu().numpy()
         return probabilities
+
+    def _probabilities(
+        self,
+        ids: torch.Tensor,
+        types: torch.Tensor,
+        mask: torch.Tensor | None,
+        positions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        logits: torch.Tensor = self._model(
+            input_ids=ids, token_type_ids=types, attention_mask=mask, position_ids=positions
+        ).logits
+        return logits.float().softmax(dim=-1)
 
 
 def _device(wanted: str) -> str:
