@@ -87,3 +87,11 @@ def test_what_the_instrumentation_is_told_to_leave_out_is_left_out(
     assert telemetry.shutdown(5)
 
     assert list(server_spans(collector)) == ["POST /rerank"]
+
+
+def test_a_disabled_sdk_sends_no_request(collector: Collector, start: Start) -> None:
+    telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_SDK_DISABLED="true")
+    app_of(telemetry).test_client().post("/predict").close()
+    assert telemetry.shutdown(5)
+
+    assert collector.calls == 0
