@@ -18,8 +18,10 @@ import traceback
 from collections import deque
 from datetime import UTC, datetime
 from functools import cache
-from typing import TextIO
+from typing import Any, TextIO
 
+from opentelemetry._logs import LogRecord
+from opentelemetry.instrumentation.log_utils import std_to_otel
 from opentelemetry.trace import get_current_span
 from typing_extensions import override
 
@@ -40,6 +42,9 @@ _QUOTES_NOTHING = (
 """Loggers, with those below them, whose messages hold nothing that a client sent. Not `mgeo`: as
 that, Flask logs the path of a request that failed."""
 
+
+_SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+"""Where OpenTelemetry's name of a level is another one."""
 
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 
@@ -119,19 +124,19 @@ class LineHandler(logging.StreamHandler[TextIO]):
                     self.flush()
 
 
-def for_export(record: logging.LogRecord) -> logging.LogRecord:
-    """The record as it may leave the process; a copy wherever that is less than it holds."""
-    raised = record.exc_info and record.exc_info[0]
-    if _quotes_nothing(record.name) and not raised:
-        return record
-    reduced = logging.makeLogRecord({k: v for k, v in vars(record).items() if k in _STANDARD})
-    reduced.msg, reduced.args = _message(record), None
-    vars(reduced).update(_extras(record))
-    if raised and record.exc_info:
-        reduced.exc_info = reduced.exc_text = None
-        vars(reduced)["exception.type"] = raised.__name__
-        vars(reduced)["code.stacktrace"] = "".join(traceback.format_tb(record.exc_info[2]))
-    return reduced
+def exported(record: logging.LogRecord) -> LogRecord:
+    """What may leave the process of a record, in the span that is current."""
+    attributes = _extras(record)
+    if record.exc_info and (raised := record.exc_info[0]):
+        attributes["exception.type"] = raised.__name__
+        attributes["code.stacktrace"] = "".join(traceback.format_tb(record.exc_info[2]))
+    return LogRecord(
+        timestamp=int(record.created * 1e9),
+        severity_text=_SEVERITY_TEXT.get(record.levelname, record.levelname),
+        severity_number=std_to_otel(record.levelno),
+        body=_message(record),
+        attributes=attributes,
+    )
 
 
 def configure(level: str) -> None:
@@ -158,7 +163,7 @@ def _message(record: logging.LogRecord) -> str:
     return str(record.msg) if record.args else f"{record.module}.{record.funcName}:{record.lineno}"
 
 
-def _extras(record: logging.LogRecord) -> dict[str, object]:
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
     if not _quotes_nothing(record.name):
         return {}
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}

@@ -112,7 +112,7 @@ class AllowListExporter(OTLPSpanExporter):
 
 
 class LogExporter(OTLPLogExporter):
-    """Sends log records by OTLP over gRPC; `logs.for_export` has seen to what is in them.
+    """Sends log records by OTLP over gRPC; `logs.exported` has seen to what is in them.
 
     Args:
         resource: Of the provider whose records it gets.

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.trace import TracerProvider
 
 from telemetry import logs
-from telemetry.logs import JsonFormatter, for_export
+from telemetry.logs import JsonFormatter, exported
 from tests.conftest import eventually
 
 CANARY = "杭州市西湖区文三路138号"
@@ -93,15 +94,16 @@ def test_an_exception_is_its_type_and_stack_without_its_message(logger: logging.
     record.exc_text = CANARY
 
     line = line_of(record)
-    exported = for_export(record)
+    leaves = exported(record)
 
     assert line["exception"] == "ValueError"
     assert "in raised" in line["stack"][0]
     assert CANARY not in json.dumps(line, ensure_ascii=False)
-    assert exported.exc_info is None
-    assert vars(exported)["exception.type"] == "ValueError"
-    assert "in raised" in vars(exported)["code.stacktrace"]
-    assert CANARY not in str(vars(exported))
+    assert leaves.attributes is not None
+    assert leaves.attributes.keys() == {"exception.type", "code.stacktrace"}
+    assert leaves.attributes["exception.type"] == "ValueError"
+    assert "in raised" in str(leaves.attributes["code.stacktrace"])
+    assert CANARY not in str(vars(leaves))
     assert record.exc_info  # other handlers see the record as it was
 
 
@@ -126,20 +128,40 @@ def test_a_library_that_may_quote_a_request_keeps_its_fixed_part(
     record = record_of(logging.getLogger(name), message, *args)
 
     assert line_of(record)["message"] == kept
-    assert for_export(record).getMessage() == kept
+    assert exported(record).body == kept
 
 
 def test_a_library_that_may_quote_a_request_keeps_no_extra() -> None:
     record = record_of(FOREIGN, "seen", path=CANARY)
 
     assert CANARY not in JsonFormatter().format(record)
-    assert CANARY not in str(vars(for_export(record)))
+    assert not exported(record).attributes
+    assert CANARY not in str(vars(exported(record)))
 
 
-def test_a_record_of_ours_is_exported_as_it_is() -> None:
-    record = record_of(OURS, "done", status=200)
+@pytest.mark.parametrize(
+    ("level", "text", "number"),
+    [
+        (logging.DEBUG, "DEBUG", SeverityNumber.DEBUG),
+        (logging.INFO, "INFO", SeverityNumber.INFO),
+        (logging.WARNING, "WARN", SeverityNumber.WARN),
+        (logging.ERROR, "ERROR", SeverityNumber.ERROR),
+        (logging.CRITICAL, "FATAL", SeverityNumber.FATAL),
+    ],
+)
+def test_a_record_of_ours_is_exported_whole(level: int, text: str, number: SeverityNumber) -> None:
+    extra = {"status": 200, "share": 0.5}
+    record = OURS.makeRecord(OURS.name, level, __file__, 1, "took %d", (3,), None, "here", extra)
+    record.created = 1024.5
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("mgeo")
+    with tracer.start_as_current_span("work") as span:
+        leaves = exported(record)
+    context = span.get_span_context()
 
-    assert for_export(record) is record
+    assert (leaves.severity_text, leaves.severity_number) == (text, number)
+    assert (leaves.body, leaves.attributes) == ("took 3", extra)
+    assert leaves.timestamp == 1024_500_000_000
+    assert (leaves.trace_id, leaves.span_id) == (context.trace_id, context.span_id)
 
 
 def test_configure_writes_lines_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -328,6 +328,48 @@ def test_shutdown_has_one_deadline_for_all() -> None:
     assert telemetry.shutdown(1) is True
 
 
+def test_the_limits_of_log_records_are_honoured(collector: Collector, start: Start) -> None:
+    telemetry = start(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT="4",
+    )
+    logging.getLogger("mgeo.request").warning("long", extra={"text": "123456", "number": 123456})
+    assert telemetry.shutdown(5)
+
+    [log] = [log for log in collector.logs if log.logger == "mgeo.request"]
+    assert log.attributes == {"text": "1234", "number": 123456}
+
+
+def test_more_lines_than_can_wait_are_dropped_and_said_so(
+    collector: Collector, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.mode = "hang"
+    telemetry = start(
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        OTEL_BLRP_MAX_QUEUE_SIZE="4",
+        OTEL_BLRP_MAX_EXPORT_BATCH_SIZE="4",
+    )
+    for number in range(20):
+        logging.getLogger("mgeo.request").warning("line", extra={"number": number})
+    telemetry.shutdown(0.1)
+
+    assert "Queue full, dropping Log." in caplog.messages
+
+
+def test_a_line_that_cannot_be_exported_fails_no_request(
+    collector: Collector, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    [handler] = [h for h in logging.getLogger().handlers if isinstance(h, setup._ExportingHandler)]
+    record = logging.makeLogRecord({"name": "mgeo.request", "msg": "%d", "args": ("no number",)})
+    handler.handle(record)
+    use_all_signals(telemetry)
+    assert telemetry.shutdown(5)
+
+    assert [log.body for log in collector.logs if log.logger == "mgeo.request"] == ["done"]
+
+
 def test_shutdown_leaves_no_log_handler(collector: Collector, start: Start) -> None:
     before = list(logging.getLogger().handlers)
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
