@@ -32,8 +32,8 @@ bulk: $(VENV)/.runtime ## Install what `score` needs for Parquet and Excel
 test: $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them; the first time 3 GB and what stack-build needs
 	$(BIN)/python -m pytest
 
-check: lint types stack-build ## The quick part: lint, types and the tests that start no service; the first time as test
-	$(BIN)/python -m pytest -m "not slow"
+check: lint types stack-build ## The quick part: lint, types and the tests that start no service, on all processors; the first time as test
+	$(BIN)/python -m pytest -m "not slow" -n logical --dist loadfile
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

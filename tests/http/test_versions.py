@@ -373,6 +373,7 @@ def test_what_waits_for_a_shadow_that_ends_is_kept_no_longer(shadowed: Fleet) ->
     assert shadow.waiting() == 0
 
 
+@pytest.mark.slow
 def test_models_are_switched_and_rolled_back_under_load_without_a_lost_request(
     tmp_path: Path,
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_config_has_the_keys_mgeo_needs(built: Path) -> None:
     assert all(name.startswith(("bert.text_encoder.", "classifier.")) for name in weights)
 
 
+@pytest.mark.slow
 def test_one_seed_one_model(
     built: Path,
     gazetteer_folder: Path,
@@ -101,6 +102,7 @@ def test_one_seed_one_model(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(
     gazetteer_folder: Path, sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_finished_run_is_not_trained_again(
     assert again["pairs"] == once["pairs"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_from_its_state(
     gazetteer_folder: Path, sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
@@ -119,6 +122,7 @@ def test_an_interrupted_run_goes_on_from_its_state(
     assert second["pairs"] >= PLAN.pairs
 
 
+@pytest.mark.slow
 def test_the_clock_ends_a_run(
     gazetteer_folder: Path, sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
@@ -197,6 +201,7 @@ def test_the_command_evaluates(
     assert "macro-F1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_ablation_measures_one_variant(
     gazetteer_folder: Path, pairs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
