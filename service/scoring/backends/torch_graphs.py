@@ -89,6 +89,8 @@ class Cuda:
         """Record `run`, after it has run once: libraries choose and load their kernels then."""
         graph = torch.cuda.CUDAGraph()
         with _capturing:
+            # The weights and `inputs` were written by the stream that is current.
+            self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 run(inputs)
             # Of one thread: another version of the model may serve on the same GPU meanwhile.
