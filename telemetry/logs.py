@@ -76,7 +76,27 @@ class JsonFormatter(logging.Formatter):
         return _JSON.encode(entry)
 
 
-class LineHandler(logging.StreamHandler[TextIO]):
+class DiscreetHandler(logging.Handler):
+    """Where a line cannot be made or sent, the standard handler prints all that it holds."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say on standard error, in a line of its own, that one is lost, whose, where and why."""
+        raised = sys.exc_info()[0]
+        lost = {
+            "level": "error",
+            "logger": __name__,
+            "message": "a log line is lost",
+            "of": record.name,
+            "where": f"{record.module}:{record.lineno}",
+            "exception": raised.__name__ if raised else None,
+        }
+        with contextlib.suppress(OSError, ValueError):  # standard error is closed
+            sys.stderr.write(_JSON.encode(lost) + "\n")
+            sys.stderr.flush()
+
+
+class LineHandler(DiscreetHandler, logging.StreamHandler[TextIO]):
     """Writes lines, and makes each of them before it waits for its turn to write.
 
     The standard handler formats and writes while it holds its lock, so that under load the request

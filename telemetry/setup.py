@@ -38,7 +38,7 @@ from typing_extensions import override
 
 from telemetry.gpu import GpuSampler
 from telemetry.instruments import LATENCY_SECONDS, Instruments
-from telemetry.logs import exported
+from telemetry.logs import DiscreetHandler, exported
 from telemetry.prometheus import PrometheusEndpoint
 from telemetry.spans import StageSpans
 
@@ -297,7 +297,7 @@ def _push_logs(resource: Resource, meter_provider: MeterProvider) -> Callable[[]
     return close
 
 
-class _ExportingHandler(logging.Handler):
+class _ExportingHandler(DiscreetHandler):
     """Hands records to the SDK's processor.
 
     The usual way, by the handler of `opentelemetry-instrumentation-logging` and the SDK's logger,

@@ -216,3 +216,13 @@ def test_a_stream_that_is_closed_does_not_end_the_thread_that_writes() -> None:
         eventually(lambda: later.getvalue() == "line\n")
     finally:
         handler.close()
+
+
+def test_a_line_that_cannot_be_made_is_said_to_be_lost_and_not_quoted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.LineHandler(io.StringIO()).handle(record_of(OURS, "took %d", CANARY))
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "a log line is lost"
+    assert CANARY not in line

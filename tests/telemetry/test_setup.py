@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -357,13 +358,16 @@ def test_more_lines_than_can_wait_are_dropped_and_said_so(
 
 
 def test_a_line_that_cannot_be_exported_fails_no_request(
-    collector: Collector, start: Start, monkeypatch: pytest.MonkeyPatch
+    collector: Collector, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(logging, "raiseExceptions", False)
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     [handler] = [h for h in logging.getLogger().handlers if isinstance(h, setup._ExportingHandler)]
-    record = logging.makeLogRecord({"name": "mgeo.request", "msg": "%d", "args": ("no number",)})
+    record = logging.makeLogRecord({"name": "mgeo.request", "msg": "%d", "args": ("杭州市",)})
     handler.handle(record)
+    [lost] = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (lost["message"], lost["of"]) == ("a log line is lost", "mgeo.request")
+    assert lost["exception"] == "TypeError"
+    assert "杭州市" not in str(lost)
     use_all_signals(telemetry)
     assert telemetry.shutdown(5)
 
