@@ -7,6 +7,7 @@ import logging
 import platform
 import signal
 import time
+from pathlib import Path
 from types import FrameType
 
 from flask import Flask
@@ -16,6 +17,7 @@ from service import __version__, descriptors, memory
 from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
+from service.http.keys import Keys
 from service.http.measure import UNMATCHED, known_method, scoring_rule
 from service.lifecycle import Lifecycle, State
 from service.scoring.cache import ResultCache
@@ -45,7 +47,7 @@ class Service:
     """One serving process, from its settings.
 
     Raises:
-        OperatorError: A port cannot be bound.
+        OperatorError: A port cannot be bound, or the API keys cannot be read.
         TelemetryError: An `OTEL_*` variable cannot be honoured.
     """
 
@@ -68,10 +70,17 @@ class Service:
             timeout=settings.request_timeout,
         )
         self._watchdog = Watchdog(self._progress_age, settings.stuck_after)
-        app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck)
+        keys = None
+        if settings.api_keys_file:
+            keys = Keys(Path(settings.api_keys_file), settings.api_keys_grace)
+        app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck, keys)
         self.operations = Listener(
             operations.create_app(
-                self.lifecycle, self.telemetry.prometheus, self._watchdog.stuck, self.versions
+                self.lifecycle,
+                self.telemetry.prometheus,
+                self._watchdog.stuck,
+                self.versions,
+                keys.warning if keys else lambda: None,
             ),
             name="operations",
             host=settings.metrics_host,
@@ -95,6 +104,11 @@ class Service:
             failed=self._fail,
         )
         self._observe(cache)
+        if keys is not None:
+            self.telemetry.instruments.observe_value(metrics.API_KEYS, keys.admitted)
+            self.telemetry.instruments.observe_value(
+                metrics.API_KEYS_UNREADABLE_AGE, keys.unreadable_seconds
+            )
 
     def start(self) -> None:
         """Listen, and begin to load the model."""

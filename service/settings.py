@@ -87,6 +87,13 @@ class Settings:
         "File of names and hashes of the API keys that predictions require, read again when it "
         "changes; without one they are open. `python -m service key` makes a key.",
     )
+    api_keys_grace: float = _setting(
+        3600.0,
+        "Seconds for which the last API keys are still admitted while their file cannot be read; "
+        "then nobody is. A file that is removed or emptied admits nobody at once.",
+        low=0,
+        high=604_800,
+    )
     http_threads: int = _setting(
         64,
         "Requests worked on at once. Each holds a thread while it waits for the model, so this "

@@ -85,6 +85,14 @@ REQUEST_ADMITTED = Metric(
     "Requests that came with an API key, by the key's name; none where no keys are required.",
     ("key",),
 )  # fmt: skip
+API_KEYS = Metric(
+    "mgeo.api_keys", "gauge", "{key}",
+    "API keys that are admitted; 0 lets nobody in. None where no keys are required.",
+)  # fmt: skip
+API_KEYS_UNREADABLE_AGE = Metric(
+    "mgeo.api_keys.unreadable.age", "gauge", "s",
+    "Time since which the file of API keys cannot be read; 0 while it can.",
+)  # fmt: skip
 REQUESTS_WAITING = Metric(
     "mgeo.requests.waiting", "gauge", "{request}",
     "Requests that have arrived and wait for a thread; further ones are refused with 429.",

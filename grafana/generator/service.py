@@ -167,9 +167,14 @@ def _traffic(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "Requests by API key",
-            "By the key's name. Empty where no keys are required (`MGEO_API_KEYS_FILE`).",
+            "By the key's name. Empty where no keys are required (`MGEO_API_KEYS_FILE`). "
+            "`keys` are those admitted; `file unreadable` is for how many seconds.",
             "reqps",
             Query(f"sum by (key) (rate(mgeo_request_admitted_total{_RATE}))", "{{key}}"),
+            Query(f"min(mgeo_api_keys{{{SELECTOR}}})", "keys"),
+            Query(
+                f"max(mgeo_api_keys_unreadable_age_seconds{{{SELECTOR}}}) > 0", "file unreadable"
+            ),
         )
     )
     board.with_panel(

@@ -1,8 +1,12 @@
 """API keys for predictions: only their hashes are kept, in a file that may change while we serve.
 
-Each line is a name and the SHA-256 of a key, as `python -m service key NAME` writes it. Several
-lines may share a name: that is how a key is replaced without an outage. Plain SHA-256 is enough for
-keys of 256 random bits; it would not be for passwords.
+Each line is a name and the SHA-256 of a key, as `python -m service key NAME` writes it; `#` begins
+a comment. Several lines may share a name: that is how a key is replaced without an outage. Plain
+SHA-256 is enough for keys of 256 random bits; it would not be for passwords.
+
+A file that is removed or holds no key admits nobody: to empty it is how all keys are revoked at
+once. A file that cannot be read says nothing of who is revoked, so the last keys are admitted for
+a bounded time, and then nobody is.
 """
 
 from __future__ import annotations
@@ -10,11 +14,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import re
 import secrets
+import stat
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +27,15 @@ from service.errors import SettingsError, Unauthorized
 
 log = logging.getLogger(__name__)
 
-_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s+([0-9a-f]{64})")
+_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s+([0-9a-fA-F]{64})(?:\s+#.*)?")
 _BEARER = re.compile(r"Bearer +([!-~]{1,512})", re.IGNORECASE)
 
 _LOOK_SECONDS = 1.0
 """A change of the file is noticed this soon."""
+
+_SETTLE_SECONDS, _MOST_SETTLES = 0.05, 10
+"""A file that has changed is read once it stays as it is for so long: it may be half written. One
+that is written to all the time is read all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +58,28 @@ def make(name: str) -> tuple[str, str]:
 
 
 class Keys:
-    """The keys of one file, read again when it changes.
-
-    A file that has become unreadable or wrong changes nothing: an error in it must neither lock
-    everybody out nor let everybody in. The log says so each time.
+    """The keys of one file, read again when it changes. Safe to use from any thread.
 
     Args:
         path: The file.
+        grace: Seconds for which the last keys are admitted while the file cannot be read.
 
     Raises:
-        SettingsError: It cannot be read, or a line is not a name and a hash.
+        SettingsError: It cannot be read, holds no key, or a line is not a name and a hash.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, grace: float) -> None:
+        self._path, self._grace = path, grace
         self._lock = threading.Lock()
         self._seen = _identity(path)
         self._keys = _read(path)
+        if not self._keys:
+            raise SettingsError(
+                f"MGEO_API_KEYS_FILE={path} admits nobody: add a line of `python -m service key "
+                "NAME`, or unset the variable to admit everybody"
+            )
+        self._unreadable_since: float | None = None
+        self._reason = ""
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def name(self, authorization: str) -> str:
@@ -74,7 +88,7 @@ class Keys:
         Raises:
             Unauthorized: It holds none, or one that the file does not admit.
         """
-        self._look()
+        self.look()
         given = _BEARER.fullmatch(authorization.strip())
         if given is None:
             raise Unauthorized("send an API key, as Authorization: Bearer KEY")
@@ -85,52 +99,148 @@ class Keys:
             raise Unauthorized("the API key is not one of this service's")
         return found[0]
 
-    def _look(self) -> None:
-        if time.monotonic() < self._look_at or not self._lock.acquire(blocking=False):
+    def admitted(self) -> int:
+        """How many keys are admitted now."""
+        self.look()
+        return len(self._keys)
+
+    def unreadable_seconds(self) -> float:
+        """How long the file has not been readable; 0 while it is."""
+        self.look()
+        since = self._unreadable_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def warning(self) -> str | None:
+        """What is not as it should be, in a line; None if all is well."""
+        self.look()
+        if not self._keys:
+            return f"no API key is admitted: {self._reason}"
+        if self._unreadable_since is None:
+            return None
+        return f"the last API keys are admitted, for a while: {self._reason}"
+
+    def look(self) -> None:
+        """Read the file again if it has changed; at most once in `_LOOK_SECONDS`."""
+        late = time.monotonic() - self._look_at
+        # Usually one thread looks, and others go on with what they have. After a silence what they
+        # have may be hours old: then they wait for the look.
+        if late < 0 or not self._lock.acquire(blocking=late >= _LOOK_SECONDS):
             return
         try:
-            self._look_at = time.monotonic() + _LOOK_SECONDS
-            seen = _identity(self._path)
-            if seen == self._seen:
-                return
-            self._seen = seen
-            self._keys = _read(self._path)
-            log.info("API keys read again", extra={"keys": len(self._keys)})
-        except SettingsError as error:
-            log.error("API keys stay as they were", extra={"reason": str(error)})
+            if time.monotonic() >= self._look_at:
+                self._read_again()
         finally:
+            self._look_at = time.monotonic() + _LOOK_SECONDS
             self._lock.release()
+
+    def _read_again(self) -> None:
+        # What failed is tried at each look: not every failure is of the file.
+        if _identity(self._path) == self._seen and self._unreadable_since is None:
+            return
+        self._seen = _settled(self._path)
+        try:
+            keys = _read(self._path)
+        except _NoFileError as error:
+            self._take([], str(error))
+        except SettingsError as error:
+            self._keep(str(error))
+        else:
+            self._take(keys, "the file holds no key")
+
+    def _take(self, keys: list[_Key], why_none: str) -> None:
+        self._unreadable_since, self._reason = None, why_none
+        self._keys = keys
+        if keys:
+            log.info("API keys read again", extra={"keys": len(keys)})
+        else:
+            log.error("no API key is admitted any more", extra={"reason": why_none})
+
+    def _keep(self, reason: str) -> None:
+        """Go on with the last keys, as long as that is allowed."""
+        now = time.monotonic()
+        if self._unreadable_since is None:
+            self._unreadable_since = now
+        left = self._unreadable_since + self._grace - now
+        if self._keys and left <= 0:
+            self._keys = []
+            log.error("no API key is admitted any more", extra={"reason": reason})
+        elif self._keys and reason != self._reason:
+            log.error(
+                "API keys cannot be read; the last ones are admitted for a while",
+                extra={"reason": reason, "seconds_left": round(left)},
+            )
+        self._reason = reason
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """Changes when the file does, also when another is put in its place."""
+    """Changes when the file does, also when another is put in its place or its rights change."""
     try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        found = path.stat()
+    except OSError as error:
+        return (error.errno or 0,)
+    return found.st_dev, found.st_ino, found.st_ctime_ns, found.st_mtime_ns, found.st_size
+
+
+def _settled(path: Path) -> tuple[int, ...]:
+    """The identity of a file that has changed, once it stays the same for a moment."""
+    seen = _identity(path)
+    for _ in range(_MOST_SETTLES):
+        time.sleep(_SETTLE_SECONDS)
+        before, seen = seen, _identity(path)
+        if seen == before:
+            break
+    return seen
+
+
+class _NoFileError(SettingsError):
+    """There is no file."""
+
+
+def _text(path: Path) -> str:
+    what = f"MGEO_API_KEYS_FILE={path}"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe might wait for ever
+            raise SettingsError(f"{what}: this is no regular file; name one")
+        return path.read_text("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _NoFileError(
+            f"{what}: there is no such file; `python -m service key NAME` writes lines for one"
+        ) from None
+    except PermissionError:
+        raise SettingsError(f"{what}: permission denied; let the service's user read it") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{what}: it is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{what}: it cannot be read: {error.strerror}") from None
 
 
 def _read(path: Path) -> list[_Key]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SettingsError(f"MGEO_API_KEYS_FILE={path}: {reason}") from None
+    """The keys of the file.
+
+    Raises:
+        _NoFileError: There is none.
+        SettingsError: It cannot be read, or a line is not a name and a hash.
+    """
     keys = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        given = line.strip()
+        if not given or given.startswith("#"):
             continue
-        parts = _LINE.fullmatch(line.strip())
+        parts = _LINE.fullmatch(given)
         if parts is None:  # the line may hold a key by mistake: it is not repeated
             raise SettingsError(
                 f"MGEO_API_KEYS_FILE={path}, line {number}: a name and 64 hexadecimal digits are "
                 "expected; `python -m service key NAME` writes such a line"
             )
         keys.append(_Key(parts[1], bytes.fromhex(parts[2])))
-    if not keys:
-        raise SettingsError(
-            f"MGEO_API_KEYS_FILE={path} admits nobody: add a line of `python -m service key NAME`, "
-            "or unset the variable to admit everybody"
-        )
+    _warn_of_shared_keys(keys)
     return keys
+
+
+def _warn_of_shared_keys(keys: list[_Key]) -> None:
+    """To revoke one of its names would not revoke a key that has another."""
+    names = Counter(digest for _, digest in {(key.name, key.digest) for key in keys})
+    for digest, count in names.items():
+        if count > 1:
+            shared = sorted({key.name for key in keys if key.digest == digest})
+            log.warning("one API key has several names", extra={"names": ", ".join(shared)})

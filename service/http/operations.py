@@ -33,6 +33,7 @@ def create_app(
     prometheus: PrometheusEndpoint,
     stuck: Callable[[], bool],
     models: Models,
+    warning: Callable[[], str | None] = lambda: None,
 ) -> Flask:
     """The WSGI application of the operations listener.
 
@@ -41,6 +42,7 @@ def create_app(
         prometheus: Renders `/metrics`.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
         models: What `/models` shows and exchanges.
+        warning: What is not as it should be though requests are answered; `/readyz` shows it.
     """
     app = Flask("mgeo-operations", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -65,7 +67,10 @@ def create_app(
     @app.get("/readyz")
     def readyz() -> tuple[dict[str, Any], int]:
         ready = lifecycle.state is State.READY
-        return lifecycle.report(), 200 if ready else 503
+        report = lifecycle.report()
+        if told := warning():
+            report["warning"] = told
+        return report, 200 if ready else 503
 
     @app.get("/models")
     def list_models() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, request
 
@@ -22,7 +21,11 @@ from telemetry.spans import Timeline
 
 
 def create_app(
-    settings: Settings, scorer: Scorer, telemetry: Telemetry, stuck: Callable[[], bool]
+    settings: Settings,
+    scorer: Scorer,
+    telemetry: Telemetry,
+    stuck: Callable[[], bool],
+    keys: Keys | None = None,
 ) -> Flask:
     """The WSGI application of the prediction listener.
 
@@ -31,9 +34,7 @@ def create_app(
         scorer: Has the model, and scores.
         telemetry: Where requests are counted, timed and traced.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
-
-    Raises:
-        SettingsError: The file of API keys cannot be read.
+        keys: Who is let in; everybody without.
     """
     app = Flask("mgeo", static_folder=None)
     # Handed to the client as written: no re-ordering, Chinese as itself.
@@ -42,8 +43,8 @@ def create_app(
     recent = RecentRequests()
     measure_requests(app, telemetry, recent)
     problems.register(app)
-    if settings.api_keys_file:
-        _require_key(app, Keys(Path(settings.api_keys_file)), telemetry)
+    if keys is not None:
+        _require_key(app, keys, telemetry)
     add_routes(Api(app), settings, scorer, stuck, recent)
     page.add_pages(app)
     return app

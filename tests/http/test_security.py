@@ -24,6 +24,7 @@ class Guarded:
     def __init__(self, folder: Path) -> None:
         self.key, line = keys.make("tester")
         (folder / "keys").write_text(line)
+        self.header = {"Authorization": f"Bearer {self.key}"}
         self.running = start(api_keys_file=str(folder / "keys"))
 
 
@@ -53,6 +54,36 @@ def test_with_a_key_all_is_as_without_and_counted_by_its_name(guarded: Guarded) 
     text = guarded.running.get("/metrics").text
     assert 'mgeo_request_admitted_total{key="tester"} 2.0' in text
     assert guarded.key not in text
+
+
+def test_keys_that_cannot_be_read_are_on_the_metrics_and_in_readyz(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_LOOK_SECONDS", 0.0)
+    made = Guarded(tmp_path)
+    file, running = tmp_path / "keys", made.running
+
+    def state() -> tuple[str, str, str]:
+        page = running.get("/metrics").text
+        [keys_] = re.findall(r"^mgeo_api_keys (.*)", page, re.MULTILINE)
+        [age] = re.findall(r"^mgeo_api_keys_unreadable_age_seconds (.*)", page, re.MULTILINE)
+        warning = running.get("/readyz").json().get("warning", "")
+        return keys_, "0" if float(age) == 0 else "some", warning
+
+    try:
+        assert state() == ("1.0", "0", "")
+        whole = file.read_text()
+        file.write_text("nonsense")
+        assert state()[:2] == ("1.0", "some")
+        assert f"{file}, line 1" in state()[2]
+        file.write_text("")
+        assert state() == ("0.0", "0", "no API key is admitted: the file holds no key")
+        assert running.post("/predict", PAIR, headers=made.header).status_code == 401
+        file.write_text(whole)
+        assert state() == ("1.0", "0", "")
+        assert running.post("/predict", PAIR, headers=made.header).ok
+    finally:
+        running.service.stop()
 
 
 def test_health_and_operations_need_no_key(guarded: Guarded) -> None:
