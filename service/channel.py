@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import override
-from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, Task, WSGITask
 
 from service.errors import (
     BadRequest,
     ClientGone,
+    CodingNotSupported,
     InternalError,
     RequestError,
     TooBusy,
@@ -22,23 +21,7 @@ from service.errors import (
     TooSlow,
 )
 from service.http import caller, problems
-
-
-class Request(HTTPRequestParser):  # type: ignore[misc]
-    """A request as it comes in.
-
-    Attributes:
-        error: Why it is not handed to the application: waitress's own error, or ours.
-        began_ns: Monotonic time of its first byte.
-        arrived_ns: Monotonic time of its last.
-    """
-
-    error: Any
-
-    def __init__(self, adj: Adjustments) -> None:
-        super().__init__(adj)
-        self.began_ns = self.arrived_ns = time.perf_counter_ns()
-
+from service.parser import Request
 
 HEADERS = {
     # Nothing here is to be guessed at, framed, kept, or run.
@@ -104,7 +87,7 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
 
     @override
     def execute(self) -> None:
-        error = _as_problem(self.request.error)
+        error = _as_problem(self.request)
         body = problems.document(error)
         self.status = f"{error.status} {error.title}"
         self.response_headers += problems.headers(error)
@@ -228,11 +211,19 @@ def _asked(request: Request) -> tuple[str, str]:
     return getattr(request, "command", ""), getattr(request, "path", "")
 
 
-def _as_problem(error: Any) -> RequestError:
+def _as_problem(request: Request) -> RequestError:
+    error = request.error
     if isinstance(error, RequestError):
         return error
+    if isinstance(error.body, RequestError):  # ours, through waitress's parser
+        return error.body
     if error.code == 413:
         return TooLarge("the body is over the limit of this service (MGEO_MAX_BODY_BYTES)")
     if error.code == 500:  # the application raised; its log line says where
         return InternalError("the service failed to answer; its log says why")
-    return BadRequest("the HTTP request is malformed")
+    if error.code == 501:
+        return CodingNotSupported("the only Transfer-Encoding that is taken is chunked")
+    # waitress's own words may repeat what the client sent.
+    if request.headers_finished and request.chunked:
+        return BadRequest("the body's chunks are malformed: a size, a line's end or an extension")
+    return BadRequest("the request line or a header is malformed; see RFC 9112")

@@ -25,8 +25,9 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
-from service.channel import Channel, Request
+from service.channel import Channel
 from service.errors import RequestError, TooBusy
+from service.parser import Request
 from service.poller import Poller
 from service.workers import Workers
 
@@ -142,7 +143,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             port=port,
             threads=bounds.threads,
             connection_limit=bounds.connections,
-            max_request_body_size=bounds.body_bytes,
+            # waitress refuses a body of just this size.
+            max_request_body_size=bounds.body_bytes + 1,
             inbuf_overflow=_NO_FILE,
             outbuf_overflow=_NO_FILE,
             # Read on while a request is worked on: that is how a client's hanging up is noticed.

@@ -19,6 +19,9 @@ MGeoError
     ├── WrongMethod          405  the route does not take this method
     ├── NotSwitched          409  the models stay as they are
     ├── UnsupportedMediaType 415
+    ├── TargetTooLong        414  the URL
+    ├── ExpectationFailed    417  something else is expected than 100-continue
+    ├── HeadTooLarge         431  the headers
     ├── TooSlow              408  the request did not arrive as a whole in time
     ├── TooLarge             413  the body or the number of pairs
     ├── TooBusy              429  all threads work, and as many requests wait as may
@@ -27,6 +30,8 @@ MGeoError
     ├── NotReady             503  starting, draining or failed
     ├── ClientGone           499  the client hung up; nobody sees this answer, it is counted
     ├── TimedOut             504  no result within the request's time
+    ├── CodingNotSupported   501  a Transfer-Encoding other than chunked
+    ├── VersionNotSupported  505  neither HTTP/1.1 nor HTTP/1.0
     ├── EngineFailed         500  the model raised on this request's batch
     └── InternalError        500  a defect of the service
 
@@ -164,6 +169,24 @@ class TooSlow(RequestError):
     status, code, title = 408, "too-slow", "Request Timeout"
 
 
+class TargetTooLong(RequestError):
+    """The URL is over the limit."""
+
+    status, code, title = 414, "target-too-long", "URL too long"
+
+
+class ExpectationFailed(RequestError):
+    """Something else is expected than 100-continue."""
+
+    status, code, title = 417, "expectation-failed", "Expectation failed"
+
+
+class HeadTooLarge(RequestError):
+    """The request line and headers are over the limit."""
+
+    status, code, title = 431, "head-too-large", "Request headers too large"
+
+
 class TooBusy(RequestError):
     """All threads work, and as many requests wait for one as may."""
 
@@ -201,6 +224,18 @@ class TimedOut(RequestError):
     """No result came within the request's time."""
 
     status, code, title = 504, "timed-out", "Request timed out"
+
+
+class CodingNotSupported(RequestError):
+    """A Transfer-Encoding other than chunked."""
+
+    status, code, title = 501, "transfer-encoding-not-supported", "Transfer coding not supported"
+
+
+class VersionNotSupported(RequestError):
+    """Neither HTTP/1.1 nor HTTP/1.0."""
+
+    status, code, title = 505, "http-version-not-supported", "HTTP version not supported"
 
 
 class EngineFailed(RequestError):

@@ -15,7 +15,7 @@ from grafana.generator.panels import (
 )
 
 _RATE = f"{{{SELECTOR}}}[$__rate_interval]"
-_FAILED = f'{SELECTOR}, status=~"5..|429"'
+_FAILED = f'{SELECTOR}, status=~"500|502|503|504|429"'
 _WHOLE = "whole request"
 _DOTS = "Each dot is one request: click it to open its trace."
 

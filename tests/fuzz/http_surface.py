@@ -231,7 +231,8 @@ class _Client:
 
 
 def _broken(response: HTTPResponse, body: bytes, case: Case) -> str:
-    if response.status >= 500:
+    # 501 and 505 say that the client has asked for another protocol.
+    if response.status >= 500 and response.status not in (501, 505):
         return f"status {response.status}: {body[:300]!r}"
     if response.headers["Server"] or b"Traceback" in body:
         return "it says what it is made of"

@@ -67,5 +67,6 @@ def test_a_failure_is_seen() -> None:
 
     assert "status 500" in broken(500)
     assert "no JSON" in broken(400)
+    assert "no JSON" in broken(501)
     assert "what it is made of" in broken(200, server="waitress")
     assert broken(200) == ""

@@ -21,7 +21,7 @@ from tests.http.held import PAIR, Held, problem
 BODY = json.dumps(PAIR)
 JSON = {"Content-Type": "application/json"}
 RAW = (
-    "POST /predict HTTP/1.1\r\nContent-Type: application/json\r\n"
+    "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
 ).encode()
 
