@@ -16,7 +16,8 @@ from service import __version__, settings
 from service.bulk import command as bulk
 from service.errors import MGeoError
 from service.settings import BUNDLED
-from telemetry.setup import TelemetryError
+from telemetry import environment
+from telemetry.environment import TelemetryError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(flags: argparse.Namespace) -> int:
     wanted = settings.load(flags)
+    environment.check()  # before the SDK is imported, which fails on some values
     from service.app import Service
     from service.lifecycle import State
 

@@ -2,8 +2,9 @@
 
 Names follow OpenTelemetry; `prometheus_name` gives what `/metrics` and the Collector export.
 Facts that semantic conventions name (`process.*`, `hw.*`) keep those names; the domain and the
-original script's four metrics are `mgeo.*` and `nvidia.gpu.memory.used`. A fact has one metric:
-`http.server.request.duration` is not exported, because `mgeo.request.duration` is that fact.
+original script's four metrics are `mgeo.*` and `nvidia.gpu.memory.used`. Beside these the Flask
+instrumentation exports `http.server.request.duration` and `http.server.active_requests`, which
+generic dashboards look for; they begin when a thread takes the request.
 """
 
 from __future__ import annotations

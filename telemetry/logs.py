@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TextIO
 
-from opentelemetry._logs import LogRecord
+from opentelemetry._logs import LoggerProvider, LogRecord
 from opentelemetry.instrumentation.log_utils import std_to_otel
 from opentelemetry.trace import get_current_span
 from typing_extensions import override
@@ -144,9 +144,34 @@ class LineHandler(DiscreetHandler, logging.StreamHandler[TextIO]):
                     self.flush()
 
 
+class ExportingHandler(DiscreetHandler):
+    """Hands records to a logger provider.
+
+    `opentelemetry-instrumentation-logging` has such a handler; it sends an exception's message.
+    """
+
+    def __init__(self, provider: LoggerProvider) -> None:
+        super().__init__()
+        self._logger = cache(provider.get_logger)
+
+    # Without the handler's lock: what a record ends in is a deque, and request threads would queue.
+    @override
+    def handle(self, record: logging.LogRecord) -> bool:
+        if not self.filter(record):
+            return False
+        try:
+            self._logger(record.name).emit(exported(record))
+        except Exception:
+            self.handleError(record)
+        return True
+
+
 def exported(record: logging.LogRecord) -> LogRecord:
     """What may leave the process of a record, in the span that is current."""
-    attributes = _extras(record)
+    attributes = {
+        key: value if isinstance(value, str | bool | int | float) else str(value)
+        for key, value in _extras(record).items()
+    }
     if record.exc_info and (raised := record.exc_info[0]):
         attributes["exception.type"] = raised.__name__
         attributes["code.stacktrace"] = "".join(traceback.format_tb(record.exc_info[2]))

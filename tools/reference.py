@@ -21,8 +21,8 @@ from service.http.openapi import Operation
 from service.scoring.scorer import Scorer
 from service.settings import Settings
 from telemetry import instruments
+from telemetry.environment import DEFAULTS, VARIABLES
 from telemetry.recent import RecentRequests
-from telemetry.setup import DEFAULTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,9 +41,17 @@ def settings_table() -> str:
 
 
 def otel_table() -> str:
-    """Our defaults of standard OpenTelemetry variables."""
-    lines = ["| variable | default here |", "|---|---|"]
-    lines += [f"| `{name}` | `{value}` |" for name, value in DEFAULTS.items()]
+    """Every standard OpenTelemetry variable that is looked at."""
+    lines = ["| variable | default here | what is particular |", "|---|---|---|"]
+    for name, variable in VARIABLES.items():
+        of_all = re.sub("OTLP_(TRACES|METRICS|LOGS)_", "OTLP_", name)
+        if of_all != name and of_all in VARIABLES and name not in DEFAULTS:
+            continue
+        default = f"`{DEFAULTS[name]}`" if name in DEFAULTS else ""
+        by_signal = name.replace("OTLP_", "OTLP_LOGS_")
+        also = "also by signal" if by_signal != name and by_signal in VARIABLES else ""
+        note = "; ".join(filter(None, [also, variable.note]))
+        lines.append(f"| `{name}` | {default} | {note} |")
     return "\n".join(lines)
 
 
@@ -99,7 +107,7 @@ def alerts_table() -> str:
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings_table),
     "routes": ("docs/api.md", routes_table),
-    "otel": ("docs/metrics.md", otel_table),
+    "otel": ("docs/telemetry.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),
     "alerts": ("docs/alerts.md", alerts_table),
     "replica": ("docs/capacity.md", report.replica_table),

@@ -14,15 +14,14 @@ from flask import Flask, Response, g, request
 from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
-from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import Span, SpanContext, StatusCode, get_current_span
+from opentelemetry.trace import SpanContext, get_current_span
 
 from service.errors import RequestError
 from service.http import caller
+from telemetry.arrival import ArrivalTracerProvider
 from telemetry.recent import RecentRequests
-from telemetry.server_spans import ServerSpans
 from telemetry.setup import Telemetry
-from telemetry.spans import STAGES, Timeline
+from telemetry.spans import STAGES, Timeline, emit_stages
 
 log = logging.getLogger("mgeo.request")
 
@@ -53,11 +52,10 @@ def _paths(*rules: str) -> re.Pattern[str]:
 _HEALTH_PATH = _paths(*HEALTH)
 _SCORING_PATHS = {rule: _paths(rule) for rule in SCORING}
 
-_SPAN_START = "opentelemetry-flask.starttime_key"
-"""Where the Flask instrumentation looks for the start of its span; its own, and held by a test."""
-
-_EXCLUSIONS = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
-"""Variables with the URLs that the Flask instrumentation is to leave out."""
+# Of the whole URL, and of nothing that a client can put behind its path.
+_HEALTH_URLS = [
+    rf"^[a-z]+://[^/?#]*{re.sub('<[a-z]+>', '[^/?]+', rule)}([?#]|$)" for rule in HEALTH
+]
 
 UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -79,7 +77,6 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():
         instruments.request_problem.add(0, {"problem": problem.code})
-    nothing_is_excluded = not any(os.environ.get(name) for name in _EXCLUSIONS)
     of_stage: dict[str, dict[str, dict[str, str]]] = {"": {s: {"stage": s} for s in STAGES}}
 
     @app.before_request
@@ -87,11 +84,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         # By its path: a wrong method on a probe's route has no rule.
         if not _HEALTH_PATH.fullmatch(request.path):
             # The wait for a thread is the service's time, and the request's first stage.
-            g.timeline = timeline = Timeline(request.environ.get(caller.ARRIVED))
-            request.environ[_SPAN_START] = timeline.began_epoch_ns
-            if nothing_is_excluded:
-                # The instrumentation would put the whole URL together, to search it for nothing.
-                request.url = request.path
+            g.timeline = Timeline(request.environ.get(caller.ARRIVED))
             instruments.requests_inprogress.add(1)
 
     @app.after_request
@@ -100,10 +93,8 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         if timeline is not None:
             timeline.finish()
             response.headers["Server-Timing"] = timeline.server_timing()
-            recorded = get_current_span()
-            span = recorded.get_span_context()
+            span = get_current_span().get_span_context()
             method, endpoint = _labels()
-            _note_status(recorded, response.status_code)
             # Not where OTEL_SDK_DISABLED or the instrumentation's own list says so.
             if span.is_valid:
                 response.headers["traceparent"] = _traceparent(span)
@@ -139,36 +130,31 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                 of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
             for stage, start, end in timeline.stages():
                 instruments.stage_duration.record((end - start) / 1e9, of_stage[version][stage])
-            telemetry.stage_spans.emit(timeline, span)
+            emit_stages(telemetry.tracer, timeline, span)
             _log(timeline, method, endpoint, status, sampled=span.trace_flags.sampled)
         finally:
             context.detach(token)
 
     # After our hooks: the instrumentation's own time counts as the request's.
-    # Its metrics are off: mgeo.request.duration and mgeo.requests.inprogress are the same facts.
-    # Probes, which `begin` has passed over, get no span; its own way is to search each URL again.
     FlaskInstrumentor().instrument_app(
         app,
-        tracer_provider=ServerSpans(
-            telemetry.tracer_provider,
-            telemetry.span_processor,
-            left_out=lambda: "timeline" not in g,
-        ),
-        meter_provider=NoOpMeterProvider(),
+        tracer_provider=ArrivalTracerProvider(telemetry.tracer_provider, _arrived_ns),
+        meter_provider=telemetry.meter_provider,
+        excluded_urls=",".join([*_HEALTH_URLS, *_excluded_urls()]),
         enable_commenter=False,
     )
-    # Its wrapper around the application collects the attributes of its metrics, which are off, and
-    # notes the status, as `finish` does: together a twelfth of a request's time in Python.
-    app.wsgi_app = app._original_wsgi_app  # type: ignore[attr-defined, method-assign]
 
 
-def _note_status(span: Span, status: int) -> None:
-    """As the semantic conventions have it: only 5xx is an error of a server."""
-    if span.is_recording():
-        span.set_attribute("http.response.status_code", status)
-        if status >= 500:
-            span.set_attribute("error.type", str(status))
-            span.set_status(StatusCode.ERROR)
+def _arrived_ns() -> int | None:
+    timeline: Timeline | None = g.get("timeline")
+    return timeline.began_epoch_ns if timeline else None
+
+
+def _excluded_urls() -> list[str]:
+    """What the instrumentation would read by itself if it were told nothing."""
+    names = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
+    given = next((value for name in names if (value := os.environ.get(name))), "")
+    return [pattern for pattern in given.split(",") if pattern.strip()]
 
 
 def _traceparent(span: SpanContext) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import flask
 from flask import Flask, Response, request
 
 from service.http import problems
@@ -44,7 +45,7 @@ def create_app(
         models: What `/models` shows and exchanges.
         warning: What is not as it should be though requests are answered; `/readyz` shows it.
     """
-    app = Flask("mgeo-operations", static_folder=None)
+    app = flask.Flask("mgeo-operations", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     problems.register(app)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import flask
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
@@ -36,7 +37,7 @@ def create_app(
         stuck: Whether the engine makes no progress, so that the process must be restarted.
         keys: Who is let in; everybody without.
     """
-    app = Flask("mgeo", static_folder=None)
+    app = flask.Flask("mgeo", static_folder=None)
     # Handed to the client as written: no re-ordering, Chinese as itself.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]

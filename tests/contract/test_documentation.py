@@ -14,7 +14,7 @@ from opentelemetry.sdk import environment_variables as sdk_environment
 from service import settings
 from service.http import openapi, page, problems
 from service.scoring.backends import gate
-from telemetry import instruments, setup
+from telemetry import environment, instruments
 from tests.conftest import Running
 from tools import reference
 
@@ -78,9 +78,9 @@ def test_every_route_named_in_a_document_exists(running: Running) -> None:
 
 
 def test_every_otel_variable_named_in_a_document_exists() -> None:
-    modules = (sdk_environment, api_environment, setup)
+    modules = (sdk_environment, api_environment)
     known = {value for module in modules for value in vars(module).values() if _is_variable(value)}
-    known |= set(setup.DEFAULTS)
+    known |= set(environment.VARIABLES)
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for name in re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", path.read_text("utf-8")):
             assert name in known, (path.name, name)

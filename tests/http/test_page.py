@@ -85,7 +85,7 @@ def test_an_unknown_trace_is_not_echoed(running: Running, trace_id: str) -> None
 def test_only_a_sampled_trace_is_linked(monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing listens there: what is sampled is for this test alone.
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1000")
     running = start(trace_url="https://jaeger.example/trace/{trace_id}?x={trace_id}")
     try:
         for trace_id, flag in (("a" * 32, "01"), ("b" * 32, "00")):

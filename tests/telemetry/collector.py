@@ -1,15 +1,18 @@
-"""An OTLP receiver over gRPC in this process: a Collector that tests can look into.
+"""An OTLP receiver in this process, over gRPC and HTTP: a Collector that tests can look into.
 
 It takes traces, metrics and logs, can refuse them, and can leave every call without an answer.
 """
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 
 import grpc
@@ -85,12 +88,16 @@ class Collector:
         address: Where it listens; port 0 takes a free one.
         requests: Every request that was accepted, in its wire form.
         calls: How many calls came, whatever became of them.
+        headers: Of the last call, in lower case.
+        encodings: How the bodies that came over HTTP were compressed.
     """
 
     mode: Mode = "accept"
     address: str = "127.0.0.1:0"
     requests: list[Message] = field(default_factory=list)
     calls: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    encodings: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._lock = threading.Lock()
@@ -114,10 +121,16 @@ class Collector:
         port = self._server.add_insecure_port(self.address)
         self.endpoint = f"http://{self.address.rpartition(':')[0]}:{port}"
         self._server.start()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http.daemon_threads = True
+        self.http_endpoint = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        self._http.shutdown()
+        self._http.server_close()
         self._server.stop(None).wait(10)
 
     @property
@@ -181,14 +194,54 @@ class Collector:
         return (request for request in requests if isinstance(request, kind))
 
     def _receive(self, request: Message, context: grpc.ServicerContext) -> None:
+        if not self.take(
+            request, {key: str(value) for key, value in context.invocation_metadata()}
+        ):
+            context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
+
+    def take(self, request: Message, headers: dict[str, str]) -> bool:
+        """Treat a call as the mode says; whether it is accepted."""
         with self._lock:
             self.calls += 1
+            self.headers = headers
         if self.mode == "hang":
             self._closing.wait(LONGEST_HANG_SECONDS)
         if self.mode != "accept":
-            context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
+            return False
         with self._lock:
             self.requests.append(request)
+        return True
+
+
+_HTTP_REQUESTS: dict[str, type[Message]] = {
+    "/v1/traces": trace_service_pb2.ExportTraceServiceRequest,
+    "/v1/metrics": metrics_service_pb2.ExportMetricsServiceRequest,
+    "/v1/logs": logs_service_pb2.ExportLogsServiceRequest,
+}
+_DECODERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+}
+
+
+def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            encoding = headers.get("content-encoding", "")
+            body = self.rfile.read(int(headers["content-length"]))
+            request = _HTTP_REQUESTS[self.path].FromString(_DECODERS[encoding](body))
+            accepted = collector.take(request, headers)
+            collector.encodings.add(encoding)
+            self.send_response(200 if accepted else 503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    return Handler
 
 
 class _Servicer:

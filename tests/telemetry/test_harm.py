@@ -46,7 +46,7 @@ def test_a_sick_collector_costs_no_prediction_and_the_loss_is_counted(state: str
         endpoint = "http://127.0.0.1:9" if state == "dead" else collector.endpoint
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
         }
         with Service(**variables) as service:

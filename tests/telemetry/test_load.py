@@ -140,6 +140,17 @@ def check_scraped_counts(scraped: Exposition, sent: Counter[Key]) -> None:
         of_endpoint = sum(n for (_, where, _), n in sent.items() if where == endpoint)
         count = scraped.total("mgeo_request_duration_seconds_count", endpoint=endpoint)
         assert count == of_endpoint
+    by_conventions = {
+        (
+            s.labels["http_request_method"],
+            s.labels["http_route"] or "unmatched",
+            s.labels["http_response_status_code"],
+        ): int(s.value)
+        for s in scraped.samples
+        if s.name == "http_server_request_duration_seconds_count"
+    }
+    assert by_conventions == dict(sent)
+    assert scraped.total("http_server_active_requests") == 0
     good = sent["POST", "/predict", "200"] + 2 * sent["POST", "/predict/batch", "200"]
     assert scraped.total("mgeo_prediction_total") == good
     asked = {
@@ -222,6 +233,7 @@ def check_exemplars(scraped: Exposition, collector: Collector) -> int:
     assert pushed <= exported
     families = {sample.name for sample in scraped.exemplars()}
     assert families == {
+        "http_server_request_duration_seconds_bucket",
         "mgeo_request_duration_seconds_bucket",
         "mgeo_request_stage_duration_seconds_bucket",
     }

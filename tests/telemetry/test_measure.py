@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 from flask import Flask
-from opentelemetry.instrumentation import flask as instrumentation
 from opentelemetry.trace import StatusCode
-from opentelemetry.util.http import get_excluded_urls
 
-from service.http import measure, problems
+from service.http import problems
 from service.http.measure import measure_requests
 from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
@@ -72,15 +70,13 @@ def test_a_server_span_says_method_route_and_status(collector: Collector, start:
     }
 
 
-@pytest.mark.parametrize("name", measure._EXCLUSIONS)
+@pytest.mark.parametrize("name", ["OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS"])
 def test_what_the_instrumentation_is_told_to_leave_out_is_left_out(
-    collector: Collector, start: Start, monkeypatch: pytest.MonkeyPatch, name: str
+    collector: Collector, start: Start, name: str
 ) -> None:
     telemetry = start(
-        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **{name: "http://localhost/pre"}
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **{name: "nothing, http://localhost/pre"}
     )
-    # Read when it is imported, which was before.
-    monkeypatch.setattr(instrumentation, "_excluded_urls_from_env", get_excluded_urls("FLASK"))
     client = app_of(telemetry).test_client()
     for path in ("/predict", "/rerank"):
         client.post(path).close()
@@ -95,3 +91,29 @@ def test_a_disabled_sdk_sends_no_request(collector: Collector, start: Start) -> 
     assert telemetry.shutdown(5)
 
     assert collector.calls == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("path", "left_out"),
+    [
+        ("/healthz", True),
+        ("/healthz?x=1", True),
+        ("/v2/models/mgeo/ready", True),
+        ("/v2/models/mgeo/versions/1/ready", True),
+        ("/predict?next=http://a/healthz", False),
+        ("/predict?/healthz", False),
+        ("/a/healthz", False),
+        ("/healthz/a", False),
+    ],
+)
+def test_a_probe_is_left_out_whatever_its_method_and_nothing_else(
+    collector: Collector, start: Start, method: str, path: str, left_out: bool
+) -> None:
+    telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    answer = app_of(telemetry).test_client().open(path, method=method)
+    answer.close()
+    assert telemetry.shutdown(5)
+
+    assert len(server_spans(collector)) == (0 if left_out else 1)
+    assert ("traceparent" in answer.headers) is not left_out

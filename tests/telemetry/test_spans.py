@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, TraceFlags, Tracer
 
-from telemetry.spans import STAGES, StageSpans, Timeline
+from telemetry.spans import STAGES, Timeline, emit_stages
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
 
@@ -34,9 +33,10 @@ def played(marks: list[tuple[str, int | None]]) -> Timeline:
     return timeline
 
 
-def stage_spans(kept: InMemorySpanExporter) -> StageSpans:
+def tracer_into(kept: InMemorySpanExporter) -> Tracer:
     provider = TracerProvider(shutdown_on_exit=False)
-    return StageSpans(SimpleSpanProcessor(kept), provider, InstrumentationScope("mgeo"))
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    return provider.get_tracer("mgeo")
 
 
 @settings(deadline=None)
@@ -62,7 +62,7 @@ def test_any_marks_become_spans_that_tile_the_request(marks: list[tuple[str, int
     timeline.attributes["compute"] = {"mgeo.batch.size": 3}
     before = time.time_ns()
     server = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-    stage_spans(kept).emit(timeline, server)
+    emit_stages(tracer_into(kept), timeline, server)
 
     spans = kept.get_finished_spans()
     assert [span.name for span in spans] == [stage for stage, _, _ in timeline.stages()]
@@ -77,7 +77,8 @@ def test_any_marks_become_spans_that_tile_the_request(marks: list[tuple[str, int
 
 def test_a_request_that_is_not_sampled_makes_no_stage_span() -> None:
     kept = InMemorySpanExporter()
-    stage_spans(kept).emit(played([("respond", None)]), SpanContext(1, 2, is_remote=False))
+    unsampled = SpanContext(1, 2, is_remote=False)
+    emit_stages(tracer_into(kept), played([("respond", None)]), unsampled)
 
     assert kept.get_finished_spans() == ()
 
@@ -94,7 +95,7 @@ def test_a_step_of_the_wall_clock_bends_no_duration(monkeypatch: pytest.MonkeyPa
 def test_a_request_begins_when_it_arrived_and_not_when_a_thread_was_free(
     collector: Collector, start: Start
 ) -> None:
-    """The span is the Flask instrumentation's; where it begins is told to it by a private key."""
+    """The span is the Flask instrumentation's, which begins it when a thread takes the request."""
     from service.http import caller, predict
     from service.settings import Settings
 
