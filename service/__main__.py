@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(flags: argparse.Namespace) -> int:
     wanted = settings.load(flags)
+    environment.begin_again_under_agent()
     environment.check()  # before the SDK is imported, which fails on some values
     from service.app import Service
     from service.lifecycle import State

@@ -8,6 +8,7 @@ that names the variable, the value and the way out.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
@@ -252,6 +253,20 @@ def apply() -> tuple[dict[str, str], list[str]]:
     # Not the timeouts, which the SDK takes for seconds: they are handed to the exporters.
     os.environ.update({name: read[name] for name in read if not name.endswith("_TIMEOUT")})
     return read, notes
+
+
+def begin_again_under_agent() -> None:
+    """Under `opentelemetry-instrument`, begin the process anew if it has other HTTP conventions.
+
+    The agent's instrumentations read the variable once, before any code of the service runs, and
+    without it they use the names of 2021. The process keeps its id.
+    """
+    name = "OTEL_SEMCONV_STABILITY_OPT_IN"
+    given = os.environ.get(name, "")
+    stable = checks.stable_http(given)
+    if "opentelemetry.instrumentation.auto_instrumentation" in sys.modules and given != stable:
+        os.environ[name] = stable
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # itself
 
 
 def _check_together(read: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
 from opentelemetry import metrics as metrics_api
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 from opentelemetry.metrics import Meter, NoOpMeterProvider
@@ -47,6 +47,7 @@ from telemetry.instruments import LATENCY_SECONDS, Instruments
 from telemetry.logs import ExportingHandler
 from telemetry.privacy import AllowListExporter
 from telemetry.prometheus import PrometheusEndpoint
+from telemetry.propagation import NoPropagation
 
 __all__ = ["Telemetry", "TelemetryError", "start"]
 
@@ -129,6 +130,8 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
         log.warning(note)
     if level := read.get("OTEL_LOG_LEVEL"):
         logging.getLogger("opentelemetry").setLevel(_LEVELS[level])
+    if "none" in read.get("OTEL_PROPAGATORS", "").split(","):
+        propagate.set_global_textmap(NoPropagation())
     resource = _resource(service_version, instance_id)
     prometheus = PrometheusEndpoint()
     closers: list[Callable[[], None]] = []

@@ -46,13 +46,16 @@ class Process:
     """One `serve` process, started and not waited for. Ended by its id when the block ends.
 
     Attributes:
+        command: What is started, before its flags.
         lines: What it has written, line by line.
     """
+
+    command: tuple[str, ...] = (sys.executable, "-m", "service", "serve")
 
     def __init__(self, *flags: str, **variables: str) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "service", "serve", "--model", str(TINY)),
+                *(*self.command, "--model", str(TINY)),
                 *("--port", "0", "--metrics-port", "0", "--cpu-threads", "1", *flags),
             ],
             cwd=ROOT,
