@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="score one pair here, without a server")
     predict.add_argument("address1")
     predict.add_argument("address2")
-    settings.add_flags(predict, "model", "device", "backend", "cpu_threads", "max_tokens")
+    settings.add_flags(
+        predict, "model", "device", "backend", "cpu_threads", "max_tokens", "normalize"
+    )
     predict.set_defaults(run=_predict)
 
     score = commands.add_parser("score", help="score the pairs of a whole file")

@@ -9,6 +9,8 @@ MGeoError
 │   └── ListenError               an address or port cannot be bound
 └── RequestError                  a request cannot be answered: one problem document
     ├── MissingFields        400  no address, or nothing readable in it
+    ├── NotAnAddress         400  a placeholder, such as N/A, in the place of an address
+    ├── Unreadable           400  mostly characters that the model does not know
     ├── InvalidBody          400  not JSON, or not the shape that the route takes
     ├── InvalidField         400  a field of the wrong type or beyond its limit
     ├── BadRequest           400  HTTP itself was not followed
@@ -95,6 +97,18 @@ class MissingFields(RequestError):
     """No address, or nothing readable in it."""
 
     status, code, title = 400, "missing-fields", "Missing address fields"
+
+
+class NotAnAddress(RequestError):
+    """A placeholder, such as N/A, stands in the place of an address."""
+
+    status, code, title = 400, "not-an-address", "Not an address"
+
+
+class Unreadable(RequestError):
+    """An address is mostly of characters that the model does not know."""
+
+    status, code, title = 400, "unreadable", "Address cannot be read"
 
 
 class InvalidBody(RequestError):

@@ -140,6 +140,13 @@ class Settings:
         low=0,
         high=4096,
     )
+    normalize: str = _setting(
+        "auto",
+        "What is done to an address before the model reads it: `none`; `nfkc` reads Ⅱ, ② and full "
+        "width as plain characters; `simplified` also reads traditional characters as simplified "
+        "ones. `auto` takes what the model's configuration.json asks for, `none` if nothing.",
+        choices=("auto", "none", "nfkc", "simplified"),
+    )
     max_queue_pairs: int = _setting(
         4096, "Pairs that may wait for the model; further requests get 429.", low=1, high=10_000_000
     )

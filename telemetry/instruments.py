@@ -141,6 +141,16 @@ INPUT_TRUNCATED = Metric(
     "mgeo.input.truncated", "counter", "{pair}",
     "Pairs longer than the model's input, scored on what fits.",
 )  # fmt: skip
+INPUT_UNREAD = Metric(
+    "mgeo.input.unread", "counter", "{pair}",
+    "Pairs with characters that the model does not know, scored on the rest.",
+)  # fmt: skip
+INPUT_REFUSED = Metric(
+    "mgeo.input.refused", "counter", "{pair}",
+    "Pairs that were not scored, also within a batch: a placeholder such as N/A for an address "
+    "(not-an-address), mostly unknown characters (unreadable), or none at all (missing-fields).",
+    ("problem",),
+)  # fmt: skip
 CACHE_LOOKUP = Metric(
     "mgeo.cache.lookup", "counter", "{pair}",
     "Pairs asked for: answered from the cache (hit), by another request's computation that was "
@@ -346,6 +356,8 @@ class Instruments:
         self.stage_duration = self._histogram(STAGE_DURATION)
         self.prediction = self._counter(PREDICTION)
         self.input_truncated = self._counter(INPUT_TRUNCATED)
+        self.input_unread = self._counter(INPUT_UNREAD)
+        self.input_refused = self._counter(INPUT_REFUSED)
         self.cache_lookup = self._counter(CACHE_LOOKUP)
         self.batch_size = self._histogram(BATCH_SIZE)
         self.batch_tokens = self._counter(BATCH_TOKENS)
@@ -363,6 +375,9 @@ class Instruments:
         self.request_problem = self._counter(REQUEST_PROBLEM)
         # From the start at zero: a rate over the first one is not missing where it began.
         self.input_truncated.add(0)
+        self.input_unread.add(0)
+        for problem in ("not-an-address", "unreadable", "missing-fields"):
+            self.input_refused.add(0, {"problem": problem})
         self.requests_inprogress.add(0)
         self.queue_dropped.add(0)
         for reason in ("idle", "slow", "full"):

@@ -65,7 +65,7 @@ def configuration() -> dict[str, object]:
             "description": "A small model trained on generated address pairs; "
             "not the published MGeo.",
         },
-        "preprocessor": {"type": "sen-sim-tokenizer"},
+        "preprocessor": {"type": "sen-sim-tokenizer", "normalization": "simplified"},
         "pipeline": {"type": "sentence-similarity"},
     }
 

@@ -387,11 +387,14 @@ def _model(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
-            "Truncated pairs, failed batches, dropped pairs",
-            "Pairs longer than the model's input, scored on what fits; forward passes that failed, "
-            "or for which memory ran out; pairs that nobody waited for any more, never computed.",
+            "Pairs truncated, unread, refused, failed or dropped",
+            "Pairs longer than the model's input, scored on what fits; pairs with characters that "
+            "the model does not know; pairs refused as placeholders or unreadable; forward passes "
+            "that failed, or for which memory ran out; pairs that nobody waited for any more.",
             "short",
             Query(f"sum(rate(mgeo_input_truncated_total{_RATE})) or vector(0)", "truncated"),
+            Query(f"sum(rate(mgeo_input_unread_total{_RATE})) or vector(0)", "unread"),
+            Query(f"sum by (problem) (rate(mgeo_input_refused_total{_RATE}))", "{{problem}}"),
             Query(f"sum(rate(mgeo_batch_failed_total{_RATE})) or vector(0)", "failed batches"),
             Query(
                 f"sum(rate(mgeo_batch_out_of_memory_total{_RATE})) or vector(0)", "out of memory"

@@ -14,7 +14,8 @@ from service.errors import BulkError
 Number = TypeVar("Number", int, float)
 
 MODEL_SETTINGS = (
-    "model", "device", "backend", "cpu_threads", "max_tokens", "batch_tokens", "max_address_chars",
+    "model", "device", "backend", "cpu_threads", "max_tokens", "normalize",
+    "batch_tokens", "max_address_chars",
 )  # fmt: skip
 """Settings that the model here has; a service has its own."""
 

@@ -22,7 +22,7 @@ from typing import Any, Self
 from service.bulk.tables import Result
 from service.errors import BulkError
 
-_MAGIC = b"mgeo-score-journal-1 "
+_MAGIC = b"mgeo-score-journal-2 "
 _COMPLETE = "complete"
 
 Identity = Mapping[str, Any]

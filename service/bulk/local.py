@@ -11,8 +11,9 @@ from service.bulk.tables import Chunk, Result
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.scoring import model as models
+from service.scoring import refusal
 from service.scoring.backends.layout import computed_tokens
-from service.scoring.scorer import UNREADABLE, score_batch_now
+from service.scoring.scorer import score_batch_now
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 
@@ -58,6 +59,7 @@ class LocalScorer:
                 "batch_tokens": budget,
                 "max_tokens": self._model.tokenizer.max_tokens,
                 "max_address_chars": settings.max_address_chars,
+                "normalize": self._model.tokenizer.normalization,
             },
         }
 
@@ -90,7 +92,10 @@ class LocalScorer:
                 return [Result(error=_FAILED)]
             middle = len(batch) // 2
             return self._results(batch[:middle]) + self._results(batch[middle:])
-        return [tables.scored(s.similarity, s.label, s.probabilities, s.truncated) for s in scores]
+        return [
+            tables.scored(s.similarity, s.label, s.probabilities, s.truncated, s.unread)
+            for s in scores
+        ]
 
     def _check_that_it_lives(self, failure: Exception) -> None:
         try:
@@ -103,12 +108,15 @@ class LocalScorer:
 
     def _prepare(self, chunk: Chunk, pair: tuple[int, int]) -> _Prepared:
         read = columns.pairs(chunk, pair, self._limits)
-        good = [place for place, value in enumerate(read) if not isinstance(value, str)]
-        encoded = self._model.tokenizer.encode(
-            [value for value in read if not isinstance(value, str)]
-        )
-        tokens = {p: t for p, t in zip(good, encoded, strict=True) if t.is_readable}
-        results = [Result(error=v if isinstance(v, str) else UNREADABLE) for v in read]
+        good = {place: value for place, value in enumerate(read) if not isinstance(value, str)}
+        encoded = self._model.tokenizer.encode([*good.values()])
+        results = [Result(error=value if isinstance(value, str) else None) for value in read]
+        tokens: dict[int, TokenizedPair] = {}
+        for (place, value), one in zip(good.items(), encoded, strict=True):
+            if refused := refusal.of(value, one):
+                results[place] = Result(error=str(refused))
+            else:
+                tokens[place] = one
         return _Prepared(chunk, results, tokens, self._batches(tokens))
 
     def _batches(self, tokens: dict[int, TokenizedPair]) -> list[list[int]]:

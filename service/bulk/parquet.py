@@ -16,7 +16,8 @@ _ROW_GROUP = 65_536
 """Rows gathered before they are written: smaller groups cost size and the reader's time."""
 
 _RESULT_TYPES = [
-    pa.float64(), pa.string(), pa.float64(), pa.float64(), pa.float64(), pa.bool_(), pa.string(),
+    pa.float64(), pa.string(), pa.float64(), pa.float64(), pa.float64(), pa.bool_(),
+    pa.float64(), pa.string(),
 ]  # fmt: skip
 
 

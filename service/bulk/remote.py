@@ -141,6 +141,10 @@ def _model(answer: Any) -> list[str]:
 def _result(result: Any) -> Result:
     if "label" in result:
         return tables.scored(
-            result["similarity"], result["label"], result["probabilities"], result["truncated"]
+            result["similarity"],
+            result["label"],
+            result["probabilities"],
+            result["truncated"],
+            result.get("unread"),
         )
     return Result(error=str(result["detail"]))

@@ -36,6 +36,8 @@ class Result(NamedTuple):
         partial_match: Likewise.
         not_match: Likewise.
         truncated: Whether the pair was longer than the model reads.
+        unread: Share of an address that the model cannot read, from 0 to 1; None from a service
+            that does not say.
         error: Why the row has no score; never the row's content.
     """
 
@@ -45,15 +47,20 @@ class Result(NamedTuple):
     partial_match: float | None = None
     not_match: float | None = None
     truncated: bool | None = None
+    unread: float | None = None
     error: str | None = None
 
 
 def scored(
-    similarity: float, label: str, probabilities: Mapping[Label, float], truncated: bool
+    similarity: float,
+    label: str,
+    probabilities: Mapping[Label, float],
+    truncated: bool,
+    unread: float | None,
 ) -> Result:
     """The result of a scored pair, its numbers rounded."""
     exact, partial, different = (round(probabilities[name], DIGITS) for name in LABELS)
-    return Result(round(similarity, DIGITS), label, exact, partial, different, truncated)
+    return Result(round(similarity, DIGITS), label, exact, partial, different, truncated, unread)
 
 
 class Chunk(Protocol):

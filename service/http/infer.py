@@ -31,6 +31,7 @@ OUTPUTS: dict[str, tuple[Datatype, tuple[int, ...]]] = {
     "label": ("BYTES", ()),
     "probabilities": ("FP32", (len(LABELS),)),
     "truncated": ("BOOL", ()),
+    "unread": ("FP32", ()),
 }
 """Each tensor of an answer: its type, and its dimensions behind that of the pairs."""
 
@@ -229,6 +230,7 @@ def answer(
         "label": [score.label for score in scores],
         "probabilities": [score.probabilities[label] for score in scores for label in LABELS],
         "truncated": [score.truncated for score in scores],
+        "unread": [score.unread for score in scores],
     }
     names, binary = _wanted(asked)
     outputs = [

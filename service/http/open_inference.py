@@ -12,13 +12,14 @@ from typing import Annotated, Any, TypedDict
 from flask import Blueprint, Response, g, request
 
 from service import __version__
-from service.errors import MissingFields, NotReady, RequestError, UnknownModel
+from service.errors import NotReady, RequestError, UnknownModel
 from service.http import caller, infer, problems, schemas, tensors
 from service.http.bodies import raw_body
 from service.http.infer import INPUTS, OUTPUTS
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.scoring.model import Model
+from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
 from service.scoring.versions import Wish
@@ -175,8 +176,8 @@ def _identity(model: Model) -> dict[str, str]:
 
 
 def _scored(index: int, outcome: Score | RequestError) -> Score:
-    if isinstance(outcome, MissingFields):
-        raise MissingFields(f"address1[{index}] or address2[{index}]: {outcome}")
+    if isinstance(outcome, REFUSALS):
+        raise type(outcome)(f"address1[{index}] or address2[{index}]: {outcome}")
     if isinstance(outcome, RequestError):
         raise outcome
     return outcome

@@ -12,12 +12,13 @@ from typing import Annotated, NotRequired, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from service.errors import InvalidField, MissingFields, QueueFull, RequestError
+from service.errors import InvalidField, QueueFull, RequestError
 from service.http import caller, problems, schemas
 from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Address, Flag, Listed, Object, Shape
+from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
 from telemetry.spans import Timeline
@@ -45,6 +46,16 @@ class Rank(TypedDict):
         float, {"description": "Its similarity to the query, from 0 to 1; see `raw_scores`."}
     ]
     text: NotRequired[Annotated[str, {"description": "The candidate, with `return_text`."}]]
+    unread: NotRequired[
+        Annotated[
+            float,
+            {
+                "minimum": 0,
+                "maximum": 1,
+                "description": "Share of an address that the model cannot read; only above 0.",
+            },
+        ]
+    ]
 
 
 class RerankProblem(schemas.Problem):
@@ -134,8 +145,8 @@ def problem(error: RequestError) -> RerankProblem:
 
 
 def _checked(index: int, asked: Query, outcome: Score | RequestError) -> Score:
-    if isinstance(outcome, MissingFields):
-        raise MissingFields(f"query or texts[{index}]: {outcome}")
+    if isinstance(outcome, REFUSALS):
+        raise type(outcome)(f"query or texts[{index}]: {outcome}")
     if isinstance(outcome, RequestError):
         raise outcome
     if outcome.truncated and not asked.truncate:
@@ -150,6 +161,8 @@ def _rank(index: int, asked: Query, score: Score) -> Rank:
     rank: Rank = {"index": index, "score": _logit(similarity) if asked.raw_scores else similarity}
     if asked.return_text:
         rank["text"] = asked.texts[index]
+    if score.unread:
+        rank["unread"] = score.unread
     return rank
 
 

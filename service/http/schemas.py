@@ -91,6 +91,17 @@ class Prediction(TypedDict):
     label: Annotated[Label, {"description": "The most probable label."}]
     probabilities: Probabilities
     truncated: Annotated[bool, {"description": "Whether the pair was longer than the model reads."}]
+    unread: Annotated[
+        float,
+        {
+            "minimum": 0,
+            "maximum": 1,
+            "description": "Share of the characters of an address that the model does not know, "
+            "the larger one of both. Above 0 the answer is about the rest: look at such a match. "
+            "Where text is normalised (MGEO_NORMALIZE) and the addresses differ in such "
+            "characters, it is never exact_match.",
+        },
+    ]
 
 
 class PredictionByModel(Prediction):
@@ -132,6 +143,7 @@ def prediction(score: Score) -> Prediction:
         "label": score.label,
         "probabilities": _probabilities(score),
         "truncated": score.truncated,
+        "unread": score.unread,
     }
 
 

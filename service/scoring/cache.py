@@ -9,8 +9,12 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Self
+
+from service.scoring.tokens import TokenizedPair
 
 _DIGEST_BYTES = 16
 """128 bits: with a million pairs the chance of any collision is below 1e-26."""
@@ -23,10 +27,19 @@ class Result:
     Attributes:
         probabilities: Of each label, in the checkpoint's order; they sum to 1.
         truncated: Whether the pair was longer than the model reads.
+        unread: Share of an address that the model cannot read; see `TokenizedPair`.
+        never_exact: Whether exact_match is ruled out because the addresses differ in that.
     """
 
     probabilities: tuple[float, ...]
     truncated: bool
+    unread: float = 0.0
+    never_exact: bool = False
+
+    @classmethod
+    def of(cls, row: Iterable[float], pair: TokenizedPair) -> Self:
+        """What a row of probabilities says of a pair."""
+        return cls(tuple(row), pair.truncated, pair.unread, pair.never_exact)
 
 
 class ResultCache:

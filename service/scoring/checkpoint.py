@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from service.errors import CheckpointError
-from service.scoring.tokens import CLS, PAD, SEP, UNK
+from service.scoring.tokens import CLS, NORMALIZATIONS, PAD, SEP, UNK, Normalization
 
 Label = Literal["exact_match", "partial_match", "not_match"]
 LABELS: tuple[Label, ...] = ("exact_match", "partial_match", "not_match")
@@ -59,6 +59,8 @@ class Checkpoint:
         labels: The label of each output of the classifier, in its order.
         max_tokens: Longest pair in tokens that the checkpoint was meant for.
         lower_case: Whether text is lower-cased.
+        normalization: What is to be done to text before that: `preprocessor.normalization` of
+            configuration.json, else nothing, as ModelScope has it.
         bert: Arguments of transformers' BertConfig.
         layers_in_file: Encoder layers that config.json declares. MGeo runs the first
             `fusion_layer` of them on text; `bert["num_hidden_layers"]` is what runs.
@@ -73,6 +75,7 @@ class Checkpoint:
     labels: tuple[Label, ...]
     max_tokens: int
     lower_case: bool
+    normalization: Normalization
     bert: dict[str, Any]
     layers_in_file: int
     vocabulary: dict[str, int]
@@ -108,6 +111,7 @@ def read(directory: Path) -> Checkpoint:
         labels=labels,
         max_tokens=_max_tokens(directory, configuration, bert["max_position_embeddings"]),
         lower_case=lower_case,
+        normalization=_normalization(directory, configuration),
         bert=bert,
         layers_in_file=layers_in_file,
         vocabulary=vocabulary,
@@ -325,6 +329,16 @@ def _lower_case(directory: Path) -> bool:
     if config.get("strip_accents") not in (None, value):
         raise CheckpointError(f"{path}: strip_accents must be as do_lower_case, or null")
     return value
+
+
+def _normalization(directory: Path, configuration: Mapping[str, Any]) -> Normalization:
+    given = _section(configuration, "preprocessor").get("normalization", "none")
+    if given not in NORMALIZATIONS:
+        raise CheckpointError(
+            f"{directory / 'configuration.json'}: preprocessor.normalization must be one of "
+            f"{', '.join(NORMALIZATIONS)}"
+        )
+    return cast(Normalization, given)
 
 
 def _version(directory: Path, weights: Path) -> str:

@@ -34,6 +34,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "labels": list(checkpoint.labels),
         "max_tokens": checkpoint.max_tokens,
         "lower_case": checkpoint.lower_case,
+        "normalization": loaded.tokenizer.normalization,
         "unused_tensors": list(found.unused),
         "device": loaded.backend.device,
         "memory_bytes": loaded.memory_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import psutil
@@ -15,7 +16,7 @@ from service.scoring import source
 from service.scoring.backends import Backend, Probabilities, Progress, calibration, choose
 from service.scoring.backends.kept import Choice
 from service.scoring.checkpoint import Checkpoint
-from service.scoring.tokens import PairTokenizer, TokenizedPair
+from service.scoring.tokens import Normalization, PairTokenizer, TokenizedPair
 from service.settings import Settings
 
 _WARM_UP = [(1, 16), (1, 64), (8, 48)]
@@ -88,7 +89,7 @@ def load(
     directory = source.resolve(settings.model, progress)
     progress("reading the checkpoint", 0.1)
     checkpoint = checkpoints.read(directory)
-    tokenizer = _tokenizer(checkpoint, settings.max_tokens)
+    tokenizer = _tokenizer(checkpoint, settings)
     backend, choice = choose.build(
         checkpoint,
         settings,
@@ -121,7 +122,8 @@ def _warm_up(model: Model) -> None:
             ) from None
 
 
-def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:
+def _tokenizer(checkpoint: Checkpoint, settings: Settings) -> PairTokenizer:
+    max_tokens = settings.max_tokens
     positions = checkpoint.bert["max_position_embeddings"]
     if max_tokens and not checkpoints.FEWEST_TOKENS <= max_tokens <= positions:
         raise SettingsError(
@@ -132,4 +134,7 @@ def _tokenizer(checkpoint: Checkpoint, max_tokens: int) -> PairTokenizer:
         checkpoint.vocabulary,
         lower_case=checkpoint.lower_case,
         max_tokens=max_tokens or checkpoint.max_tokens,
+        normalization=checkpoint.normalization
+        if settings.normalize == "auto"
+        else cast(Normalization, settings.normalize),
     )

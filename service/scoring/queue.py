@@ -193,7 +193,7 @@ class PairQueue:
         with self._changed:
             for item, row in zip(items, rows, strict=True):
                 if item.key is not None and self._cache is not None:
-                    self._cache.put(item.key, Result(tuple(row), item.pair.truncated))
+                    self._cache.put(item.key, Result.of(row, item.pair))
                 self._forget(item)
         # Nobody joins them any more: the jobs are woken without the lock, which they may take next.
         for item, row in zip(items, rows, strict=True):

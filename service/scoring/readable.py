@@ -15,11 +15,17 @@ import unicodedata
 from typing import Final
 
 # Characters that are read as they are. I, V and X may be Roman numbers.
-_NOT_PLAIN: Final = re.compile("[^ !-HJ-UWYZ\\[-~·‘’“”、。〇《》「」【】\u4e00-\u9fa5]")
+_NOT_PLAIN: Final = re.compile(
+    "[^ !-HJ-UWYZ\\[-~·‘’“”、。〇《》「」【】\u4e00-\u5dfe\u5e00-\u9fa5]"
+)
 
-# Where a number that one character stands for meets another number.
-_EDGE: Final = "\x1f"
-_TOUCHING: Final = re.compile(f"(?<=[0-9.,/]){_EDGE}+(?=[0-9])")
+# Where a number that one character stands for may meet another number, and a sign a word: BERT
+# would take an emoji and the number beside it for one word, unknown as a whole.
+_EDGE, _SIDE = "\x1f", "\x1e"
+_TOUCHING: Final = re.compile(
+    f"(?<=[0-9.,/])[{_EDGE}{_SIDE}]*{_EDGE}[{_EDGE}{_SIDE}]*(?=[0-9])"
+    f"|(?<=[0-9A-Za-z]){_EDGE}*{_SIDE}|{_SIDE}{_EDGE}*(?=[0-9A-Za-z])"
+)
 
 _RADICALS: Final = (
     "⺁⺂⺃⺄⺅⺆⺇⺈⺉⺊⺋⺌⺍⺎⺏⺐⺑⺒⺓⺔⺕⺖⺗⺘⺙⺛⺜⺝⺞⺠⺡⺢⺣⺤⺥⺦⺧⺨⺩⺪⺫⺬⺭⺮⺯⺰⺱⺲⺳⺴⺵⺶⺷⺸⺹⺺⺻⺼"
@@ -36,6 +42,7 @@ _LOOK_ALIKES: Final = dict(zip(_RADICALS, _IDEOGRAPHS, strict=True)) | {
     **dict.fromkeys("〔〖〘〚⦅", "("),
     **dict.fromkeys("〕〗〙〛⦆", ")"),
     **dict.fromkeys("〜〰∼", "~"),
+    "巿": "市",
     "\u2044": "/",
     "∕": "/",
     "∶": ":",
@@ -99,8 +106,8 @@ def plain(text: str) -> str:
     if _NOT_PLAIN.search(text) is None:
         return text
     read = _NOT_PLAIN.sub(lambda found: _READINGS[found[0]], text)
-    if _EDGE in read:
-        read = _TOUCHING.sub(" ", read).replace(_EDGE, "")
+    if _EDGE in read or _SIDE in read:
+        read = _TOUCHING.sub(" ", read).replace(_EDGE, "").replace(_SIDE, "")
     read = unicodedata.normalize("NFC", read)
     return read if _IN_CONTEXT.search(read) is None else _in_context(read)
 
@@ -119,12 +126,12 @@ def _latin(word: re.Match[str]) -> str:
 
 
 def _reading(char: str) -> str:
-    """What one character is read as, with `_EDGE` where a number in it must not touch another."""
+    """What one character is read as, with `_EDGE` or `_SIDE` where it must not touch others."""
     category = unicodedata.category(char)
     if category == "Cf" or _INVISIBLE.match(char):
         return ""
     if category in ("Cc", "Zl", "Zp"):
-        return " " if char.isspace() and char != _EDGE else ""
+        return " " if char.isspace() and char not in (_EDGE, _SIDE) else ""
     if category == "Nd":  # of any script and style: they are written side by side as our own are
         return str(unicodedata.decimal(char))
     if category == "Pd":
@@ -135,7 +142,7 @@ def _reading(char: str) -> str:
         reading = "".join(_LOOK_ALIKES.get(one, one) for one in reading)
     if reading != char and (reading[:1].isdigit() or reading[-1:].isdigit() or reading[-1:] == "."):
         return f"{_EDGE}{reading}{_EDGE}"
-    return reading
+    return f"{_SIDE}{char}{_SIDE}" if category == "So" and reading == char else reading
 
 
 def _number(char: str) -> str | None:

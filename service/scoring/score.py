@@ -19,17 +19,27 @@ class Score:
         label: The most probable label.
         probabilities: Of all three labels; they sum to 1.
         truncated: Whether the pair was longer than the model reads.
+        unread: Share of the characters of an address that the model cannot read, the larger one of
+            both addresses, from 0 to 1.
     """
 
     similarity: float
     label: Label
     probabilities: dict[Label, float]
     truncated: bool
+    unread: float = 0.0
 
 
 def of(result: Result, order: Sequence[Label]) -> Score:
-    """The score that a result means, whose probabilities are of the labels in `order`."""
+    """The score that a result means, whose probabilities are of the labels in `order`.
+
+    To the model all characters that it cannot read are one. Where the addresses differ in them
+    exact_match may be ruled out: its probability goes to partial_match then.
+    """
     by_label = dict(zip(order, result.probabilities, strict=True))
+    if result.never_exact:
+        by_label["partial_match"] += by_label["exact_match"]
+        by_label["exact_match"] = 0.0
     probabilities = {label: by_label[label] for label in LABELS}
     return Score(
         # At most 1: the probabilities, in 32 bits, may add up to a little more.
@@ -37,4 +47,5 @@ def of(result: Result, order: Sequence[Label]) -> Score:
         label=max(probabilities, key=probabilities.__getitem__),
         probabilities=probabilities,
         truncated=result.truncated,
+        unread=round(result.unread, 4),
     )

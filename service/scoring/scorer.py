@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from service.errors import (
     ClientGone,
     EngineFailed,
-    MissingFields,
     NotReady,
     QueueFull,
     RequestError,
@@ -19,7 +18,7 @@ from service.errors import (
     TooLate,
 )
 from service.lifecycle import Lifecycle, State
-from service.scoring import score
+from service.scoring import refusal, score
 from service.scoring.cache import Result, ResultCache
 from service.scoring.checkpoint import Label
 from service.scoring.job import NEVER, Job
@@ -31,9 +30,6 @@ from service.scoring.version import Version
 from service.scoring.versions import NO_WISH, Versions, Wish
 from telemetry.instruments import Instruments, tenth
 from telemetry.spans import Timeline
-
-UNREADABLE = "an address has no readable character"
-"""What is wrong with a pair that is not `is_readable`."""
 
 _KNOWN_LINGERS_NS = 10_000_000_000
 """How long after a request was answered from the cache others are expected to be."""
@@ -121,8 +117,8 @@ class Scorer:
         """Score pairs, in their order, all by one model.
 
         Returns:
-            The model, and for each pair its score, or why there is none: nothing readable in an
-            address, or the model failed on that very pair.
+            The model, and for each pair its score, or why there is none: an address is
+            missing or cannot be read, or the model failed on that very pair.
 
         Raises:
             NotReady: The service is about to end.
@@ -175,11 +171,12 @@ class Scorer:
         if missing:
             queue.check(expires_ns)
             tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
-            readable = {
-                index: tokens
-                for index, tokens in zip(missing, tokenized, strict=True)
-                if tokens.is_readable
-            }
+            readable: dict[int, TokenizedPair] = {}
+            for index, tokens in zip(missing, tokenized, strict=True):
+                if refused := refusal.of(pairs[index], tokens):
+                    results[index] = refused
+                else:
+                    readable[index] = tokens
             job = Job(
                 list(readable.values()),
                 labels=len(model.checkpoint.labels),
@@ -195,10 +192,10 @@ class Scorer:
             timeline.enter("respond")
         if self._cache is not None:
             self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
-        outcomes: list[Score | RequestError] = [
-            _outcome(result, model.checkpoint.labels) for result in results
+        outcomes = [
+            _outcome(result, model.checkpoint.labels) for result in results if result is not None
         ]
-        self._count([outcome for outcome in outcomes if isinstance(outcome, Score)], model)
+        self._count(outcomes, model)
         return outcomes
 
     def check(self, caller: Caller, requests_ahead: int = 0) -> None:
@@ -300,12 +297,13 @@ class Scorer:
         return [
             EngineFailed(str(job.errors[index]))
             if index in job.errors
-            else Result(tuple(rows[index]), pair.truncated)
+            else Result.of(rows[index], pair)
             for index, pair in enumerate(job.pairs)
         ]
 
-    def _count(self, scores: list[Score], model: Model) -> None:
+    def _count(self, outcomes: list[Score | RequestError], model: Model) -> None:
         version = model.checkpoint.version
+        scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
         counted = Counter((one.label, tenth(one.similarity)) for one in scores)
         for (label, upper), count in counted.items():
             self._instruments.prediction.add(count, {"label": label, "model_version": version})
@@ -314,17 +312,23 @@ class Scorer:
             )
         if truncated := sum(one.truncated for one in scores):
             self._instruments.input_truncated.add(truncated)
+        if unread := sum(one.unread > 0 for one in scores):
+            self._instruments.input_unread.add(unread)
+        if len(scores) < len(outcomes):
+            for outcome in outcomes:
+                if isinstance(outcome, refusal.REFUSALS):
+                    self._instruments.input_refused.add(1, {"problem": outcome.code})
 
 
 def score_now(model: Model, pair: tuple[str, str]) -> Score:
     """Score one pair on the calling thread, without queue or telemetry: for the command line.
 
     Raises:
-        MissingFields: An address has nothing readable.
+        RequestError: An address is missing, or cannot be read; see `refusal`.
     """
     [tokens] = model.tokenizer.encode([pair])
-    if not tokens.is_readable:
-        raise MissingFields(UNREADABLE)
+    if refused := refusal.of(pair, tokens):
+        raise refused
     [scored] = score_batch_now(model, [tokens])
     return scored
 
@@ -336,12 +340,10 @@ def score_batch_now(model: Model, pairs: Sequence[TokenizedPair]) -> list[Score]
         Exception: What the backend raised, or it returned what are no probabilities.
     """
     return [
-        score.of(Result(tuple(row), pair.truncated), model.checkpoint.labels)
+        score.of(Result.of(row, pair), model.checkpoint.labels)
         for row, pair in zip(model.predict(pairs).tolist(), pairs, strict=True)
     ]
 
 
-def _outcome(result: Result | RequestError | None, order: Sequence[Label]) -> Score | RequestError:
-    if result is None:
-        return MissingFields(UNREADABLE)
+def _outcome(result: Result | RequestError, order: Sequence[Label]) -> Score | RequestError:
     return result if isinstance(result, RequestError) else score.of(result, order)

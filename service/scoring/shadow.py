@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 )
 
 from service.errors import RequestError
-from service.scoring import score
+from service.scoring import refusal, score
 from service.scoring.batching import INTERACTIVE_PAIRS
 from service.scoring.cache import Result
 from service.scoring.engine import Engine
@@ -154,7 +154,11 @@ class Shadow:
             return
         tokenized = model.tokenizer.encode([copy.pair for copy in copies])
         # What one vocabulary can read another may not.
-        readable = [place for place, tokens in enumerate(tokenized) if tokens.is_readable]
+        readable = [
+            place
+            for place, tokens in enumerate(tokenized)
+            if refusal.of(copies[place].pair, tokens) is None
+        ]
         if not readable:
             return
         with self._span(copies, model) as span:
@@ -194,7 +198,8 @@ class Shadow:
         for place, row in enumerate(job.probabilities.tolist()):
             if place in job.errors:  # counted by the engine
                 continue
-            mine, copy = score.of(Result(tuple(row), False), model.checkpoint.labels), copies[place]
+            copy = copies[place]
+            mine = score.of(Result.of(row, job.pairs[place]), model.checkpoint.labels)
             of_both = {"model_version": model.checkpoint.version, "against": copy.against}
             labels = {"label": mine.label, "against_label": copy.answered.label}
             self._instruments.shadow_prediction.add(1, of_both | labels)

@@ -6,16 +6,27 @@ transformers' BertTokenizer is held by tests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 
+from service.scoring import unread
+from service.scoring.readable import plain
+
 CLS, SEP, UNK, MASK, PAD = "[CLS]", "[SEP]", "[UNK]", "[MASK]", "[PAD]"
+
+Normalization = Literal["none", "nfkc", "simplified"]
+"""What is done to a text before it is tokenised: nothing; compatibility forms and look-alikes in
+their plain form (`readable.plain`); that, and traditional characters as simplified ones."""
+
+NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
 
 _LONGEST_WORD = 100
 """BertTokenizer's max_input_chars_per_word: a longer word becomes one [UNK]."""
@@ -29,11 +40,19 @@ class TokenizedPair:
         ids: Token ids, special tokens included.
         first: How many of them belong to segment 0 (`[CLS] a [SEP]`); the rest to segment 1.
         truncated: Whether tokens were cut off to fit the model.
+        unread: Share of the characters of an address that the model cannot read, the larger one of
+            both addresses, from 0 to 1; blanks and what is invisible do not count.
+        unread_differs: Whether these characters are others in one address than in the other.
+        never_exact: Whether exact_match is ruled out by that. Not where text is read as ModelScope
+            reads it, without normalization: answers are the published model's then.
     """
 
     ids: list[int]
     first: int
     truncated: bool
+    unread: float = 0.0
+    unread_differs: bool = False
+    never_exact: bool = False
 
     @property
     def is_readable(self) -> bool:
@@ -48,6 +67,7 @@ class PairTokenizer:
         vocabulary: Token to id. Must hold [CLS], [SEP], [UNK] and [PAD].
         lower_case: Whether the checkpoint was trained on lower-cased text.
         max_tokens: Longest result; tokens are cut from the longer address first.
+        normalization: What is done to a text before that.
         literal_special_tokens: Whether a literal `[SEP]` in an address is text. False is what
             ModelScope's pipeline does, and lets an address forge the pair's structure; it exists
             to compare with that pipeline.
@@ -59,6 +79,7 @@ class PairTokenizer:
         *,
         lower_case: bool,
         max_tokens: int,
+        normalization: Normalization = "none",
         literal_special_tokens: bool = True,
     ) -> None:
         tokenizer = Tokenizer(
@@ -72,16 +93,68 @@ class PairTokenizer:
         # Set once: changing it while another thread encodes raises "Already borrowed".
         tokenizer.enable_truncation(max_tokens, strategy="longest_first")
         self._tokenizer = tokenizer
+        self._unknown = vocabulary[UNK]
+        self._normalize = _normalizer(normalization, vocabulary)
         self.max_tokens = max_tokens
+        self.normalization = normalization
 
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[TokenizedPair]:
         """Tokenise each pair. The interpreter lock is released for the whole list."""
+        normalize = self._normalize
+        texts = [(normalize(a), normalize(b)) for a, b in pairs] if normalize else list(pairs)
         return [
-            TokenizedPair(
-                ids=encoding.ids,
-                first=len(encoding.type_ids) - sum(encoding.type_ids),
-                truncated=bool(encoding.overflowing),
-            )
+            self._pair(pair, encoding)
             # The fast one leaves out which characters each token came from.
-            for encoding in self._tokenizer.encode_batch_fast(list(pairs))
+            for pair, encoding in zip(texts, self._tokenizer.encode_batch_fast(texts), strict=True)
         ]
+
+    def _pair(self, texts: tuple[str, str], encoding: Encoding) -> TokenizedPair:
+        ids = encoding.ids
+        first = len(encoding.type_ids) - sum(encoding.type_ids)
+        truncated = bool(encoding.overflowing)
+        if self._unknown not in ids and not any(map(unread.may_be_lost, texts)):
+            return TokenizedPair(ids, first, truncated)
+        one, other = self._unread(texts, truncated=truncated)
+        differs = one.characters != other.characters
+        return TokenizedPair(
+            ids,
+            first,
+            truncated,
+            unread=max(one.share, other.share),
+            unread_differs=differs,
+            never_exact=differs and self._normalize is not None,
+        )
+
+    def _unread(self, texts: tuple[str, str], *, truncated: bool) -> list[unread.Unread]:
+        """What is not read of each text, by where its tokens came from."""
+        encoding = self._tokenizer.encode(*texts)
+        found = list(zip(encoding.sequence_ids, encoding.ids, encoding.offsets, strict=True))
+        result = []
+        for sequence, text in enumerate(texts):
+            ends = [stop for of, _, (_, stop) in found if of == sequence]
+            known = [span for of, token, span in found if of == sequence and token != self._unknown]
+            end = max(ends, default=0) if truncated else len(text)
+            result.append(unread.of(text, known, end))
+        return result
+
+
+def _normalizer(
+    normalization: Normalization, vocabulary: dict[str, int]
+) -> Callable[[str], str] | None:
+    if normalization == "none":
+        return None
+    if normalization == "nfkc":
+        return plain
+    # Imported where it is needed: most models do not.
+    from service.scoring import simplified
+
+    table = simplified.table(vocabulary)
+    traditional = re.compile(f"[{''.join(table)}]") if table else re.compile("(?!)")
+
+    def simplify(text: str) -> str:
+        text = plain(text)
+        if traditional.search(text) is None:
+            return text
+        return traditional.sub(lambda found: table[found[0]], text)
+
+    return simplify

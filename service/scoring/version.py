@@ -131,9 +131,12 @@ class Version:
 
 def _calibration(model: Model) -> dict[str, float]:
     pairs = sorted(model.tokenizer.encode(calibration.pairs()), key=lambda pair: len(pair.ids))
+    batches = [
+        pairs[at : at + _CALIBRATION_BATCH] for at in range(0, len(pairs), _CALIBRATION_BATCH)
+    ]
     counted = Counter(
-        tenth(score.of(Result(tuple(row), False), model.checkpoint.labels).similarity)
-        for at in range(0, len(pairs), _CALIBRATION_BATCH)
-        for row in model.predict(pairs[at : at + _CALIBRATION_BATCH]).tolist()
+        tenth(score.of(Result.of(row, pair), model.checkpoint.labels).similarity)
+        for batch in batches
+        for row, pair in zip(model.predict(batch).tolist(), batch, strict=True)
     )
     return {upper: counted[upper] / len(pairs) for upper in TENTHS}

@@ -79,3 +79,24 @@ def test_a_model_that_fails_on_every_pair_ends_the_run(
     monkeypatch.setattr(scorer._model.backend, "predict", failing)
     with pytest.raises(BulkError, match=r"fails on every pair \(RuntimeError\); the same command"):
         _score(scorer, PAIRS)
+
+
+def test_a_row_tells_what_is_not_read_and_what_is_no_address() -> None:
+    reader = LocalScorer(
+        Settings(model=str(TINY), backend="openvino-f32", cpu_threads=1, normalize="simplified")
+    )
+    pairs = [
+        ("建国路１号", "建国路1號"),
+        ("建国路🏥", "建国路🏫"),
+        ("无", "无"),
+        ("建国路1号", "#N/A"),
+        ("ул. Ленина, 5", "пр. Мира, 5"),
+    ]
+    read, rare, nothing, excel, foreign = _score(reader, pairs)
+    assert (read.unread, rare.unread) == (0, 0.25)
+    assert rare.exact_match == 0
+    for row, fault in ((nothing, "address1 is a"), (excel, "address2 is a"), (foreign, "73%")):
+        assert row.label is None
+        assert row.error is not None
+        assert row.error.startswith(fault)
+    assert reader.identity["setting"]["normalize"] == "simplified"  # type: ignore[index]

@@ -69,6 +69,7 @@ def test_the_server_and_its_model_describe_themselves(client: InferenceServerCli
         "label": ("BYTES", [-1]),
         "probabilities": ("FP32", [-1, 3]),
         "truncated": ("BOOL", [-1]),
+        "unread": ("FP32", [-1]),
     }
     [version] = model["versions"]
     assert client.is_model_ready("tiny")

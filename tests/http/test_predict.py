@@ -17,7 +17,9 @@ def test_a_pair_is_answered_with_what_the_original_script_gave_and_more(running:
 
     assert answer.status_code == 200
     body = answer.json()
-    assert set(body) == {"similarity", "label", "probabilities", "truncated", "model"}
+    assert set(body) == {
+        "similarity", "label", "probabilities", "truncated", "unread", "model"
+    }  # fmt: skip
     probabilities = body["probabilities"]
     assert set(probabilities) == {"exact_match", "partial_match", "not_match"}
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-6)

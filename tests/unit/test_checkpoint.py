@@ -184,6 +184,14 @@ def test_the_checkpoints_own_length_and_name_are_taken(model: Path) -> None:
     assert (found.max_tokens, found.name, found.description) == (128, "地址", "Two addresses.")
 
 
+def test_what_is_done_to_text_is_the_checkpoints_own_word(model: Path) -> None:
+    assert checkpoint.read(model).normalization == "none"
+    edit(model / "configuration.json", _set("preprocessor", "normalization", to="simplified"))
+    assert checkpoint.read(model).normalization == "simplified"
+    edit(model / "configuration.json", _set("preprocessor", "normalization", to="NFKC"))
+    assert_refused(model, "configuration.json", "normalization must be one of none, nfkc")
+
+
 def test_a_directory_whose_name_is_no_text(model: Path) -> None:
     odd = model.parent / os.fsdecode(b"\xff\n")
     model.rename(odd)

@@ -41,6 +41,8 @@ SAME = [
     ("⻓沙⻄站", "长沙西站"),  # the other radicals, as PDF files give them
     ("⺠生路⻋站", "民生路车站"),
     ("蓮花路" + "\uf9fc", "蓮花路識"),  # a CJK compatibility ideograph
+    ("杭州巿西湖区", "杭州市西湖区"),  # U+5DFF, another character
+    ("文三路🏠5号A🏠座", "文三路🏠 5号A 🏠座"),  # the number is no part of a word
     ("80㎡", "80m2"),
     ("5½号", "5 1/2号"),
     ("№5", "No. 5"),
@@ -118,6 +120,7 @@ TEXT = st.lists(
 @given(TEXT)
 @example("II\u2160")
 @example("\x1f1\x1f2")
+@example("Ⅹ®②")
 def test_reading_a_second_time_changes_nothing(text: str) -> None:
     once = plain(text)
     assert plain(once) == once
