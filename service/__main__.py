@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = _parser().parse_args(arguments)
     try:
+        environment.check()  # before OpenTelemetry is imported, which fails on some values
         status: int = parsed.run(parsed)
     except (MGeoError, TelemetryError) as error:
         print(f"mgeo: error: {error}", file=sys.stderr)
@@ -86,7 +87,6 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(flags: argparse.Namespace) -> int:
     wanted = settings.load(flags)
     environment.begin_again_under_agent()
-    environment.check()  # before the SDK is imported, which fails on some values
     from service.app import Service
     from service.lifecycle import State
 

@@ -217,11 +217,18 @@ def _meter_provider(
     readers: list[MetricReader] = [prometheus.reader]
     for exporter in exporters.make(read, "metrics", None):
         readers.append(PeriodicExportingMetricReader(exporter))
-    # The SDK's own durations are in seconds, in buckets made for milliseconds.
-    in_seconds = View(
-        instrument_name="otel.sdk.*.duration",
-        aggregation=ExplicitBucketHistogramAggregation(LATENCY_SECONDS),
-    )
+    views = [
+        # The SDK's own durations are in seconds, in buckets made for milliseconds.
+        View(
+            instrument_name="otel.sdk.*.duration",
+            aggregation=ExplicitBucketHistogramAggregation(LATENCY_SECONDS),
+        ),
+        # The name that the conventions have given it since; the instrumentation has the old one.
+        View(
+            instrument_name="process.open_file_descriptor.count",
+            name="process.unix.file_descriptor.count",
+        ),
+    ]
     exemplars = read.get("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based")
     if exemplars == "always_on" and not read.get("OTEL_TRACES_SAMPLER", "").endswith("always_on"):
         log.warning(
@@ -232,7 +239,7 @@ def _meter_provider(
         metric_readers=readers,
         resource=resource,
         exemplar_filter=_EXEMPLAR_FILTERS[exemplars](),
-        views=[in_seconds],
+        views=views,
         shutdown_on_exit=False,
     )
     if not isinstance(metrics_api.get_meter_provider(), MeterProvider):

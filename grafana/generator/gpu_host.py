@@ -120,7 +120,7 @@ def _process(board: dashboards.Dashboard) -> None:
             "Both are bounded by design; a steady rise is a leak.",
             "short",
             Query(f"process_thread_count{{{SELECTOR}}}", "{{instance}} threads"),
-            Query(f"process_open_file_descriptor_count{{{SELECTOR}}}", "{{instance}} open files"),
+            Query(f"process_unix_file_descriptor_count{{{SELECTOR}}}", "{{instance}} open files"),
             width=8,
         )
     )

@@ -248,7 +248,16 @@ def test_the_pods_name_is_its_instance_id() -> None:
     assert " " not in given
     [source] = [e for e in variables if e["name"] == "POD_NAME"]
     assert source["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
-    for used in ("POD_NAME", "POD_NAMESPACE", "NODE_NAME"):
+    deployment, container = _mgeo()
+    attributes = dict(item.split("=") for item in given.split(","))
+    assert attributes["k8s.deployment.name"] == deployment["metadata"]["name"]
+    assert attributes["k8s.container.name"] == container["name"]
+    assert set(attributes) == {
+        "service.instance.id",
+        *(f"k8s.{what}.name" for what in ("pod", "namespace", "deployment", "container", "node")),
+        "k8s.pod.uid",
+    }
+    for used in ("POD_NAME", "POD_NAMESPACE", "POD_UID", "NODE_NAME"):
         # Kubernetes replaces only what stands before.
         assert names.index(used) < names.index("OTEL_RESOURCE_ATTRIBUTES")
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
+from opentelemetry.semconv._incubating.metrics import http_metrics, hw_metrics, process_metrics
 
+from telemetry import setup
 from telemetry.instruments import METRICS, Metric, prometheus_name
 
 NAMES = {
@@ -63,3 +66,17 @@ def test_latency_bounds_of_the_contract() -> None:
         0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
         0.1, 0.15, 0.25, 0.5, 1, 2, 2.5, 5, 10,
     )  # fmt: skip
+
+
+def test_names_of_the_conventions_are_those_of_today() -> None:
+    """By the package that is generated from them; what is deprecated says so in its docstring."""
+    known: dict[str, str] = {}
+    for module in (hw_metrics, http_metrics, process_metrics):
+        source = inspect.getsource(module)
+        known |= dict(re.findall(r': Final = "([a-z_.]+)"\n"""\n(.*)', source))
+    today = {name for name, about in known.items() if not about.startswith("Deprecated")}
+    renamed = {"process.open_file_descriptor.count": "process.unix.file_descriptor.count"}
+    used = {m.name for m in METRICS if m.name.startswith(("hw.", "process.", "http."))}
+    used |= {renamed.get(name, name) for name in setup.PROCESS_METRICS}
+    assert used <= today
+    assert renamed.keys().isdisjoint(today)
