@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
 
-from service.bulk.tables import Chunk
+from service.bulk.tables import Chunk, Reading, Source
 from service.errors import BulkError, RequestError
 from service.http import schemas
 from service.http.schemas import Limits
@@ -12,22 +14,76 @@ from service.http.schemas import Limits
 FIELDS = ("address1", "address2")
 """What the service calls the two addresses, and where they are looked for."""
 
+HEAD = 20
+"""Rows in which a header is looked for that is not the first of them."""
 
-def find(columns: Sequence[str], name: str, flag: str, file: str) -> int:
+HEADER_AGAIN = "the row is the header again"
+
+_SHOWN, _SHOWN_CHARACTERS = 30, 40
+"""Columns that a message lists, and characters of each."""
+
+_ADDRESS = re.compile(r"\d\s*(号|弄|室|栋|幢|楼|层|座|单元|组|巷)|[路街道巷弄村镇]\d")
+"""What two cells of the first row hold where it is a pair and no header; it is not shown then."""
+
+_EXCEL_ERROR = re.compile(
+    r"#N/?A( .*)?|#Н/Д|#NV|#NB|#N/D|#BRAK|#PUUTTUU!?|#I/T|#YOK|#GETTING_DATA|#+"
+    r"|#[¡¿]?[^\W\d][^\s\d]*(/0|0)?[!?]|Err:\d{3}",
+    re.IGNORECASE,
+)
+"""What Excel and others show where a formula has no value, in their languages; `####` for what
+a column is too narrow for."""
+
+
+def place(names: Sequence[str], wanted: str) -> int | None:
+    """The place of a name: written so, or else but for case, width, spaces and quotes around it.
+
+    None if there is none, or more than one.
+    """
+    for form in (str, _plain):
+        places = [at for at, name in enumerate(names) if form(name) == form(wanted)]
+        if places:
+            return places[0] if len(places) == 1 else None
+    return None
+
+
+def find(
+    source: Source,
+    name: str,
+    flag: str,
+    reading: Reading,
+    hint: Callable[[str], str | None] = lambda name: None,
+) -> int:
     """The place of a column by its name, or else by its number from 1.
 
+    Args:
+        source: What has the columns.
+        name: The name or number.
+        flag: Of the command line, that gave it.
+        reading: The file.
+        hint: Says of a name that is not found why that may be.
+
     Raises:
-        BulkError: There is none, or more than one. The columns are not listed: in a file without
-            a header they would be addresses.
+        BulkError: There is none, or more than one.
     """
-    if columns.count(name) > 1:
+    names, file = source.columns, reading.name
+    found = place(names, name)
+    if found is not None:
+        return found
+    if name in names or (not name.isdecimal() and _plain(name) in map(_plain, names)):
         raise BulkError(f"{file} has several columns {name!r}; give {flag} a number from 1")
-    if name in columns:
-        return columns.index(name)
-    if name.isdecimal() and 1 <= int(name) <= len(columns):
+    if name.isdecimal() and 1 <= int(name) <= len(names):
         return int(name) - 1
+    why = hint(name) if source.has_header else None
+    if why:
+        raise BulkError(f"{file} has no column {name!r} where it is looked for: {why}")
+    if source.has_header and sum(bool(_ADDRESS.search(name)) for name in names) > 1:
+        raise BulkError(
+            f"{file} has no column {name!r}: its first row looks like a pair, not like a header; "
+            "if it has none give --no-header"
+        )
+    listed = f" ({_listed(names)})" if source.has_header and names else ""
     raise BulkError(
-        f"{file} has no column {name!r} among its {len(columns)}; "
+        f"{file} has no column {name!r} among its {len(names)}{listed}; "
         f"give {flag} a name from its header or a number from 1"
     )
 
@@ -37,12 +93,42 @@ def pairs(chunk: Chunk, columns: tuple[int, int], limits: Limits) -> list[schema
     read: list[schemas.Pair | str] = []
     body = schemas.pair(limits)
     both = zip(*(chunk.values(column) for column in columns), strict=True)
-    for place, addresses in enumerate(both):
-        if place in chunk.faults:
-            read.append(chunk.faults[place])
+    for at, cells in enumerate(both):
+        addresses = [_decoded(cell) if isinstance(cell, bytes) else cell for cell in cells]
+        fault = chunk.faults.get(at) or _fault(addresses)
+        if fault:
+            read.append(fault)
             continue
         try:
             read.append(body.read(dict(zip(FIELDS, addresses, strict=True)), ""))
         except RequestError as error:
             read.append(str(error))
     return read
+
+
+def _fault(addresses: Sequence[object]) -> str | None:
+    """What is wrong with a pair that only a file can hold."""
+    for field, address in zip(FIELDS, addresses, strict=True):
+        if isinstance(address, bytes):
+            return f"{field} is not UTF-8 text"
+        if isinstance(address, str) and _EXCEL_ERROR.fullmatch(_plain(address)):
+            return f"{field} is an error of a formula in a workbook, such as #N/A"
+    return None
+
+
+def _decoded(cell: bytes) -> object:
+    """Text that its writer did not mark as such, as Hive does not; else the bytes."""
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).strip(" \t\r\n\ufeff\u200b\"'").casefold()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [repr(name[:_SHOWN_CHARACTERS]) for name in names[:_SHOWN]]
+    more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return ", ".join(shown + more)

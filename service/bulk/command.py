@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from service import settings
-from service.bulk.formats import ENCODINGS, FORMATS
+from service.bulk import encodings
+from service.bulk.formats import FORMATS
 from service.errors import BulkError
+
+if TYPE_CHECKING:
+    from service.bulk.job import Job
 
 Number = TypeVar("Number", int, float)
 
@@ -39,8 +43,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
         )
     add("--no-header", action="store_true", help="the first row is a pair already")
+    add("--header-row", type=_number(int, 1, 1000), default=1, metavar="INT",
+        help="the row of the header, where others stand above it [1]")  # fmt: skip
     add("--sheet", help="of an Excel workbook, by name or by number from 1 [the first]")
-    add("--encoding", choices=ENCODINGS, default="utf-8", help="of text, in and out [utf-8]")
+    add("--encoding", type=_encoding, default="utf-8", metavar="NAME",
+        help=f"of text, in and out: {encodings.KNOWN} [utf-8, or what a BOM says]")  # fmt: skip
+    add("--delimiter", type=_delimiter, metavar="CHARACTER",
+        help="between cells, such as ';' or tab [comma, or what a line sep= says]")  # fmt: skip
+    add("--quotes", choices=("auto", "csv", "text"), default="auto",
+        help="a quote before a cell's text: as the standard has it where that is certain, always "
+        "so, or a character like others [auto]")  # fmt: skip
     add("--prefix", default="", help="goes before the names of the result columns")
     add("--force", action="store_true", help="replace the output if it exists")
     add("--restart", action="store_true", help="drop what an interrupted run has done")
@@ -66,19 +78,38 @@ def run(flags: argparse.Namespace) -> int:
     """
     from service.bulk.job import Job
 
-    job = Job(flags)
+    job = None
     try:
+        job = Job(flags)
         job.run()
     except KeyboardInterrupt:
-        print(f"mgeo: interrupted: {job.standing()}", file=sys.stderr)
+        print(f"mgeo: interrupted: {_standing(job)}", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         raise
     except OSError as error:
         raise BulkError(
-            f"{error.filename or 'the output'}: {error.strerror}; {job.standing()}"
+            f"{error.filename or 'the output'}: {error.strerror}; {_standing(job)}"
         ) from None
     return 0
+
+
+def _standing(job: Job | None) -> str:
+    return job.standing() if job else "nothing is kept"
+
+
+def _encoding(text: str) -> str:
+    found = encodings.normalized(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be {encodings.KNOWN}")
+    return found
+
+
+def _delimiter(text: str) -> str:
+    found = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";"}.get(text.lower(), text)
+    if len(found) != 1 or found in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r}: must be one character, or tab")
+    return found
 
 
 def _number(kind: type[Number], low: float, high: float) -> Callable[[str], Number]:

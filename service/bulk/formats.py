@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from service.bulk import kinds
 from service.bulk.tables import Reading, Sink, Source, Writing
 from service.errors import BulkError
 
@@ -12,16 +13,16 @@ FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 TEXT_FORMATS = ("csv", "tsv", "jsonl")
 """Those that standard input and output can have, and that have an encoding."""
 
-ENCODINGS = ("utf-8", "gb18030")
-"""Of text: GB18030 holds all that GBK and GB2312 do."""
+_SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl", ".tab": "tsv"}
+_READ_ONLY_SUFFIXES = {".json": "jsonl", ".xlsm": "xlsx", ".xltx": "xlsx", ".xltm": "xlsx"}
+"""What is read under these suffixes; written, it would be something else than they say."""
 
-_SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _LIBRARIES = {"parquet": "pyarrow", "xlsx": "openpyxl"}
 
 
-def of(path: Path | None, named: str | None, flag: str) -> str:
-    """The format of a file (None: a standard stream) by what the flag names or by its suffix.
+def of(path: Path | None, named: str | None, flag: str, *, is_read: bool = False) -> str:
+    """The format of a file (None: a stream) by what the flag names or by its suffix.
 
     Raises:
         BulkError: It is not known, not possible, or its library is not installed.
@@ -29,11 +30,17 @@ def of(path: Path | None, named: str | None, flag: str) -> str:
     if path is None:
         name = named or "csv"
         if name not in TEXT_FORMATS:
-            raise BulkError(f"{name} needs a file: standard streams take {_listed(TEXT_FORMATS)}")
+            raise BulkError(f"{name} needs a file: standard streams take {listed(TEXT_FORMATS)}")
         return name
-    found = named or _SUFFIXES.get(path.suffix.lower())
+    suffixes = _SUFFIXES | _READ_ONLY_SUFFIXES if is_read else _SUFFIXES
+    found = named or suffixes.get(path.suffix.lower())
+    if found is None and is_read and not path.is_file():
+        found = "csv"  # a stream by another name
     if found is None:
-        raise BulkError(f"{path}: the suffix names no format; give {flag} {_listed(FORMATS)}")
+        kind = kinds.of_path(path) if is_read else None
+        if kind:
+            raise BulkError(f"{path} is {kind.what}: {kind.remedy}")
+        raise BulkError(f"{path}: the suffix names no format; give {flag} {listed(FORMATS)}")
     library = _LIBRARIES.get(found)
     if library and find_spec(library) is None:
         raise BulkError(
@@ -52,7 +59,7 @@ def open_source(name: str, reading: Reading) -> Source:
     if name in _DELIMITERS:
         from service.bulk.delimited import DelimitedSource
 
-        return DelimitedSource(reading, _DELIMITERS[name])
+        return DelimitedSource(reading, name, _DELIMITERS[name])
     if name == "jsonl":
         from service.bulk.jsonlines import JsonSource
 
@@ -73,9 +80,12 @@ def open_sink(name: str, writing: Writing, source: Source) -> Sink:
         OSError: It cannot be written.
     """
     if name in _DELIMITERS:
-        from service.bulk.delimited import DelimitedSink
+        from service.bulk.delimited import DelimitedSink, DelimitedSource
 
-        return DelimitedSink(writing, source, _DELIMITERS[name])
+        delimiter = _DELIMITERS[name]
+        if isinstance(source, DelimitedSource) and source.format == name:
+            delimiter = source.delimiter
+        return DelimitedSink(writing, source, delimiter)
     if name == "jsonl":
         from service.bulk.jsonlines import JsonSink
 
@@ -105,5 +115,6 @@ def check_columns(name: str, source: Source, results: tuple[str, ...], file: str
         raise BulkError(f"{file} has two columns of one name, which {name} cannot hold")
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: tuple[str, ...]) -> str:
+    """Names as a sentence has them."""
     return f"{', '.join(names[:-1])} or {names[-1]}"

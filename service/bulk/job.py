@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from service import settings
 from service.bulk import formats
@@ -20,6 +20,7 @@ from service.bulk.progress import Progress, duration
 from service.bulk.run import Scorer, Tally, run
 from service.bulk.tables import Reading, Result, Source, Writing
 from service.errors import BulkError
+from service.scoring.checkpoint import LABELS
 
 
 class Job:
@@ -33,13 +34,16 @@ class Job:
         self._flags = flags
         self._progress: Progress | None = None
         self._is_kept = False
-        source = None if flags.input == "-" else Path(flags.input)
+        source, pipe = _input(flags.input)
         sink = None if flags.output == "-" else Path(flags.output)
-        if source and source.is_dir():
-            raise BulkError(f"{source} is a directory: name a file")
-        if source and not source.is_file():
-            raise BulkError(f"there is no file {source}")
-        self._source_format = formats.of(source, flags.source_format, "--from")
+        self._source_format = formats.of(
+            source or pipe, flags.source_format, "--from", is_read=True
+        )
+        if source is None and self._source_format not in formats.TEXT_FORMATS:
+            raise BulkError(
+                f"{self._source_format} needs a file: streams take "
+                f"{formats.listed(formats.TEXT_FORMATS)}"
+            )
         if source and not source.stat().st_size:
             raise BulkError(f"{source} is empty")
         text_format = self._source_format if self._source_format in formats.TEXT_FORMATS else None
@@ -47,7 +51,15 @@ class Job:
             sink, flags.sink_format or (None if sink else text_format), "--to"
         )
         self._reading = Reading(
-            source, flags.input, flags.encoding, not flags.no_header, flags.sheet
+            source,
+            flags.input,
+            encoding=flags.encoding,
+            has_header=not flags.no_header,
+            sheet=flags.sheet,
+            header_row=flags.header_row,
+            delimiter=flags.delimiter,
+            quotes=flags.quotes,
+            pipe=pipe,
         )
         self._output = sink and Output(sink, is_replaced=flags.force, is_restarted=flags.restart)
         if source and self._output and self._output.is_at(source):
@@ -75,6 +87,8 @@ class Job:
         rows = source.count()
         seen = self._reading.path and _Seen.of(self._reading.path)
         self._progress = Progress(self._reading.name, rows)
+        if source.notice:
+            self._progress.note(source.notice)
         scorer = self._scorer(self._progress.note, stack)
         journal = None
         if self._output and seen:
@@ -89,8 +103,8 @@ class Job:
                 self._progress.note(f"{self._flags.output} is complete already")
                 return None
         self._is_kept = journal is not None
-        file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
-        writing = Writing(file, self._flags.output, result_columns, self._reading.encoding)
+        file = stack.enter_context(self._output.open()) if self._output else _standard_output()
+        writing = Writing(file, self._flags.output, result_columns)
         sink = formats.open_sink(self._sink_format, writing, source)
         stack.enter_context(self._progress)
         chunks = source.chunks(scorer.chunk_rows)
@@ -112,8 +126,16 @@ class Job:
         flags = self._flags
         if flags.sheet and self._source_format != "xlsx":
             raise BulkError("--sheet is for Excel workbooks")
-        if flags.no_header and self._source_format not in ("csv", "tsv", "xlsx"):
-            raise BulkError(f"--no-header: {self._source_format} has names in it always")
+        if self._source_format not in ("csv", "tsv", "xlsx"):
+            for flag, is_given in (
+                ("--no-header", flags.no_header), ("--header-row", flags.header_row > 1),
+            ):  # fmt: skip
+                if is_given:
+                    raise BulkError(f"{flag}: {self._source_format} has names in it always")
+        if self._source_format not in ("csv", "tsv"):
+            for flag, default in (("delimiter", None), ("quotes", "auto")):
+                if getattr(flags, flag) != default:
+                    raise BulkError(f"--{flag} is for CSV and TSV")
         if self._reading.path is None and self._source_format == "jsonl" != self._sink_format:
             raise BulkError(
                 "the columns of JSONL are known when all of it is read: name a file, or --to jsonl"
@@ -136,7 +158,10 @@ class Job:
 
     def _way_of_reading(self) -> list[object]:
         reading = self._reading
-        return [self._source_format, reading.encoding, reading.has_header, reading.sheet]
+        return [
+            self._source_format, reading.encoding, reading.has_header, reading.sheet,
+            reading.header_row, reading.delimiter, reading.quotes,
+        ]  # fmt: skip
 
     def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer:
         flags = self._flags
@@ -169,6 +194,9 @@ class Job:
             line += f", {progress.resumed:,} of them from before"
         line += f", in {duration(progress.seconds)} ({progress.rate:,.0f} a second)"
         progress.note(line)
+        if tally.labels:
+            shares = (f"{label} {tally.labels[label]:,}" for label in LABELS)
+            progress.note(f"of them {', '.join(shares)}")
         if tally.bad:
             more = " ..." if tally.bad > len(tally.first_bad) else ""
             listed = ", ".join(map(str, tally.first_bad))
@@ -177,6 +205,26 @@ class Job:
                 f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
                 f"{header}); the column {self._flags.prefix}error says why"
             )
+
+
+def _input(name: str) -> tuple[Path | None, Path | None]:
+    """The file, or the stream that a path names, such as that of `<(...)`; neither for -."""
+    path = Path(name)
+    if name == "-":
+        return None, None
+    if path.is_dir():
+        raise BulkError(f"{path} is a directory: name a file")
+    if path.is_file():
+        return path, None
+    if path.is_fifo() or path.is_char_device():
+        return None, path
+    raise BulkError(f"there is no file {path}")
+
+
+def _standard_output() -> BinaryIO:
+    if sys.stdout is None or sys.stdout.closed:
+        raise BulkError("standard output is closed: name a file with -o")
+    return sys.stdout.buffer
 
 
 def _key(path: Path) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.bulk import columns
-from service.bulk.tables import Chunk, Reading, Result, Source, Writing, text
+from service.bulk import columns, kinds
+from service.bulk.tables import Chunk, Reading, Result, Source, TextStyle, Writing, text
 from service.errors import BulkError
 
 _ROW_GROUP = 65_536
@@ -36,7 +36,9 @@ class Batch:
         cells = self.batch.column(column)
         try:
             values: list[object] = cells.to_pylist()
-        except ValueError:  # nanoseconds, which Python's types have not
+        except UnicodeDecodeError:
+            values = cells.cast(pa.large_binary()).to_pylist()
+        except (ValueError, OverflowError):  # nanoseconds and years that Python's types have not
             values = _as_text(cells, self.batch.schema.names[column]).to_pylist()
         return values
 
@@ -62,30 +64,35 @@ class ParquetSource:
     """
 
     has_header = True
-    has_bom = False
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        self.notice = ""
+        self.style = TextStyle(reading.encoding)
         try:
             self._file = pq.ParquetFile(reading.path)
-        except pa.ArrowInvalid:
-            raise BulkError(f"{reading.name} is not a Parquet file, or is incomplete") from None
-        self.schema = self._file.schema_arrow
+            self.schema = self._file.schema_arrow
+        except Exception:  # of a damaged file pyarrow raises many
+            raise kinds.not_one(reading, "a Parquet file") from None
         self.columns: list[str] = self.schema.names
 
     def column(self, name: str, flag: str) -> int:
         """The place of a column, which must hold text."""
-        place = columns.find(self.columns, name, flag, self._reading.name)
+        place = columns.find(self, name, flag, self._reading)
         kind = self.schema.field(place).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not any(
             is_text(kind)
             for is_text in (
                 pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
-                pa.types.is_null,
+                pa.types.is_null, pa.types.is_binary, pa.types.is_large_binary,
+                pa.types.is_binary_view,
             )
         ):  # fmt: skip
-            raise BulkError(f"{self._reading.name}: column {name} holds {kind}, not text ({flag})")
+            raise BulkError(
+                f"{self._reading.name}: column {name} holds {kind}, not text; write it as text, or "
+                f"give {flag} another"
+            )
         return place
 
     def count(self) -> int | None:
@@ -96,10 +103,12 @@ class ParquetSource:
         """All rows."""
         try:
             for batch in self._file.iter_batches(batch_size=rows):
-                yield Batch(batch)
-        except (pa.ArrowInvalid, OSError) as error:
+                if batch.num_rows:
+                    yield Batch(batch)
+        except Exception as error:  # of a damaged file pyarrow raises many
             raise BulkError(
-                f"{self._reading.name} cannot be read on: {type(error).__name__}"
+                f"{self._reading.name} is damaged ({type(error).__name__}): "
+                "write or copy it once more"
             ) from None
 
     def close(self) -> None:

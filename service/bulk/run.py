@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -38,12 +39,14 @@ class Tally:
         rows: All of them.
         bad: Those without a score.
         first_bad: The first of those, counted from 1 without a header.
+        labels: Rows of each label.
     """
 
     def __init__(self) -> None:
         self.rows = 0
         self.bad = 0
         self.first_bad: list[int] = []
+        self.labels: Counter[str] = Counter()
 
     def add(self, results: list[Result]) -> None:
         """Count a chunk."""
@@ -53,6 +56,7 @@ class Tally:
                 if self.bad <= _FIRST_BAD:
                     self.first_bad.append(row)
         self.rows += len(results)
+        self.labels.update(result.label for result in results if result.label)
 
 
 def run(

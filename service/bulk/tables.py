@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
+from service.bulk.records import Quotes
 from service.scoring.checkpoint import LABELS, Label
 
 T = TypeVar("T")
@@ -101,18 +102,35 @@ class Rows:
         return self.cells
 
 
+@dataclass(frozen=True, slots=True)
+class TextStyle:
+    """How a text file is written; the output is written likewise.
+
+    Attributes:
+        encoding: Python's name of it.
+        bom: What it begins with, by which some programs know its encoding; or nothing.
+        line_end: Of its first line; None if it is no text.
+    """
+
+    encoding: str = "utf-8"
+    bom: bytes = b""
+    line_end: str | None = None
+
+
 class Source(Protocol):
     """An input.
 
     Attributes:
         columns: Names of its columns; their numbers, where it has no header.
         has_header: Whether these names stand in the input.
-        has_bom: Whether it begins with a BOM, which some programs need to know UTF-8 by.
+        style: How it is written as text, where it is text.
+        notice: What to know of how it is read, or nothing.
     """
 
     columns: list[str]
     has_header: bool
-    has_bom: bool
+    style: TextStyle
+    notice: str
 
     def column(self, name: str, flag: str) -> int:
         """The place of a column by its name or its number.
@@ -169,11 +187,15 @@ class Reading:
     """How to read an input.
 
     Attributes:
-        path: The file; None for standard input.
+        path: The file; None for a stream, which is read once.
         name: Of the file, for messages.
-        encoding: Of text formats: `utf-8` (with or without a BOM) or `gb18030`.
-        has_header: Whether the first row names the columns.
-        sheet: Name or number of an Excel sheet; None for the first.
+        encoding: Of text formats, by a name of `encodings`. A BOM goes before `utf-8`.
+        has_header: Whether a row names the columns.
+        sheet: Name or number of an Excel sheet; None for the first that can be seen.
+        header_row: The first row that is read, from 1: the header, or else the first pair.
+        delimiter: Between cells; None for the format's own.
+        quotes: What a quote in CSV and TSV means.
+        pipe: The stream, such as a named pipe; None for standard input.
     """
 
     path: Path | None
@@ -181,6 +203,10 @@ class Reading:
     encoding: str = "utf-8"
     has_header: bool = True
     sheet: str | None = None
+    header_row: int = 1
+    delimiter: str | None = None
+    quotes: Quotes = "auto"
+    pipe: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +217,11 @@ class Writing:
         file: Where to; whoever opened it closes it.
         name: Of the output, for messages.
         result_columns: Names of the results' columns, in the order of `Result`.
-        encoding: Of text formats.
     """
 
     file: BinaryIO
     name: str
     result_columns: Sequence[str]
-    encoding: str = "utf-8"
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ class FakeScorer:
 
     Attributes:
         scored: Rows of each chunk that it was asked for.
+        pairs: What it scored.
         dies_after: Chunks after which it raises `death`.
     """
 
@@ -28,6 +31,7 @@ class FakeScorer:
 
     def __init__(self) -> None:
         self.scored: list[int] = []
+        self.pairs: list[tuple[str, str]] = []
 
     def score(
         self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
@@ -37,9 +41,36 @@ class FakeScorer:
                 raise self.death
             self.scored.append(len(chunk))
             report(len(chunk))
-            yield chunk, [result(value) for value in columns.pairs(chunk, pair, Limits(512, 1))]
+            pairs = columns.pairs(chunk, pair, Limits(512, 1))
+            self.pairs += [value for value in pairs if not isinstance(value, str)]
+            yield chunk, [result(value) for value in pairs]
         if len(self.scored) == self.dies_after:
             raise self.death
+
+
+def share_strings(path: Path) -> None:
+    """Write a workbook's texts apart from its cells, as Excel does and openpyxl does not."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    texts: list[bytes] = []
+
+    def shared(found: re.Match[bytes]) -> bytes:
+        texts.append(b"<si>%s</si>" % found[1])
+        return b't="s"><v>%d</v>' % (len(texts) - 1)
+
+    for name, data in parts.items():
+        if "worksheets/" in name:
+            parts[name] = re.sub(rb't="inlineStr"><is>(.*?)</is>', shared, data, flags=re.DOTALL)
+    main = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    parts["xl/sharedStrings.xml"] = b'<sst xmlns="%s">%s</sst>' % (main, b"".join(texts))
+    kind = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    parts["[Content_Types].xml"] = parts["[Content_Types].xml"].replace(
+        b"</Types>",
+        b'<Override PartName="/xl/sharedStrings.xml" ContentType="%s"/></Types>' % kind,
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
 
 
 def result(pair: tuple[str, str] | str) -> Result:
