@@ -50,9 +50,10 @@ lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
 	$(BIN)/uv pip compile $(LOCK) tools/audit.in -o tools/audit.lock
 
-fuzz: $(VENV)/.development ## Send 100,000 bad requests and read 10,000 damaged model directories; FUZZ_SEED=n for others
+fuzz: $(VENV)/.development ## 100,000 bad requests, 10,000 damaged models, 24,000 faulty files; FUZZ_SEED=n for others
 	$(BIN)/python -m tests.fuzz http --cases 100000 --seed $(or $(FUZZ_SEED),0)
 	$(BIN)/python -m tests.fuzz checkpoints --cases 10000 --seed $(or $(FUZZ_SEED),0)
+	$(BIN)/python -m tests.fuzz files --cases 24000 --seed $(or $(FUZZ_SEED),0)
 
 sbom: $(AUDIT)/.installed ## Write what the service is made of, as CycloneDX: build/sbom.cdx.json and sbom-gpu.cdx.json
 	@mkdir -p build

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.bulk import columns, encodings, streams
-from service.bulk.records import Record, RecordError, Records, content
+from service.bulk.records import Record, RecordError, Records, content, line_end
 from service.bulk.tables import (
     DIGITS,
     Chunk,
@@ -235,9 +235,8 @@ class DelimitedSink:
     def _row(self, row: Sequence[object], line: str | None, added: Sequence[str]) -> str:
         if line is None:
             return self._joined([*map(text, row), *added]) + self._line_end
-        kept = content(line)
-        end = line[len(kept) :] or self._line_end
-        return f"{kept}{self._delimiter}{self._joined(added)}{end}"
+        end = line_end(line) or self._line_end
+        return f"{content(line)}{self._delimiter}{self._joined(added)}{end}"
 
     def _joined(self, cells: Iterable[str]) -> str:
         written = io.StringIO(newline="")

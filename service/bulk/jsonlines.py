@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.bulk import columns, streams
-from service.bulk.records import content
+from service.bulk.records import line_end
 from service.bulk.tables import Chunk, Reading, Result, Source, Writing, batched, plain
 from service.errors import BulkError
 
@@ -168,7 +168,7 @@ class JsonSink:
         """The line with more keys at its end, and all else as it was."""
         kept = line.strip().removesuffix("}").rstrip()
         between = "" if kept == "{" else ", "
-        end = line[len(content(line)) :] or self._line_end
+        end = line_end(line) or self._line_end
         return f"{kept}{between}{json.dumps(added)[1:]}{end}".encode(self._style.encoding)
 
     def _line(self, value: dict[str, Any]) -> bytes:

@@ -123,11 +123,10 @@ class Records:
                 "quote; mend these lines, or if quotes are text in this file give --quotes text"
             )
         rows = self._rows(self._read[0], self._split)
-        if rows is None:
+        if rows is None or self._has_open_quote(content(self._read[0])):
             raise self._error(
-                "a quote or a carriage return within a cell leaves another number of cells than "
-                f"{self.width}; mend the line, or if quotes are text in this file give "
-                "--quotes text"
+                "with the quotes and carriage returns within its cells it may not be one row; "
+                "mend the line, or if quotes are text in this file give --quotes text"
             )
         yield from rows
 
@@ -138,8 +137,8 @@ class Records:
             rows = self._rows(line, lambda row: row.split(self._delimiter))
             if rows is None:
                 raise self._error(
-                    "a carriage return within a cell leaves another number of cells than "
-                    f"{self.width}; mend the line"
+                    "with the carriage returns within its cells it may not be one row; "
+                    "mend the line"
                 )
             yield from rows
         else:
@@ -168,15 +167,26 @@ class Records:
 
     def _split(self, line: str) -> list[str]:
         """Cells of one line; a quote that does not both open and close a cell is text."""
-        cells: list[str] = []
+        return [
+            plain if quoted is None else quoted.replace('""', '"')
+            for quoted, plain in self._cells(line)
+        ]
+
+    def _has_open_quote(self, line: str) -> bool:
+        """Whether a cell begins with a quote that may be closed on a later line."""
+        return any(
+            quoted is None and plain.startswith('"') and plain.count('"') % 2
+            for quoted, plain in self._cells(line)
+        )
+
+    def _cells(self, line: str) -> Iterator[tuple[str | None, str]]:
+        """What is between the quotes of each cell, or else all of it."""
         at = 0
         while at <= len(line):
             found = self._cell.match(line, at)
             assert found  # noqa: S101 - the empty cell always matches
-            quoted, plain = found.groups()
-            cells.append(plain if quoted is None else quoted.replace('""', '"'))
+            yield found[1], found[2]
             at = found.end() + 1
-        return cells
 
     def _unclosed(self, where: str) -> RecordError:
         first = self._number - len(self._read) + 1
@@ -189,6 +199,12 @@ class Records:
 
     def _error(self, why: str) -> RecordError:
         return RecordError(self._number - len(self._read) + 1, self._number, why)
+
+
+def line_end(line: str) -> str:
+    """The end of a line; that of a text which was written twice over, `\\r\\r\\n`, is `\\r\\n`."""
+    end = line[len(content(line)) :]
+    return "\r\n" if end.startswith("\r\r") and end.endswith("\n") else end
 
 
 def content(line: str) -> str:

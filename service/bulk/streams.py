@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from service.bulk import encodings, kinds
+from service.bulk.records import line_end
 from service.bulk.tables import Reading, TextStyle
 from service.errors import BulkError
 
@@ -62,7 +63,7 @@ def open_input(reading: Reading) -> Text:
         raw.read(len(bom))
         head = codecs.getincrementaldecoder(encoding)("replace").decode(begin[len(bom) :])
         found = re.search(r"\r*\n|\r(?=.)", head, re.DOTALL)
-        style = TextStyle(encoding, bom, found[0] if found else "\n")
+        style = TextStyle(encoding, bom, line_end(found[0]) if found else "\n")
         # A lone \r ends lines where the first one ends so; else it is text, or `records` decides.
         newline = "" if style.line_end == "\r" else "\n"
         return Text(io.TextIOWrapper(raw, encoding=encoding, newline=newline), style)

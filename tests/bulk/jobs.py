@@ -7,6 +7,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from service.bulk import columns, command
@@ -81,11 +82,16 @@ def result(pair: tuple[str, str] | str) -> Result:
     return Result(number, "partial_match", number / 4, 1 - number / 4, 0.0, truncated=False)
 
 
-def parse(*arguments: str | Path) -> argparse.Namespace:
-    """The flags of a call."""
+@cache
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     command.add_flags(parser)
-    return parser.parse_args([str(argument) for argument in arguments])
+    return parser
+
+
+def parse(*arguments: str | Path) -> argparse.Namespace:
+    """The flags of a call."""
+    return _parser().parse_args([str(argument) for argument in arguments])
 
 
 def score(*arguments: str | Path, by: FakeScorer | None = None) -> FakeScorer:

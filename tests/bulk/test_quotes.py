@@ -49,6 +49,10 @@ def _scored(path: Path, text: str, *flags: str) -> tuple[list[list[str]], list[t
         ["1,丙路,丁路", '2,甲路,"乙路'],
         # A cell over two lines whose row has too many cells.
         ['1,"甲\n路",乙路,', "2,丙路,丁路"],
+        # A quote on a line that is not one row otherwise.
+        ['1,"甲路"1号,乙路,丙', "2,丙路,丁路"],
+        ['1,"甲路,"乙路', "2,丙路,丁路"],
+        ['1,"甲""路"1号,"乙路', '二楼"', "2,丙路,丁路"],
         # Text after a closing quote in a cell over lines.
         ['1,"甲\n路"1号,乙路', "2,丙路,丁路"],
     ],
@@ -62,7 +66,7 @@ def test_a_quote_that_takes_in_other_rows_stops_the_run(
     path.write_text(text, "utf-8")
     with pytest.raises(BulkError, match=r", lines? \d+") as caught:
         score(path, "-o", tmp_path / "out.csv")
-    line = next(n for n, row in enumerate(text.split("\n"), 1) if row.count('"') % 2)
+    line = next(n for n, row in enumerate(text.split("\n"), 1) if '"' in row)
     assert re.search(rf", lines? {line}\b", str(caught.value))
     assert "--quotes text" in str(caught.value)
     assert "路" not in str(caught.value)
@@ -127,7 +131,7 @@ def test_all_other_bytes_of_a_row_stay(end: str, quote: str, tmp_path: Path) -> 
     path = tmp_path / "in.csv"
     path.write_bytes((end.join(lines) + end).encode())
     score(path, "-o", tmp_path / "out.csv")
-    written = (tmp_path / "out.csv").read_bytes().decode().split(end)
+    written = (tmp_path / "out.csv").read_bytes().decode().split(end.replace("\r\r", "\r"))
     assert written.pop() == ""
     assert len(written) == 3
     assert not any("\n" in line or "\r" in line for line in written)

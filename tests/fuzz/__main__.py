@@ -1,4 +1,4 @@
-"""The big runs: `python -m tests.fuzz http` and `python -m tests.fuzz checkpoints` (`make fuzz`).
+"""The big runs: `python -m tests.fuzz http`, `checkpoints` and `files` (`make fuzz`).
 
 The exit status is 1 if a case broke a rule. `--only NUMBER` sends or reads that one again.
 """
@@ -10,24 +10,28 @@ import http.client
 import json
 import time
 
-from tests.fuzz import checkpoints, http_surface
+from tests.fuzz import checkpoints, files, http_surface
 from tests.serving import Service
 
 _THREADS = 24
 
 
 def main() -> int:
-    """Run one of the two fuzzers."""
+    """Run one of the fuzzers."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("what", choices=("http", "checkpoints"))
+    parser.add_argument("what", choices=("http", "checkpoints", "files"))
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="NUMBER")
-    parser.add_argument("--workers", type=int, default=2, help="processes, for checkpoints")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes, for checkpoints and files"
+    )
     given = parser.parse_args()
     numbers = range(given.cases) if given.only is None else range(given.only, given.only + 1)
     if given.what == "checkpoints":
         return checkpoints.main(numbers, given.seed, given.workers)
+    if given.what == "files":
+        return files.main(numbers, given.seed, given.workers)
     return _http(numbers, given.seed)
 
 
