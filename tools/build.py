@@ -1,7 +1,7 @@
 """Compiles the stack's programs from their pinned Go modules, once.
 
     python -m tools.build              all of them
-    python -m tools.build loki jaeger  only these
+    python -m tools.build amtool jaeger  only these
     python -m tools.build --check      says what would be built; compiles nothing
 
 Programs go to the folder named by `STACK_CACHE_DIR` (default: `mgeo-stack` in the user's cache
@@ -57,7 +57,7 @@ def require(name: str) -> Path:
     """
     path = path_of(find(name))
     if not path.is_file():
-        raise BuildError(f"{name} is not built: run `make stack-build` (Go, 15 to 25 minutes once)")
+        raise BuildError(f"{name} is not built: run `make stack-build` (Go, up to 15 minutes once)")
     return path
 
 

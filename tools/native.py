@@ -6,28 +6,35 @@ addresses (`jaeger:14318`, `0.0.0.0:8889` → an address and port on loopback), 
 distribution's package, or this Python, instead of the image's).
 """
 
+import os
 import re
 import shutil
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.build import require
-from tools.compose import REPOSITORY, Service
+from tools.compose import COMPOSE_FILE, REPOSITORY, Service
 
 BUILT = {
     "otel/opentelemetry-collector-contrib": "otelcol-mgeo",
     "prom/prometheus": "prometheus",
     "jaegertracing/jaeger": "jaeger",
-    "grafana/loki": "loki",
+    "victoriametrics/victoria-logs": "victoria-logs",
     "prom/node-exporter": "node_exporter",
 }
 """Image → program built by tools/build.py."""
 
 PACKAGED = {"prom/alertmanager": "prometheus-alertmanager", "haproxy": "haproxy"}
 """Image → program of a Debian package, which is named like it (tools/apt.txt)."""
+
+LOKI_IMAGE = "grafana/loki"
+"""The image whose program is the user's own: it is AGPL, so no target here builds or fetches it."""
+
+VICTORIALOGS_FILE = REPOSITORY / "docker-compose.victorialogs.yml"
+"""The compose file by which VictoriaLogs keeps the log lines in Loki's place."""
 
 OWN_IMAGE = "mgeo-inference"
 """The image whose programs are this repository's Python modules."""
@@ -44,6 +51,36 @@ _COMMAND_WORDS = {"python", "haproxy"}
 
 class MissingProgramError(Exception):
     """A program is not installed; the message says how to get it."""
+
+
+def find_loki() -> str | None:
+    """The user's Loki: what `LOKI` names, by default `loki` on the PATH. `LOKI=` stands for none.
+
+    Raises:
+        MissingProgramError: `LOKI` names no program.
+    """
+    named = os.environ.get("LOKI")
+    path = shutil.which(named or "loki") if named != "" else None
+    if named and path is None:
+        raise MissingProgramError(
+            f"LOKI={named} is no program: correct it, or leave it out to run VictoriaLogs instead"
+        )
+    return path
+
+
+def log_store() -> str:
+    """The service that keeps the log lines here. Raises what `find_loki` raises."""
+    return "loki" if find_loki() else "victorialogs"
+
+
+def compose_files(further: Sequence[Path] = ()) -> list[Path]:
+    """The compose files of what runs here: the log store's among them, then `further`.
+
+    Raises:
+        MissingProgramError: `LOKI` names no program.
+    """
+    store = [] if find_loki() else [VICTORIALOGS_FILE]
+    return [COMPOSE_FILE, *store, *further]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +160,14 @@ def program(service: Service) -> list[str]:
         return [sys.executable]
     if service.image in BUILT:
         return [str(require(BUILT[service.image]))]
+    if service.image == LOKI_IMAGE:
+        loki = find_loki()
+        if loki is None:
+            raise MissingProgramError(
+                "loki is not installed: name one with LOKI=/path/to/loki, or run VictoriaLogs "
+                f"instead: -f {VICTORIALOGS_FILE.name}"
+            )
+        return [loki]
     name = PACKAGED[service.image]
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin")
     if path is None:

@@ -6,6 +6,8 @@
     python -m tools.stack --free-ports             on free ports instead of the compose file's
     python -m tools.stack --set mgeo.MGEO_MODEL=…  with another setting of a service
 
+Log lines are kept by Loki where `LOKI` names one or `loki` is on the PATH, else by VictoriaLogs.
+
 Starts each service's program with the compose file's own command, settings and mounted files,
 waits until each is healthy, prints the addresses, and on Ctrl-C stops what it started.
 """
@@ -21,7 +23,7 @@ from types import TracebackType
 
 from tools import native
 from tools.build import BuildError
-from tools.compose import COMPOSE_FILE, ComposeError, Service, load_services
+from tools.compose import ComposeError, Service, load_services
 from tools.processes import Managed, StackError
 
 START_SECONDS = 90.0
@@ -33,6 +35,7 @@ _SHOWN = {
     "alertmanager": (9093, "Alertmanager"),
     "jaeger": (16686, "Jaeger"),
     "loki": (3100, "Loki"),
+    "victorialogs": (9428, "VictoriaLogs"),
     "otel-collector": (4317, "OTLP"),
 }
 
@@ -46,7 +49,7 @@ class Stack:
     def __init__(
         self,
         directory: Path,
-        files: Sequence[Path] = (COMPOSE_FILE,),
+        files: Sequence[Path],
         only: Iterable[str] | None = None,
         without: Iterable[str] = (),
         ports: Mapping[int, int] | None = None,
@@ -164,9 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="SERVICE.VARIABLE=VALUE")
     parser.add_argument("--data", type=Path, help="keep data and logs here (default: thrown away)")
     options = parser.parse_args(arguments)
-    files = [COMPOSE_FILE, *(file.resolve() for file in options.file)]
     with tempfile.TemporaryDirectory(prefix="mgeo-stack-") as temporary:
         try:
+            files = native.compose_files([file.resolve() for file in options.file])
             services = load_services(files)
             wanted = native.ports_of(services.values())
             with Stack(

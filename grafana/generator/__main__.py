@@ -1,13 +1,12 @@
-"""Writes every dashboard as JSON: `python -m grafana.generator [FOLDER]`."""
+"""Writes the dashboards, and what differs with VictoriaLogs: `python -m grafana.generator`."""
 
-import sys
 from pathlib import Path
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana.generator import gpu_host, pipeline, service, slo, versions
+from grafana.generator import gpu_host, pipeline, service, slo, versions, victorialogs
 
 DASHBOARDS = Path(__file__).resolve().parent.parent / "dashboards"
 _BUILDERS = {
@@ -19,10 +18,19 @@ _BUILDERS = {
 }
 
 
-def render() -> dict[str, str]:
-    """File name → JSON of every dashboard."""
+def render() -> dict[Path, str]:
+    """File → content of every dashboard, and of what differs with VictoriaLogs."""
     encoder = JSONEncoder(sort_keys=True, indent=2)
-    return {name: encoder.encode(_numbered(build())) + "\n" for name, build in _BUILDERS.items()}
+    boards = {name: encoder.encode(_numbered(build())) + "\n" for name, build in _BUILDERS.items()}
+    return (
+        {DASHBOARDS / name: text for name, text in boards.items()}
+        | {victorialogs.FOLDER / name: t for name, t in victorialogs.dashboards(boards).items()}
+        | {
+            victorialogs.FOLDER / victorialogs.DATA_SOURCES.name: victorialogs.data_sources(
+                victorialogs.DATA_SOURCES.read_text("utf-8")
+            )
+        }
+    )
 
 
 def _numbered(board: dashboards.Dashboard) -> model.Dashboard:
@@ -33,13 +41,13 @@ def _numbered(board: dashboards.Dashboard) -> model.Dashboard:
     return built
 
 
-def main(folder: Path = DASHBOARDS) -> None:
-    """Writes the dashboards to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in render().items():
-        (folder / name).write_text(text, encoding="utf-8")
-        print(f"wrote {folder / name}")
+def main() -> None:
+    """Writes all of it."""
+    for file, text in render().items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        print(f"wrote {file}")
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    main()

@@ -5,6 +5,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana.generator.panels import Query, dashboard, lines, number
 
 _RATE = "[$__rate_interval]"
+_LINES_STORED = '{__name__=~"loki_distributor_lines_received_total|vl_rows_ingested_total"}'
 _ITEMS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 
 
@@ -13,8 +14,8 @@ def build() -> dashboards.Dashboard:
     board = dashboard(
         "mgeo-pipeline",
         "MGeo / Telemetry pipeline health",
-        "From the service through the Collector to Prometheus, Jaeger and Loki: what flows, what "
-        "waits, what is lost.",
+        "From the service through the Collector to Prometheus, Jaeger and the log store: what "
+        "flows, what waits, what is lost.",
         variables=False,
     )
     for add in (_overview, _collector, _spans, _stores):
@@ -46,7 +47,7 @@ def _overview(board: dashboards.Dashboard) -> None:
     board.with_panel(
         number(
             "Fullest queue",
-            "Share of the Collector's fullest queue in use. It fills while Jaeger or Loki is away.",
+            "Share of the Collector's fullest queue in use. It fills while a store is away.",
             "percentunit",
             "max(otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
             red_above=0.5,
@@ -227,10 +228,10 @@ def _stores(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
-            "Lines stored by Loki",
+            "Log lines stored",
             "A second. Compare with the log records that the Collector sent.",
             "short",
-            Query(f"sum(rate(loki_distributor_lines_received_total{_RATE}))", "received"),
+            Query(f"sum by (job) (rate({_LINES_STORED}[$__rate_interval]))", "{{job}}"),
             width=8,
         )
     )

@@ -18,7 +18,7 @@ from tests.faults.clock import Clock
 from tests.stack.clients import Prometheus, eventually
 from tests.stack.conftest import MODEL, prepare
 from tests.telemetry.nvml import stub
-from tools import timescale
+from tools import native, timescale
 from tools.compose import COMPOSE_FILE, REPOSITORY
 from tools.processes import Managed
 
@@ -26,7 +26,8 @@ INSTANCES = tuple(f"mgeo-{number}" for number in range(1, 7))
 """The first three stand behind HAProxy."""
 
 AROUND = (
-    "haproxy", "otel-collector", "prometheus", "alertmanager", "jaeger", "loki", "node-exporter",
+    "haproxy", "otel-collector", "prometheus", "alertmanager", "jaeger", native.log_store(),
+    "node-exporter",
 )  # fmt: skip
 
 EXPORT_SECONDS = 15.0
@@ -57,7 +58,6 @@ class Stage:
         libraries = stub.build(_made(folder / "nvml"))
         self.clock = Clock(_made(folder / "clock"))
         files = [
-            COMPOSE_FILE,
             REPOSITORY / "docker-compose.replicas.yml",
             self._write_compose(folder / "docker-compose.chaos.yml"),
         ]

@@ -14,6 +14,7 @@ from tests.chaos import faults, floods
 from tests.chaos.faults import Inject
 from tests.chaos.stage import INSTANCES
 from tests.chaos.traffic import LOST, REFUSED
+from tools import native
 
 OK = frozenset({"200"})
 
@@ -197,7 +198,7 @@ FAULTS = (
     # What stands around the service.
     Fault("Jaeger is down", "jaeger", faults.killed(),
           "InstanceDown", OK, NOTHING, wave=1, asked="mgeo-6"),
-    Fault("Loki is down", "loki", faults.killed(),
+    Fault("The log store is down", native.log_store(), faults.killed(),
           "InstanceDown", OK, NOTHING, wave=1, asked="mgeo-6"),
     Fault("Alertmanager is down", "alertmanager", faults.killed(),
           "InstanceDown", OK, NOTHING, wave=2, asked="mgeo-3"),

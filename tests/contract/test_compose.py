@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -23,9 +24,15 @@ GPU = REPOSITORY / "docker-compose.gpu.yml"
 REPLICAS = REPOSITORY / "docker-compose.replicas.yml"
 ALL_FILES = {
     "base": [COMPOSE_FILE],
+    "victorialogs": [COMPOSE_FILE, native.VICTORIALOGS_FILE],
     "gpu": [COMPOSE_FILE, GPU],
     "replicas": [COMPOSE_FILE, REPLICAS],
 }
+
+EVERY = {
+    name: service for files in ALL_FILES.values() for name, service in load_services(files).items()
+} | SERVICES
+"""The services of all the files; where several describe one, as docker-compose.yml does."""
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text("utf-8")
 
@@ -35,6 +42,7 @@ NEEDS_ROOT = {
 }
 NO_HEALTH_CHECK = {
     "otel-collector": "its image holds one program and no shell; Prometheus asks from outside",
+    "haproxy": "its image has no HTTP client; Prometheus asks from outside",
     "volume-permissions": "ends",
     "load": "ends",
 }
@@ -55,7 +63,7 @@ def test_what_was_asked_for_is_there() -> None:
     assert SERVICES["load"].profiles == ("load",)
 
 
-@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+@pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
 def test_service_is_pinned_bounded_and_restarted(service: Service) -> None:
     raw = service.raw
     assert re.fullmatch(r"v?\d+\.\d+\.\d+|local", service.tag), "an exact tag is needed"
@@ -65,7 +73,7 @@ def test_service_is_pinned_bounded_and_restarted(service: Service) -> None:
     assert service.name in NO_HEALTH_CHECK or (test.get("test") and not test.get("disable"))
 
 
-@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+@pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
 def test_service_has_no_more_rights_than_it_needs(service: Service) -> None:
     raw = service.raw
     if service.name == "cadvisor":
@@ -95,14 +103,16 @@ def test_the_service_writes_to_its_volume_and_to_memory_alone() -> None:
     assert "\nUSER 10001\n" in image
 
 
-def test_no_two_services_listen_on_the_same_port() -> None:
-    shared = {p: names for p, names in native.ports_of(SERVICES.values()).items() if len(names) > 1}
+@pytest.mark.parametrize("files", ["base", "victorialogs"])
+def test_no_two_services_listen_on_the_same_port(files: str) -> None:
+    ports = native.ports_of(load_services(ALL_FILES[files]).values())
+    shared = {port: names for port, names in ports.items() if len(names) > 1}
     assert shared == {}, "without containers they share one loopback address"
 
 
 def test_published_ports_are_ports_that_the_service_listens_on() -> None:
-    listens = native.ports_of(SERVICES.values())
-    for service in SERVICES.values():
+    listens = native.ports_of(EVERY.values())
+    for service in EVERY.values():
         for port in service.raw.get("ports", ()):
             assert service.name in listens[port["target"]]
 
@@ -116,9 +126,9 @@ def test_every_mounted_file_is_in_the_repository(files: list[Path]) -> None:
 
 
 def test_every_service_runs_without_containers_or_says_why_not() -> None:
-    for service in SERVICES.values():
+    for service in EVERY.values():
         known = (
-            service.image in native.BUILT
+            service.image in (*native.BUILT, native.LOKI_IMAGE)
             or service.image in native.PACKAGED
             or service.image == native.OWN_IMAGE
         )
@@ -127,8 +137,39 @@ def test_every_service_runs_without_containers_or_says_why_not() -> None:
 
 @pytest.mark.parametrize("image", list(native.BUILT))
 def test_image_is_the_release_that_is_built(image: str) -> None:
-    tags = {s.tag.removeprefix("v") for s in SERVICES.values() if s.image == image}
+    tags = {s.tag.removeprefix("v") for s in EVERY.values() if s.image == image}
     assert tags == {find(native.BUILT[image]).release}
+
+
+@pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
+def test_nothing_waits_for_what_is_not_started(files: list[Path]) -> None:
+    services = load_services(files)
+    for service in services.values():
+        for name in service.depends_on:
+            assert set(services[name].profiles) <= set(service.profiles), f"{service.name}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("files", "store"), [("base", "loki"), ("victorialogs", "victorialogs"), ("replicas", "loki")]
+)
+def test_the_log_store_that_runs_is_filled_scraped_and_shown(files: str, store: str) -> None:
+    services = load_services(ALL_FILES[files])
+    stores = {"loki", "victorialogs"} & set(services)
+    assert {name for name in stores if not services[name].profiles} == {store}
+    url = services["otel-collector"].environment["LOGS_OTLP_URL"]
+    assert urlsplit(url).hostname == store
+    targets = _targets(ALL_FILES[files])
+    scraped = [t.split(":")[0] for name in stores for t in targets[f"{name}.yml"]]
+    assert scraped == [store]
+    assert store in services["grafana"].depends_on
+    place = "/etc/grafana/provisioning/datasources/stack.yaml"
+    [file] = [m.source for m in services["grafana"].mounts if place.startswith(m.target)][-1:]
+    path = Path(file) / "datasources" / "stack.yaml" if Path(file).is_dir() else Path(file)
+    sources = {s["uid"]: s for s in yaml.safe_load(path.read_text("utf-8"))["datasources"]}
+    assert stores - {store} == stores - set(sources)
+    variable = sources[store]["url"].strip("${}")
+    assert urlsplit(services["grafana"].environment[variable]).hostname == store
+    assert sources["jaeger"]["jsonData"]["tracesToLogsV2"]["datasourceUid"] == store
 
 
 def test_alertmanagers_image_is_the_release_whose_amtool_checks_its_file() -> None:
@@ -216,11 +257,17 @@ def test_every_setting_of_a_configuration_file_has_a_default_or_is_given() -> No
 
 
 def test_grafana_is_given_every_variable_that_provisioning_reads() -> None:
-    read = {
-        name
-        for file in (REPOSITORY / "grafana" / "provisioning").rglob("*.yaml")
-        for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", file.read_text("utf-8"))
-    }
+    folders = [REPOSITORY / "grafana" / name for name in ("provisioning", "victorialogs")]
+    read, with_victorialogs = (
+        {
+            name
+            for file in folder.rglob("*.yaml")
+            for name in re.findall(r"(?<!\$)\$\{([A-Z_]+)\}", file.read_text("utf-8"))
+        }
+        for folder in folders
+    )
+    given = load_services(ALL_FILES["victorialogs"])["grafana"].environment
+    assert with_victorialogs <= set(given)
     assert read <= set(SERVICES["grafana"].environment)
     assert read == {
         "PROMETHEUS_URL",
@@ -298,6 +345,7 @@ def test_every_scrape_target_is_a_service_that_listens_there(files: list[Path]) 
             host, port = address.split(":")
             name = "prometheus" if host == "127.0.0.1" else host
             assert name in listens.get(int(port), set()), f"{file}: {address}"
+            assert not services[name].profiles, f"{file}: {name} is not started"
 
 
 @pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)

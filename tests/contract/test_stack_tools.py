@@ -11,7 +11,7 @@ import pytest
 
 from tools import build, native, stack
 from tools.binaries import BINARIES, MODULES, Binary, find
-from tools.compose import load_services
+from tools.compose import COMPOSE_FILE, load_services
 from tools.processes import Managed, StackError
 
 SERVICES = load_services()
@@ -104,10 +104,64 @@ def test_a_missing_program_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("STACK_CACHE_DIR", str(tmp_path))
     with pytest.raises(build.BuildError, match="make stack-build"):
-        build.require("loki")
+        build.require("jaeger")
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(native.MissingProgramError, match=r"apt-get install .*alertmanager"):
         native.program(SERVICES["alertmanager"])
+
+
+@pytest.fixture
+def loki(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program called `loki`, alone on the PATH."""
+    path = tmp_path / "loki"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    monkeypatch.delenv("LOKI", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return path
+
+
+def test_a_loki_on_the_path_keeps_the_log_lines(loki: Path) -> None:
+    assert native.log_store() == "loki"
+    assert native.compose_files([Path("other.yml")]) == [COMPOSE_FILE, Path("other.yml")]
+    assert native.program(SERVICES["loki"]) == [str(loki)]
+
+
+@pytest.mark.parametrize("named", ["", None])
+def test_victorialogs_keeps_them_without_a_loki(
+    named: str | None, loki: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if named is None:
+        loki.unlink()
+    else:
+        monkeypatch.setenv("LOKI", named)
+    assert native.log_store() == "victorialogs"
+    files = native.compose_files([Path("other.yml")])
+    assert files == [COMPOSE_FILE, native.VICTORIALOGS_FILE, Path("other.yml")]
+    with pytest.raises(native.MissingProgramError, match=r"LOKI=/path.*docker-compose\.vic"):
+        native.program(SERVICES["loki"])
+
+
+def test_a_loki_named_elsewhere_is_taken(
+    loki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = loki.rename(tmp_path / "loki-3")
+    assert native.log_store() == "victorialogs"
+    monkeypatch.setenv("LOKI", str(other))
+    assert native.program(SERVICES["loki"]) == [str(other)]
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "not executable"])
+def test_a_loki_that_is_no_program_is_told_in_one_line(
+    kind: str, loki: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loki.chmod(0o644)
+    named = {"missing": loki / "x", "folder": loki.parent, "not executable": loki}[kind]
+    monkeypatch.setenv("LOKI", str(named))
+    assert stack.main([]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"stack: LOKI={named} is no program: ")
+    assert told.count("\n") == 1
 
 
 def test_packages_named_for_the_missing_are_the_listed_ones() -> None:

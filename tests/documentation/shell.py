@@ -7,7 +7,7 @@ What is changed about a command, and nothing else:
   `make stack` gets `STACK=--free-ports`.
 - `python`, and what `make` would install into `.venv`, is the interpreter of the tests, with
   everything installed already.
-- `MGEO_BACKEND` is fp32, whose numbers the pages show.
+- `MGEO_BACKEND` is fp32, whose numbers the pages show, and `LOKI` says that there is none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECONDS = 120.0
 """How long a command may take: a few on a quiet machine, a minute on one that is overrun."""
 
 _PORTS = {"predictions": 5000, "Prometheus": 9090, "Alertmanager": 9093, "Jaeger": 16686,
-          "Loki": 3100, "OTLP": 4317}  # fmt: skip
+          "VictoriaLogs": 9428, "OTLP": 4317}  # fmt: skip
 """What `make stack` prints an address of, and the port that pages name."""
 
 
@@ -134,6 +134,8 @@ class Shell:
             **inherited,
             "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
             "MGEO_BACKEND": "openvino-f32",
+            # The pages ask VictoriaLogs for log lines.
+            "LOKI": "",
         }
 
     def serve(self, command: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from tests.kubernetes.manifests import (
+    FOLDER,
     ROOT,
     container_ports,
     everything,
@@ -58,9 +59,11 @@ def test_it_is_the_other_configuration_but_for_how_targets_are_found() -> None:
 
 
 def test_each_job_finds_pods_that_are_there_on_a_port_that_they_have() -> None:
+    component = FOLDER / "components" / "victorialogs" / "victorialogs.yaml"
+    others = list(yaml.safe_load_all(component.read_text("utf-8")))
     found = {
         pod(w)["metadata"]["labels"]["app.kubernetes.io/name"]: container_ports(w)
-        for w in workloads(everything())
+        for w in workloads(everything() + others)
     }
     found["otel-router"] = found["otel-collector"]  # of the component; has the same ports
     for name, job in JOBS.items():

@@ -1,1 +1,1 @@
-"""Tests on the real programs: Collector, Prometheus, Jaeger, Loki, Alertmanager, HAProxy."""
+"""Tests on the real programs: Collector, Prometheus, Jaeger, a log store, Alertmanager, HAProxy."""

@@ -1,4 +1,4 @@
-"""Asks Prometheus, Jaeger and Loki what Grafana asks them, by their HTTP interfaces."""
+"""Asks Prometheus and Jaeger what Grafana asks them, by their HTTP interfaces."""
 
 import json
 import re
@@ -112,22 +112,3 @@ class Jaeger:
             end=str(int(now * 1e6)),
         )["data"]
         return result
-
-
-class Loki:
-    """Loki at `url`."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def lines(self, expr: str, limit: int = 5000) -> list[tuple[str, dict[str, str]]]:
-        """Log lines that `expr` finds in the last hour, each with its labels."""
-        now = time.time()
-        result = get(
-            f"{self.url}/loki/api/v1/query_range",
-            query=expr,
-            start=str(int((now - 3600) * 1e9)),
-            end=str(int((now + 60) * 1e9)),
-            limit=str(limit),
-        )["data"]["result"]
-        return [(line, stream["stream"]) for stream in result for _, line in stream["values"]]

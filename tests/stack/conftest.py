@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import names
-from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
+from tests.stack import logs, names
+from tests.stack.clients import Jaeger, Prometheus, eventually
 from tests.telemetry.nvml import stub
 from tools import native
 from tools.build import BuildError
-from tools.compose import COMPOSE_FILE, REPOSITORY, load_services
+from tools.compose import REPOSITORY, load_services
 from tools.load import Result, run
 from tools.stack import Stack
 
@@ -42,7 +42,7 @@ def prepare(
     directory: Path,
     environment: dict[str, str],
     only: list[str] | None = None,
-    files: Sequence[Path] = (COMPOSE_FILE,),
+    further: Sequence[Path] = (),
 ) -> Stack:
     """The services of the compose files on free ports, not yet started.
 
@@ -50,10 +50,11 @@ def prepare(
         directory: For data and logs.
         environment: Further settings of the service itself, and of each replica.
         only: Services to run; all that can by default.
-        files: Compose files.
+        further: Compose files on top of what `make stack` reads.
     """
     settings = {"MGEO_MODEL": str(MODEL), "MGEO_DEVICE": "cpu", **environment}
     try:
+        files = native.compose_files(further)
         services = load_services(files)
         return Stack(
             directory=directory,
@@ -87,8 +88,8 @@ def jaeger(stack: Stack) -> Jaeger:
 
 
 @pytest.fixture(scope="session")
-def loki(stack: Stack) -> Loki:
-    return Loki(stack.url("loki", 3100))
+def log_store(stack: Stack) -> logs.LogStore:
+    return logs.of(stack)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 """No address reaches a store: a canary is sent in every way, and the stores' bytes are searched.
 
-Stores compress with Snappy, which keeps most of what it has not seen before as it is; the canary is
-random, so that it would be found in what they write. Four bytes seen before are enough to break a
-text apart, which happens to the 32 digits of a trace id: Prometheus is told not to compress. That
-the search finds anything is shown by the trace id of one of the requests, which each store must
-hold.
+Jaeger, Loki and Prometheus compress with Snappy, which keeps most of what it has not seen before as
+it is; the canary is random, so that it would be found in what they write. What VictoriaLogs packs
+with Zstandard, and others with gzip, is unpacked for the search. Four bytes seen before are enough
+to break a text apart in Snappy, which happens to the 32 digits of a trace id: Prometheus is told
+not to compress. That the search finds anything is shown by the trace id of one of the requests,
+which each store must hold.
 """
 
 from __future__ import annotations
@@ -12,23 +13,29 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import string
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+import zstandard
 
-from tests.stack.clients import Jaeger, Loki, Prometheus, eventually, get
+from tests.stack import logs
+from tests.stack.clients import Jaeger, Prometheus, eventually, get
 from tests.stack.conftest import prepare
 from tests.telemetry import test_privacy as sent
-from tools.compose import COMPOSE_FILE, load_services
+from tools import native
+from tools.compose import load_services
 from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ONLY = ["mgeo", "otel-collector", "prometheus", "jaeger", "loki"]
+STORES = ("jaeger", native.log_store())
+ONLY = ["mgeo", "otel-collector", "prometheus", *STORES]
 
 
 class Canary:
@@ -92,6 +99,13 @@ def _files(folder: Path) -> Iterator[tuple[Path, bytes]]:
         yield path, data
         if data.startswith(b"\x1f\x8b"):
             yield path, gzip.decompress(data)
+        # Blocks within a file, one after another.
+        for start in re.finditer(re.escape(zstandard.FRAME_HEADER), data):
+            with suppress(zstandard.ZstdError):  # these four bytes by chance
+                yield (
+                    path,
+                    zstandard.ZstdDecompressor().decompressobj().decompress(data[start.start() :]),
+                )
 
 
 def _holding(folder: Path, *needles: bytes) -> list[str]:
@@ -139,42 +153,36 @@ def test_no_store_holds_what_was_sent(tmp_path: Path, capsys: pytest.CaptureFixt
     canary = Canary(seed=time.time_ns())
     assert canary.instead(sent.REQUESTS["a good pair"][0]) != sent.REQUESTS["a good pair"][0]
     settings = {"MGEO_LOG_LEVEL": "debug"}
-    with prepare(tmp_path, settings, ONLY, (COMPOSE_FILE, _uncompressed(tmp_path))) as stack:
+    with prepare(tmp_path, settings, ONLY, [_uncompressed(tmp_path)]) as stack:
         stack.start()
         jaeger = Jaeger(stack.url("jaeger", 16686))
-        loki = Loki(stack.url("loki", 3100))
+        log_store = logs.of(stack)
         prometheus = Prometheus(stack.url("prometheus", 9090))
 
         first = _send_all(stack, canary)
         eventually("the trace", lambda: jaeger.trace(first), bool, 60)
-        eventually(
-            "its line",
-            lambda: loki.lines(
-                f'{{service_name="mgeo-inference"}} |= `request` | trace_id=`{first}`'
-            ),
-            bool,
-            60,
-        )
+        asked = {"trace_id": first, "scope": "mgeo.request"}
+        eventually("its line", lambda: log_store.lines("mgeo-inference", **asked), bool, 60)
         exemplars = "mgeo_request_stage_duration_seconds_bucket"
         eventually("exemplars", lambda: prometheus.exemplars(exemplars), bool, 60)
         dotted = {e["labels"]["trace_id"] for e in prometheus.exemplars(exemplars)}
 
         # With nobody to take them, traces and lines wait on the Collector's disk.
-        for store in ("jaeger", "loki"):
+        for store in STORES:
             stack.process(store).stop()
         second = _send_all(stack, canary)
         queue = tmp_path / "otel-collector"
         raw = bytes.fromhex(second)
         eventually("the queue's file", lambda: _holding(queue, raw), bool, 30)
         searched = {path: canary.found(data) for path, data in _files(tmp_path)}
-        for store in ("jaeger", "loki"):
+        for store in STORES:
             stack.process(store).start()
             stack.process(store).wait_healthy(60)
         eventually("the second trace", lambda: jaeger.trace(second), bool, 60)
 
         told = [
             jaeger.search("mgeo-inference", limit=1500),
-            loki.lines('{service_name=~".+"}'),
+            [(line.text, dict(line.fields)) for line in log_store.lines()],
             get(f"{prometheus.url}/api/v1/series", **{"match[]": '{__name__=~".+"}'}),
             prometheus.exemplars('{__name__=~".+_bucket"}'),
         ]
@@ -190,7 +198,7 @@ def test_no_store_holds_what_was_sent(tmp_path: Path, capsys: pytest.CaptureFixt
         bytes_read += len(data)
     assert {str(path): forms for path, forms in searched.items() if forms} == {}
     ids = [bytes.fromhex(first), first.encode(), bytes.fromhex(second), second.encode()]
-    for store in ("jaeger", "loki", "mgeo"):
+    for store in (*STORES, "mgeo"):
         assert _holding(tmp_path / store, *ids), f"{store} was not searched"
     assert _holding(tmp_path / "prometheus", *(trace.encode() for trace in dotted))
     with capsys.disabled():

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.clients import Jaeger, Loki, Prometheus, eventually, exposed, get
+from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, get
 from tests.stack.conftest import Traffic
+from tests.stack.logs import LogStore
+from tools import native
 from tools.load import address
 from tools.stack import Stack
 
@@ -29,7 +31,7 @@ def test_every_program_is_scraped_and_up(prometheus: Prometheus, traffic: Traffi
         "prometheus",
         "alertmanager",
         "jaeger",
-        "loki",
+        native.log_store(),
         "node",
     }
 
@@ -87,7 +89,7 @@ def test_no_span_is_lost_under_load(stack: Stack, prometheus: Prometheus, traffi
 
 
 def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
-    prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+    prometheus: Prometheus, jaeger: Jaeger, log_store: LogStore, traffic: Traffic
 ) -> None:
     exemplars = prometheus.exemplars("mgeo_request_duration_seconds_bucket")
     ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
@@ -105,7 +107,7 @@ def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
             if ref["refType"] == "CHILD_OF"
         ]
         assert set(parents) <= known, "a span's parent is missing"
-        lines = loki.lines(f'{{service_name="mgeo-inference"}} | trace_id="{trace_id}"')
+        lines = log_store.lines("mgeo-inference", trace_id=trace_id)
         assert lines, f"trace {trace_id} has no log line"
 
 
@@ -130,7 +132,7 @@ def test_watchdog_reaches_alertmanager(stack: Stack, traffic: Traffic) -> None:
 
 
 def test_no_address_is_in_any_store(
-    stack: Stack, prometheus: Prometheus, jaeger: Jaeger, loki: Loki, traffic: Traffic
+    stack: Stack, prometheus: Prometheus, jaeger: Jaeger, log_store: LogStore, traffic: Traffic
 ) -> None:
     chinese = re.compile(r"[\u4e00-\u9fff]")
     # The check can fail: what was sent would be found.
@@ -138,13 +140,13 @@ def test_no_address_is_in_any_store(
     traces = str(jaeger.search("mgeo-inference", limit=500))
     assert "POST /predict" in traces
     assert not chinese.search(traces)
-    lines = str(loki.lines('{service_name=~".+"}'))
+    lines = str(log_store.lines())
     assert "mgeo-inference" in lines
     assert not chinese.search(lines)
     values: list[str] = []
     for label in get(f"{prometheus.url}/api/v1/labels")["data"]:
         values += get(f"{prometheus.url}/api/v1/label/{label}/values")["data"]
     assert not chinese.search(str(values))
-    for service in ("mgeo", "otel-collector", "jaeger", "loki"):
+    for service in ("mgeo", "otel-collector", "jaeger", native.log_store()):
         log: Path = stack.process(service).log
         assert not chinese.search(log.read_text(errors="replace")), f"{log} holds an address"

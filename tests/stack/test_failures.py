@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.stack.clients import Jaeger, Loki, Prometheus, eventually, exposed, get
+from tests.stack import logs
+from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, get
 from tests.stack.conftest import prepare
 from tests.stack.test_chain import SPANS
+from tools import native
 from tools.load import Result, run
 from tools.stack import Stack
 
@@ -25,7 +27,7 @@ RATE = 20.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own: what is lost here must not be missed by other tests."""
-    only = ["mgeo", "otel-collector", "prometheus", "jaeger", "loki"]
+    only = ["mgeo", "otel-collector", "prometheus", "jaeger", native.log_store()]
     with prepare(tmp_path_factory.mktemp("outages"), {}, only) as running:
         running.start()
         yield running
@@ -42,8 +44,8 @@ def jaeger(stack: Stack) -> Jaeger:
 
 
 @pytest.fixture(scope="module")
-def loki(stack: Stack) -> Loki:
-    return Loki(stack.url("loki", 3100))
+def log_store(stack: Stack) -> logs.LogStore:
+    return logs.of(stack)
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +84,10 @@ def _complete_since(jaeger: Jaeger, started: float) -> int:
     return sum({span["operationName"] for span in trace["spans"]} >= SPANS for trace in data)
 
 
-def _logged_since(loki: Loki, started: float) -> int:
+def _logged_since(log_store: logs.LogStore, started: float) -> int:
     """How many requests that began after `started` have a log line."""
-    lines = loki.lines('{service_name="mgeo-inference"} | scope_name="mgeo.request"')
-    return len(
-        {
-            labels["trace_id"]
-            for _, labels in lines
-            if float(labels["observed_timestamp"]) / 1e9 >= started
-        }
-    )
+    lines = log_store.lines("mgeo-inference", scope="mgeo.request")
+    return len({line.fields["trace_id"] for line in lines if line.seconds >= started})
 
 
 def test_jaeger_away_under_load_loses_no_span(
@@ -133,7 +129,7 @@ def test_killed_collector_costs_no_prediction_no_count_and_no_trace(
     stack: Stack,
     prometheus: Prometheus,
     jaeger: Jaeger,
-    loki: Loki,
+    log_store: logs.LogStore,
     predict_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -173,8 +169,8 @@ def test_killed_collector_costs_no_prediction_no_count_and_no_trace(
     assert complete == result.answered
     # One line a request; sent again after the kill, one may be there twice, none may be missing.
     eventually(
-        "all log lines in Loki",
-        lambda: _logged_since(loki, started),
+        "all log lines in the store",
+        lambda: _logged_since(log_store, started),
         lambda requests: requests == result.answered,
         seconds=60,
     )

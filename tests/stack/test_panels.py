@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 import requests
 
+from grafana.generator import victorialogs
 from service.http import keys
 from tests.serving import Service
-from tests.stack.clients import Jaeger, Loki, Prometheus, eventually
+from tests.stack.clients import Jaeger, Prometheus, eventually
 from tests.stack.conftest import Traffic
+from tests.stack.logs import LogStore
 from tests.stack.models import compared, steadily_sent
 from tests.stack.test_chain import SPANS
+from tools import native
 from tools.compose import REPOSITORY
 from tools.load import pair
 from tools.picture import fill
@@ -26,7 +29,11 @@ from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-DASHBOARDS = sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json"))
+SHIPPED = REPOSITORY / "grafana" / "dashboards"
+DASHBOARDS = sorted([*SHIPPED.glob("*.json"), *victorialogs.FOLDER.glob("*.json")])
+STORES = {"loki": "loki", victorialogs.TYPE: "victorialogs"}
+"""Type of a data source of log lines → the service behind it."""
+
 MISSION = (
     "rate(mgeo_request_total[1m])",
     "histogram_quantile(0.95, sum(rate(mgeo_request_duration_seconds_bucket[1m])) by (le))",
@@ -52,7 +59,7 @@ class Target:
     query: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.board}: {self.panel}: {self.query.get('refId')}"
+        return f"{self.board}: {self.panel}: {self.kind}: {self.query.get('refId')}"
 
 
 def _targets() -> list[Target]:
@@ -61,6 +68,21 @@ def _targets() -> list[Target]:
         for file in DASHBOARDS
         for panel in json.loads(file.read_text())["panels"]
         for target in panel.get("targets", ())
+        # With VictoriaLogs all but the panels of log lines are the same.
+        if file.parent == SHIPPED or target["datasource"]["type"] == victorialogs.TYPE
+    ]
+
+
+def _run_here() -> list[Any]:
+    """Every query; those for the log store that does not run here are skipped."""
+    here = native.log_store()
+    why = (
+        "no Loki is installed (LOKI=/path)" if here == "victorialogs" else "Loki runs here (LOKI=)"
+    )
+    skip = pytest.mark.skip(reason=why)
+    return [
+        pytest.param(target, id=str(target), marks=[skip] * (STORES.get(target.kind, here) != here))
+        for target in _targets()
     ]
 
 
@@ -114,12 +136,12 @@ def versions_traffic(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> 
         yield
 
 
-@pytest.mark.parametrize("target", _targets(), ids=str)
+@pytest.mark.parametrize("target", _run_here())
 def test_panel_has_data(
     target: Target,
     prometheus: Prometheus,
     jaeger: Jaeger,
-    loki: Loki,
+    log_store: LogStore,
     traffic: Traffic,
     troubles: None,
     versions_traffic: None,
@@ -138,8 +160,8 @@ def test_panel_has_data(
     elif target.kind == "jaeger":
         assert jaeger.search(target.query["service"], target.query["limit"])
     else:
-        assert target.kind == "loki"
-        assert loki.lines(target.query["expr"])
+        assert STORES[target.kind] == native.log_store()
+        assert log_store.ask(target.query["expr"])
 
 
 @pytest.mark.parametrize("expr", MISSION)
@@ -152,15 +174,14 @@ def test_latency_panel_leads_to_traces_and_logs(
     target: Target,
     prometheus: Prometheus,
     jaeger: Jaeger,
-    loki: Loki,
+    log_store: LogStore,
     traffic: Traffic,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     exemplars = prometheus.exemplars(fill(target.query["expr"]))
     ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
     with_trace = {i for i in ids if {span["operationName"] for span in jaeger.trace(i)} >= SPANS}
-    selector = '{service_name="mgeo-inference"}'
-    with_line = {i for i in ids if loki.lines(f'{selector} | trace_id="{i}"')}
+    with_line = {i for i in ids if log_store.lines("mgeo-inference", trace_id=i)}
     with capsys.disabled():
         print(
             f"\n{target}: {len(exemplars)} exemplars of {len(ids)} traces, "

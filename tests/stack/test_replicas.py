@@ -9,13 +9,13 @@ import pytest
 
 from tests.stack.clients import Prometheus, eventually, get
 from tests.stack.conftest import prepare
-from tools.compose import COMPOSE_FILE, REPOSITORY
+from tools.compose import REPOSITORY
 from tools.load import Result, run
 from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-FILES = [COMPOSE_FILE, REPOSITORY / "docker-compose.replicas.yml"]
+FILES = [REPOSITORY / "docker-compose.replicas.yml"]
 REPLICAS = ("mgeo-1", "mgeo-2", "mgeo-3")
 
 
