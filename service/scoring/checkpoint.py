@@ -61,6 +61,8 @@ class Checkpoint:
         lower_case: Whether text is lower-cased.
         normalization: What is to be done to text before that: `preprocessor.normalization` of
             configuration.json, else nothing, as ModelScope has it.
+        shorter_first: `preprocessor.shorter_first` of configuration.json, which is no key of
+            ModelScope's: whether the shorter address of a pair is read first, whichever came first.
         bert: Arguments of transformers' BertConfig.
         layers_in_file: Encoder layers that config.json declares. MGeo runs the first
             `fusion_layer` of them on text; `bert["num_hidden_layers"]` is what runs.
@@ -76,6 +78,7 @@ class Checkpoint:
     max_tokens: int
     lower_case: bool
     normalization: Normalization
+    shorter_first: bool
     bert: dict[str, Any]
     layers_in_file: int
     vocabulary: dict[str, int]
@@ -112,6 +115,7 @@ def read(directory: Path) -> Checkpoint:
         max_tokens=_max_tokens(directory, configuration, bert["max_position_embeddings"]),
         lower_case=lower_case,
         normalization=_normalization(directory, configuration),
+        shorter_first=_shorter_first(directory / "configuration.json", configuration),
         bert=bert,
         layers_in_file=layers_in_file,
         vocabulary=vocabulary,
@@ -196,6 +200,13 @@ def _check_architecture(
 
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST_SIZE
+
+
+def _shorter_first(path: Path, configuration: Mapping[str, Any]) -> bool:
+    value = _section(configuration, "preprocessor").get("shorter_first", False)
+    if not isinstance(value, bool):
+        raise CheckpointError(f"{path}: preprocessor.shorter_first must be true or false")
+    return value
 
 
 def _bert_arguments(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:

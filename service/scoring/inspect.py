@@ -35,6 +35,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "max_tokens": checkpoint.max_tokens,
         "lower_case": checkpoint.lower_case,
         "normalization": loaded.tokenizer.normalization,
+        "shorter_first": checkpoint.shorter_first,
         "unused_tensors": list(found.unused),
         "device": loaded.backend.device,
         "memory_bytes": loaded.memory_bytes,

@@ -137,4 +137,5 @@ def _tokenizer(checkpoint: Checkpoint, settings: Settings) -> PairTokenizer:
         normalization=checkpoint.normalization
         if settings.normalize == "auto"
         else cast(Normalization, settings.normalize),
+        shorter_first=checkpoint.shorter_first,
     )

@@ -32,6 +32,11 @@ _LONGEST_WORD = 100
 """BertTokenizer's max_input_chars_per_word: a longer word becomes one [UNK]."""
 
 
+def shorter_first(first: str, second: str) -> tuple[str, str]:
+    """The two addresses in an order that does not depend on which came first."""
+    return min((first, second), (second, first), key=lambda pair: (len(pair[0]), pair))
+
+
 @dataclass(frozen=True, slots=True)
 class TokenizedPair:
     """One pair as the model reads it: `[CLS] a [SEP] b [SEP]`.
@@ -68,6 +73,8 @@ class PairTokenizer:
         lower_case: Whether the checkpoint was trained on lower-cased text.
         max_tokens: Longest result; tokens are cut from the longer address first.
         normalization: What is done to a text before that.
+        shorter_first: Whether the shorter text becomes segment 0, whichever came first, as a
+            checkpoint may have been trained. (a, b) and (b, a) then have one answer.
         literal_special_tokens: Whether a literal `[SEP]` in an address is text. False is what
             ModelScope's pipeline does, and lets an address forge the pair's structure; it exists
             to compare with that pipeline.
@@ -80,6 +87,7 @@ class PairTokenizer:
         lower_case: bool,
         max_tokens: int,
         normalization: Normalization = "none",
+        shorter_first: bool = False,
         literal_special_tokens: bool = True,
     ) -> None:
         tokenizer = Tokenizer(
@@ -95,6 +103,7 @@ class PairTokenizer:
         self._tokenizer = tokenizer
         self._unknown = vocabulary[UNK]
         self._normalize = _normalizer(normalization, vocabulary)
+        self._shorter_first = shorter_first
         self.max_tokens = max_tokens
         self.normalization = normalization
 
@@ -102,6 +111,8 @@ class PairTokenizer:
         """Tokenise each pair. The interpreter lock is released for the whole list."""
         normalize = self._normalize
         texts = [(normalize(a), normalize(b)) for a, b in pairs] if normalize else list(pairs)
+        if self._shorter_first:
+            texts = [shorter_first(*pair) for pair in texts]
         return [
             self._pair(pair, encoding)
             # The fast one leaves out which characters each token came from.

@@ -169,6 +169,9 @@ for _ in range(900):
         (_set("preprocessor", "max_length", to="128"), "max_length"),
         (_set("preprocessor", "max_length", to=128.0), "max_length"),
         (_set("preprocessor", "max_length", to=10**400), "max_length"),
+        (_set("preprocessor", "shorter_first", to="yes"), "shorter_first must be true or false"),
+        (_set("preprocessor", "shorter_first", to=1), "shorter_first must be true or false"),
+        (_set("preprocessor", "shorter_first", to=None), "shorter_first must be true or false"),
     ],
 )
 def test_configuration_json(model: Path, change: Callable[[Object], None], fault: str) -> None:
@@ -190,6 +193,13 @@ def test_what_is_done_to_text_is_the_checkpoints_own_word(model: Path) -> None:
     assert checkpoint.read(model).normalization == "simplified"
     edit(model / "configuration.json", _set("preprocessor", "normalization", to="NFKC"))
     assert_refused(model, "configuration.json", "normalization must be one of none, nfkc")
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_the_shorter_address_first_is_the_checkpoints_choice(model: Path, value: bool) -> None:
+    assert checkpoint.read(model).shorter_first is False
+    edit(model / "configuration.json", _set("preprocessor", "shorter_first", to=value))
+    assert checkpoint.read(model).shorter_first is value
 
 
 def test_a_directory_whose_name_is_no_text(model: Path) -> None:

@@ -161,3 +161,19 @@ def test_readable_is_that_each_address_has_a_token(first: str, second: str, leng
     each = [REFERENCE.tokenize(text) for text in (first, second)]
     if not any(token in first + second for token in (CLS, SEP, MASK, PAD, UNK)):
         assert pair.is_readable == all(each), "whatever is cut off"
+
+
+@given(st.text(), st.text())
+@example("文三路478号", "西湖区文三路478号")
+@example("12号", "21号")
+def test_the_shorter_address_first_makes_one_answer_of_both_orders(first: str, second: str) -> None:
+    ours = PairTokenizer(VOCABULARY, lower_case=True, max_tokens=512, shorter_first=True)
+    given_, swapped = ours.encode([(first, second), (second, first)])
+    assert given_ == swapped
+    assert given_ in OURS[512].encode([(first, second), (second, first)])
+
+
+def test_the_given_order_is_kept_where_the_checkpoint_does_not_say_so() -> None:
+    longer, shorter = "西湖区文三路478号", "文三路478号"
+    first, second = OURS[512].encode([(longer, shorter), (shorter, longer)])
+    assert first.first > second.first
