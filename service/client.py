@@ -11,8 +11,11 @@ until its deadline.
 from __future__ import annotations
 
 import email.utils
+import http.client
+import io
 import json
 import random
+import socket
 import time
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
     from service.http.rerank import Rank
@@ -34,8 +38,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
 _DEADLINE = "X-Envoy-Expected-Rq-Timeout-Ms"
 """Tells the service, and proxies on the way, how long this client will wait, in milliseconds."""
 
-_LONGEST_MS = 3_600_000
-"""The most that the service takes for it."""
+_LONGEST_SECONDS = 86_400
+"""The longest time for one call: a day."""
 
 
 class ClientError(Exception):
@@ -48,6 +52,10 @@ class Unreachable(ClientError):
 
 class DeadlineExceeded(ClientError):
     """No answer in time."""
+
+
+class BadAnswer(ClientError):
+    """It answered 200 with something else than this service's answer, as a login page would."""
 
 
 class Refused(ClientError):
@@ -81,7 +89,7 @@ class MGeoClient:
         connections: Kept open at once.
 
     Raises:
-        ValueError: The URL is not one of HTTP, or no attempt is allowed.
+        ValueError: The URL is not one of HTTP, the time is none, or no attempt is allowed.
     """
 
     def __init__(
@@ -97,6 +105,8 @@ class MGeoClient:
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r}: begin the URL with http:// or https://")
+        if not 0 < timeout <= _LONGEST_SECONDS:
+            raise ValueError(f"timeout must be above 0 and at most {_LONGEST_SECONDS:,} seconds")
         if attempts < 1:
             raise ValueError("attempts must be at least 1")
         self._url = url.rstrip("/")
@@ -110,6 +120,7 @@ class MGeoClient:
         if session is not None:
             self._headers["X-Session-Id"] = session
         self._pool = urllib3.PoolManager(maxsize=connections, retries=False)
+        self._pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def predict(self, address1: str, address2: str) -> PredictionByModel:
         """Score one pair.
@@ -118,7 +129,7 @@ class MGeoClient:
             ClientError: There is no answer.
         """
         body = {"address1": address1, "address2": address2}
-        return cast("PredictionByModel", self._call("/predict", body))
+        return cast("PredictionByModel", self._call("/predict", body, dict))
 
     def predict_batch(self, pairs: Iterable[tuple[str, str]]) -> BatchAnswer:
         """Score many pairs, as many as the service takes in one request (256 unless it is set).
@@ -130,7 +141,7 @@ class MGeoClient:
             ClientError: There is no answer.
         """
         body = {"pairs": [{"address1": one, "address2": two} for one, two in pairs]}
-        return cast("BatchAnswer", self._call("/predict/batch", body))
+        return cast("BatchAnswer", self._call("/predict/batch", body, dict))
 
     def rerank(
         self,
@@ -153,7 +164,7 @@ class MGeoClient:
             "return_text": return_text,
             "truncate": truncate,
         }
-        return cast("list[Rank]", self._call("/rerank", body))
+        return cast("list[Rank]", self._call("/rerank", body, list))
 
     def close(self) -> None:
         """Close the connections."""
@@ -170,13 +181,13 @@ class MGeoClient:
     ) -> None:
         self.close()
 
-    def _call(self, path: str, body: object) -> object:
+    def _call(self, path: str, body: object, kind: type) -> object:
         data = json.dumps(body).encode()
         deadline = time.monotonic() + self._timeout
         for attempt in range(1, self._attempts + 1):
             wait = random.uniform(0.5, 1) * min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)  # noqa: S311
             try:
-                return self._attempt(path, data, deadline)
+                answer = self._attempt(path, data, deadline)
             except Refused as error:
                 if error.status not in _RETRIED:
                     raise
@@ -184,6 +195,10 @@ class MGeoClient:
                 wait = wait if error.retry_after is None else error.retry_after
             except Unreachable as error:
                 failure = error
+            else:
+                if not isinstance(answer, kind):
+                    raise BadAnswer(f"{self._url} is not this service: it answered other JSON")
+                return answer
             # To wait longer than the deadline would only delay the bad news.
             if attempt == self._attempts or time.monotonic() + wait >= deadline:
                 break
@@ -192,7 +207,7 @@ class MGeoClient:
 
     def _attempt(self, path: str, data: bytes, deadline: float) -> object:
         left = deadline - time.monotonic()
-        headers = self._headers | {_DEADLINE: str(min(max(1, int(left * 1000)), _LONGEST_MS))}
+        headers = self._headers | {_DEADLINE: str(max(1, int(left * 1000)))}
         _inject_trace(headers)
         try:
             response = self._pool.request(
@@ -210,7 +225,10 @@ class MGeoClient:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s") from None
             raise Unreachable(f"{self._url}: {type(error).__name__}") from error
         if response.status == 200:
-            return json.loads(response.data)
+            try:
+                return json.loads(response.data)
+            except (ValueError, RecursionError):
+                raise BadAnswer(f"{self._url} is not this service: it answered no JSON") from None
         raise Refused(
             response.status,
             _problem(response.data),
@@ -235,9 +253,64 @@ def _seconds(retry_after: str | None) -> float | None:
         return float(retry_after)
     try:
         moment = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+        if moment.tzinfo is None:  # a zone of -0000: it is UTC
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):  # whatever it is, it is no date
         return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a socket until a moment, however little comes at a time.
+
+    A socket's own time-out begins anew with each read, so an answer that trickles in would never
+    end.
+    """
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw, self._connection = raw, connection
+        left = connection.gettimeout()
+        self._until = None if left is None else time.monotonic() + left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._until is not None:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the answer did not end in time")
+            self._connection.settimeout(left)
+        return cast("io.FileIO", self._raw).readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose status line, headers and body all come within one time-out."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        raw = self.fp.detach()
+        self.fp = io.BufferedReader(_TimedReader(raw, sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
 
 
 def _inject_trace(headers: MutableMapping[str, str]) -> None:

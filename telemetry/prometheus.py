@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -63,17 +63,18 @@ class PrometheusEndpoint(Collector):
         self._outer.register(self)
         self.reader = _ScrapedReader(registry=self._inner, scope_info_enabled=False)
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type, in the format that `accept` prefers.
+    def render(self, accept: str, names: Collection[str] = ()) -> tuple[bytes, str]:
+        """The exposition and its content type.
 
         Args:
-            accept: The scraper's Accept header. Exemplars exist in OpenMetrics only.
+            accept: The media type that the scraper prefers. Exemplars exist in OpenMetrics only.
+            names: Of the metrics or samples that it asks for; all if there are none.
         """
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # a version that is no number
             encode, content_type = choose_encoder("")
-        return encode(self._outer), content_type
+        return encode(_Named(self, names) if names else self._outer), content_type
 
     @override
     def collect(self) -> Iterator[PrometheusMetric]:
@@ -102,6 +103,21 @@ class PrometheusEndpoint(Collector):
             if found := self.reader.exemplars.get((name, labels, sample.labels.get("le"))):
                 return sample._replace(exemplar=found)
         return sample
+
+
+class _Named(Collector):
+    """Those of the metrics that have one of some names."""
+
+    def __init__(self, metrics: Collector, names: Collection[str]) -> None:
+        self._metrics, self._names = metrics, frozenset(names)
+
+    @override
+    def collect(self) -> Iterator[PrometheusMetric]:
+        for family in self._metrics.collect():
+            if family.name not in self._names:
+                family.samples = [one for one in family.samples if one.name in self._names]
+            if family.samples:
+                yield family
 
 
 class _ScrapedReader(PrometheusMetricReader):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import urllib3
 from urllib3.exceptions import LocationParseError, SSLError
 
-from service.client import ClientError, MGeoClient, Refused
+from service.client import BadAnswer, ClientError, MGeoClient, Refused
 from service.errors import BulkError
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class PatientClient:
                 if error.status not in _AGAIN and not 0 < failures < _MOST_FAILURES:
                     raise BulkError(f"{self._where} is of no use: {why}") from None
                 wait = error.retry_after
+            except BadAnswer as error:
+                raise BulkError(f"--url: {error}; check the address") from None
             except ClientError as error:
                 if isinstance(error.__cause__, SSLError):
                     raise BulkError(f"{self._where}: its certificate is not valid here") from None
                 why = "no connection" if error.__cause__ else "no answer in time"
-            except ValueError:
-                raise BulkError(f"{self._where} did not answer with JSON") from None
             else:
                 with self._lock:
                     self._failing_since, self._is_told = None, False

@@ -41,9 +41,6 @@ _KEY, _VERSION_KEY, _SESSION_KEY = (
     "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION)
 )
 
-LONGEST_MS = 3_600_000
-"""An hour: the most that a client may say."""
-
 
 def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
     """The caller of the request with this WSGI environment.
@@ -69,11 +66,26 @@ def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
     given = environ.get(_KEY)
     if given is None:
         return Caller(**known)
-    # isdecimal: of what int() takes, no sign, no underscore, no blank.
-    if not (given.isascii() and given.isdecimal() and len(given) <= 7):
-        raise BadRequest(f"{HEADER} must be a whole number of milliseconds")
-    milliseconds = int(given)
-    if not 1 <= milliseconds <= LONGEST_MS:
-        raise BadRequest(f"{HEADER} must be from 1 to {LONGEST_MS} milliseconds")
+    milliseconds = _shortest(given)
+    if not milliseconds:
+        return Caller(**known)
     began: int = environ.get(BEGAN) or time.perf_counter_ns()
-    return Caller(expires_ns=began + milliseconds * 1e6, **known)
+    return Caller(
+        expires_ns=began + milliseconds * 1e6, patience=f"{milliseconds:g} ms ({HEADER})", **known
+    )
+
+
+def _shortest(given: str) -> float:
+    """The shortest of the times that the proxies on the way gave, in milliseconds; 0 for none.
+
+    Each of them may put the header there, and 0 is how Envoy says that it sets no limit. There is
+    no longest one: the service's own limit holds beside it.
+
+    Raises:
+        BadRequest: One of them is no number.
+    """
+    parts = [part.strip() for part in given.split(",")]
+    # isdecimal: of what float() takes, no sign, no exponent, no blank.
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise BadRequest(f"{HEADER} must be a whole number of milliseconds; leave it out for none")
+    return min(filter(None, map(float, parts)), default=0.0)

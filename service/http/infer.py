@@ -35,6 +35,12 @@ OUTPUTS: dict[str, tuple[Datatype, tuple[int, ...]]] = {
 }
 """Each tensor of an answer: its type, and its dimensions behind that of the pairs."""
 
+_MOST_LISTED = 64
+"""Bound on what the protocol lists, far above what there is: the mistake is named, not its size."""
+
+_TEXT, _BASE64 = ("str", "np", "pd"), "base64"
+"""Content types of MLServer's clients: those that leave the text as it is, and another."""
+
 _UNSUPPORTED = ("classification", "sequence_id", "shared_memory_region", "timeout")
 """Parameters of Triton's extensions that change what is asked for: refused, not passed over."""
 
@@ -83,10 +89,13 @@ class Infer:
     outputs: list[_Wanted] | None
 
 
+@dataclass(frozen=True, slots=True)
 class _Parameters:
     """The parameters of a request or tensor: those of the binary extension checked, others kept."""
 
     required: ClassVar[bool] = False
+
+    content_types: tuple[str, ...] = _TEXT
 
     known: ClassVar[dict[str, Shape[object]]] = {
         "binary_data": Flag("Whether to give this tensor in the binary form.", default=False),
@@ -97,6 +106,7 @@ class _Parameters:
     def schema(self) -> Schema:
         """An object or null."""
         known = {name: shape.schema() for name, shape in self.known.items()}
+        known["content_type"] = {"enum": [*self.content_types, None]}
         return {"type": ["object", "null"], "properties": known}
 
     def read(self, value: object, name: str) -> dict[str, Any]:
@@ -111,7 +121,11 @@ class _Parameters:
             raise InvalidField(f"{name} must be an object")
         for parameter in _UNSUPPORTED:
             if parameter in value:
-                raise InvalidField(f"{name}.{parameter} is not supported")
+                raise InvalidField(f"{name}.{parameter} is not supported; leave it out")
+        kind = value.get("content_type")
+        if kind is not None and kind not in self.content_types:
+            known = ", ".join(self.content_types)
+            raise InvalidField(f"{name}.content_type must be one of {known}")
         checked = {
             parameter: self.known[parameter].read(value[parameter], f"{name}.{parameter}")
             for parameter in value.keys() & self.known.keys()
@@ -121,7 +135,7 @@ class _Parameters:
 
 def body() -> Shape[Infer]:
     """The JSON of an inference request."""
-    shape = Listed(Whole(1, 1_000_000), 2, "[pairs], or [pairs, 1].")
+    shape = Listed(Whole(1, 1_000_000), _MOST_LISTED, "[pairs], or [pairs, 1].")
     data = Anything({"type": "array", "description": "The texts, in one list or as the shape is."})
     wanted = Object(
         "WantedOutput", {"name": Text("", tuple(OUTPUTS)), "parameters": _Parameters()}, _Wanted
@@ -132,7 +146,7 @@ def body() -> Shape[Infer]:
             "name": Text("", INPUTS),
             "shape": shape,
             "datatype": Text("", ("BYTES",)),
-            "parameters": _Parameters(),
+            "parameters": _Parameters((*_TEXT, _BASE64)),
             "data": data,
         },
         _Input,
@@ -146,8 +160,10 @@ def body() -> Shape[Infer]:
         {
             "id": Maybe(Text("Repeated in the answer.")),
             "parameters": _Parameters(),
-            "inputs": Listed(tensor, len(INPUTS), "Both addresses, in any order."),
-            "outputs": Maybe(Listed(wanted, len(OUTPUTS), "Those wanted; all if left out.")),
+            "inputs": Listed(tensor, _MOST_LISTED, "Both addresses, in any order."),
+            "outputs": Maybe(
+                Listed(wanted, _MOST_LISTED, "Those wanted; all if there are none.", True)
+            ),
         },
         Infer,
         {"inputs": example},
@@ -182,6 +198,8 @@ def pairs(inputs: list[_Input], raw: memoryview, limits: Limits) -> list[Pair]:
         else:
             data = tensors.flat(tensor.data, tensor.name)
         _check_length(tensor, len(data), limits)
+        if tensor.parameters.get("content_type") == _BASE64:
+            data = tensors.decoded(data, tensor.name)
         columns[tensor.name] = [
             address.read(value, f"{tensor.name}[{index}]") for index, value in enumerate(data)
         ]
@@ -210,6 +228,9 @@ def _wanted(asked: Infer) -> tuple[list[str], frozenset[str]]:
     """Names of the tensors to give, and of those to give in the binary form."""
     by_default = asked.parameters.get("binary_data_output")
     wanted = asked.outputs or [_Wanted(name, {}) for name in OUTPUTS]
+    names = [output.name for output in wanted]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidField(f"the output {twice[0]} is asked for twice")
     parameters = {output.name: output.parameters for output in wanted}
     binary = {name for name, given in parameters.items() if given.get("binary_data", by_default)}
     return list(parameters), frozenset(binary)

@@ -75,8 +75,9 @@ _JSON = "application/json"
 _DEADLINE: Schema = {
     "name": caller.HEADER,
     "in": "header",
-    "description": "Milliseconds that the client will wait: no work is done for it after that.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": caller.LONGEST_MS},
+    "description": "Milliseconds that the client will wait: no work is done for it after that. "
+    "The service's own limit holds beside it. 0 is no limit of the client's.",
+    "schema": {"type": "integer", "minimum": 0},
 }
 _WISHES: list[Schema] = [
     {

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import flask
 from flask import Flask, Response, request
+from werkzeug.http import parse_accept_header
 
 from service.http import problems
 from service.lifecycle import Lifecycle, State
 from telemetry.prometheus import PrometheusEndpoint
+
+_FORMATS = ("application/openmetrics-text", "text/plain", "text/*", "*/*")
+"""Media types by which metrics can be asked for, the one with the most in it first."""
 
 
 class Models(Protocol):
@@ -51,8 +56,16 @@ def create_app(
 
     @app.get("/metrics")
     def metrics() -> Response:
-        body, content_type = prometheus.render(request.headers.get("Accept", ""))
-        return Response(body, content_type=content_type)
+        preferred = _preferred(request.headers.get("Accept", ""))
+        body, content_type = prometheus.render(preferred, request.args.getlist("name[]"))
+        response = Response(body, content_type=content_type)
+        response.vary.update(("Accept", "Accept-Encoding"))
+        taken = request.accept_encodings
+        # Of a coding that is not named the quality is that of `*`.
+        if 0 < taken.quality("gzip") >= taken.quality("identity"):
+            response.set_data(gzip.compress(body, compresslevel=1))
+            response.content_encoding = "gzip"
+        return response
 
     @app.get("/healthz")
     def healthz() -> dict[str, Any]:
@@ -85,3 +98,16 @@ def create_app(
         return {"models": models.report()}
 
     return app
+
+
+def _preferred(accept: str) -> str:
+    """The media type of `_FORMATS`, with its parameters, that an Accept header prefers.
+
+    The exporter's own choice takes the first that it knows, whatever its quality is.
+    """
+    ranked = [
+        (-quality, _FORMATS.index(kind), value)
+        for value, quality in parse_accept_header(accept.lower())
+        if quality > 0 and (kind := value.partition(";")[0].strip()) in _FORMATS
+    ]
+    return min(ranked, key=lambda one: one[:2], default=(0, 0, ""))[2]

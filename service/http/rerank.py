@@ -12,19 +12,41 @@ from typing import Annotated, NotRequired, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from service.errors import InvalidField, QueueFull, RequestError
+from service.errors import InvalidField, QueueFull, RequestError, Unreadable
 from service.http import caller, problems, schemas
 from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
-from service.http.shapes import Address, Flag, Listed, Object, Shape
+from service.http.shapes import Address, Flag, Listed, Maybe, Object, Shape, Text, Whole
+from service.scoring import refusal
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
-from service.scoring.scorer import Scorer
+from service.scoring.scorer import Answer, Scorer
+from service.scoring.versions import Wish
 from telemetry.spans import Timeline
 
+_ENDS = ("Right", "right")
 _SMALLEST = 2.0**-24
 """Half a step of the model's 32-bit numbers below 1: keeps the raw score of a 0 or 1 finite."""
+
+
+_OTHERS = {
+    "documents": "send the candidates as texts",
+    "top_k": "the field for that is top_n",
+    "rank_fields": "join the fields of a candidate yourself",
+    "return_documents": "the field for that is return_text",
+    "return_embeddings": "this model has none",
+    "max_chunks_per_doc": "a candidate is one address, and is not divided",
+    "max_tokens_per_doc": "MGEO_MAX_TOKENS sets what the model reads",
+    "truncate_prompt_tokens": "MGEO_MAX_TOKENS sets what the model reads",
+    "truncation": "the field for that is truncate",
+    "activation": "the field for that is raw_scores",
+    "use_activation": "the field for that is raw_scores",
+    "normalize": "the field for that is raw_scores",
+    "instruction": "this model takes none",
+    "mm_processor_kwargs": "this model reads text alone",
+}
+"""What Cohere, Jina, vLLM and others take and this does not: it would change the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +58,9 @@ class Query:
     raw_scores: bool
     return_text: bool
     truncate: bool
+    truncation_direction: str | None
+    top_n: int | None
+    model: str | None
 
 
 class Rank(TypedDict):
@@ -79,7 +104,11 @@ def body(limits: Limits) -> Shape[Query]:
         {
             "query": Address("The address that one has.", limits.address_chars),
             "texts": Listed(
-                Address("A candidate.", limits.address_chars),
+                Address(
+                    "A candidate; without a readable address it has the score 0.",
+                    limits.address_chars,
+                    True,
+                ),
                 limits.batch_pairs,
                 "The candidates that it is compared with.",
             ),
@@ -92,6 +121,11 @@ def body(limits: Limits) -> Shape[Query]:
                 "Score what the model reads of a pair that is too long; false refuses it.",
                 default=True,
             ),
+            "truncation_direction": Maybe(
+                Text("Which end of what is too long is cut: this model reads the beginning.", _ENDS)
+            ),
+            "top_n": Maybe(Whole(1, 2**31)),
+            "model": Maybe(Text("The model that is to answer, where there are several.")),
         },
         Query,
         {
@@ -124,12 +158,15 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
     def rerank() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = shape.read(json_body(), "")
+        asked = shape.read(_own(json_body()), "")
         pairs = [(asked.query, text) for text in asked.texts]
-        answer = scorer.score(pairs, timeline, caller.of(request.environ))
+        who = caller.of(request.environ, Wish(model=asked.model or ""))
+        answer = scorer.score(pairs, timeline, who)
+        _check_query(asked.query, answer)
         scores = [_checked(index, asked, one) for index, one in enumerate(answer.outcomes)]
-        order = sorted(range(len(scores)), key=lambda index: -scores[index].similarity)
-        return jsonify([_rank(index, asked, scores[index]) for index in order])
+        ranks = [_rank(index, asked, score) for index, score in enumerate(scores)]
+        ranks.sort(key=lambda rank: -rank["score"])
+        return jsonify(ranks[: asked.top_n])
 
     api.mount(blueprint)
 
@@ -144,9 +181,43 @@ def problem(error: RequestError) -> RerankProblem:
     return {**schemas.problem(error), "error": str(error), "error_type": kind}
 
 
-def _checked(index: int, asked: Query, outcome: Score | RequestError) -> Score:
+def _check_query(query: str, answer: Answer) -> None:
+    """Refuse a query that nothing can be compared with.
+
+    Raises:
+        RequestError: It is one, by a pair of itself, or no candidate could be told from it.
+    """
+    refused = [outcome for outcome in answer.outcomes if isinstance(outcome, REFUSALS)]
+    if not refused:
+        return
+    [tokens] = answer.model.tokenizer.encode([(query, query)])
+    if fault := refusal.of((query, query), tokens):
+        raise type(fault)(f"query: {str(fault).removeprefix('address1 ')}")
+    if len(refused) == len(answer.outcomes) and isinstance(refused[0], Unreadable):
+        raise Unreadable(f"query or texts[0]: {refused[0]}")
+
+
+def _own(body: object) -> object:
+    """The body, unless it has a field of another reranker that would be passed over.
+
+    Raises:
+        InvalidField: It has.
+    """
+    if isinstance(body, dict):
+        for name, instead in _OTHERS.items():
+            if body.get(name) not in (None, False):
+                raise InvalidField(f"{name} is not supported: {instead}")
+    return body
+
+
+def _checked(index: int, asked: Query, outcome: Score | RequestError) -> Score | None:
+    """What a candidate got; None if there is no address in it that can be read.
+
+    Raises:
+        RequestError: It could not be scored.
+    """
     if isinstance(outcome, REFUSALS):
-        raise type(outcome)(f"query or texts[{index}]: {outcome}")
+        return None
     if isinstance(outcome, RequestError):
         raise outcome
     if outcome.truncated and not asked.truncate:
@@ -156,12 +227,12 @@ def _checked(index: int, asked: Query, outcome: Score | RequestError) -> Score:
     return outcome
 
 
-def _rank(index: int, asked: Query, score: Score) -> Rank:
-    similarity = score.similarity
+def _rank(index: int, asked: Query, score: Score | None) -> Rank:
+    similarity = 0.0 if score is None else score.similarity
     rank: Rank = {"index": index, "score": _logit(similarity) if asked.raw_scores else similarity}
     if asked.return_text:
         rank["text"] = asked.texts[index]
-    if score.unread:
+    if score is not None and score.unread:
         rank["unread"] = score.unread
     return rank
 

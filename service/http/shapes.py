@@ -54,20 +54,26 @@ class Address:
     Attributes:
         description: For the document.
         max_chars: Longest one, in characters.
+        may_be_blank: Whether there may be nothing in it.
     """
 
     required: ClassVar[bool] = True
 
     description: str
     max_chars: int
+    may_be_blank: bool = False
 
     def schema(self) -> Schema:
-        """A string with at least one character that is not white space."""
-        return {
+        """A string with at least one character that is not white space, unless it may be blank."""
+        text: Schema = {
             "type": "string",
             "description": self.description,
-            "minLength": 1,
             "maxLength": self.max_chars,
+        }
+        if self.may_be_blank:
+            return text
+        return text | {
+            "minLength": 1,
             # ECMAScript's `\s` lacks these five, which Python strips.
             "pattern": r"[^\s\u001c-\u001f\u0085]",
         }
@@ -83,7 +89,7 @@ class Address:
             raise MissingFields(f"{name} is missing")
         if not isinstance(value, str):
             raise InvalidField(f"{name} must be a string")
-        if not value.strip():
+        if not (self.may_be_blank or value.strip()):
             raise MissingFields(f"{name} is empty")
         if len(value) > self.max_chars:
             raise InvalidField(f"{name} has {len(value)} characters; the limit is {self.max_chars}")
@@ -227,6 +233,7 @@ class Listed(Generic[T]):
         item: The shape of each.
         max_items: Most of them.
         description: For the document.
+        may_be_empty: Whether there may be none.
     """
 
     required: ClassVar[bool] = True
@@ -234,13 +241,14 @@ class Listed(Generic[T]):
     item: Shape[T]
     max_items: int
     description: str
+    may_be_empty: bool = False
 
     def schema(self) -> Schema:
         """An array of the items."""
         return {
             "type": "array",
             "description": self.description,
-            "minItems": 1,
+            "minItems": 0 if self.may_be_empty else 1,
             "maxItems": self.max_items,
             "items": self.item.schema(),
         }
@@ -255,7 +263,7 @@ class Listed(Generic[T]):
             RequestError: An item is not what it should be.
         """
         items = _list(value, name, self.max_items)
-        if not items:
+        if not (items or self.may_be_empty):
             raise MissingFields(f"{name} is empty")
         return [self.item.read(item, f"{name}[{index}]") for index, item in enumerate(items)]
 

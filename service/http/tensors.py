@@ -7,11 +7,12 @@ its length in four bytes.
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from service.errors import InvalidBody, InvalidField
 from service.http import shapes
@@ -106,6 +107,21 @@ def flat(data: object, name: str) -> list[object]:
     for row in data:
         flattened.extend(row if isinstance(row, list) else [row])
     return flattened
+
+
+def decoded(data: Sequence[object], name: str) -> list[object]:
+    """The texts of elements in base64.
+
+    Raises:
+        InvalidField: One is no base64, or no text in UTF-8.
+    """
+    texts: list[object] = []
+    for index, value in enumerate(data):
+        try:
+            texts.append(base64.b64decode(cast("str", value), validate=True).decode())
+        except (ValueError, TypeError):
+            raise InvalidField(f"{name}[{index}] is not UTF-8 text in base64") from None
+    return texts
 
 
 def message(

@@ -271,7 +271,8 @@ class PairQueue:
         left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
         if wait > left:
             raise TooLate(
-                f"an answer would take about {wait:.1f} s, and {left:.1f} s are left for it",
+                f"an answer would take about {_said(wait)}, and {_said(left)} are left for it; "
+                "allow more time, or ask again later",
                 retry_after=_whole_seconds(wait - left),
             )
 
@@ -356,6 +357,11 @@ class PairQueue:
     def _forget(self, item: Item) -> None:
         if item.key is not None and self._under_way.get(item.key) is item:
             del self._under_way[item.key]
+
+
+def _said(seconds: float) -> str:
+    """A time as people say it."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def _whole_seconds(wait: float) -> int:

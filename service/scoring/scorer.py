@@ -44,11 +44,13 @@ class Caller:
 
     Attributes:
         expires_ns: Monotonic time after which it no longer waits.
+        patience: How long that is, and where it is said, for whoever is told that it is over.
         on_hang_up: Takes what is to be called if it is gone before that.
         wish: Which model it asks for, if it does.
     """
 
     expires_ns: float = NEVER
+    patience: str = ""
     on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
     wish: Wish = NO_WISH
 
@@ -273,7 +275,8 @@ class Scorer:
             self._instruments.cache_lookup.add(len(job.pairs) - joined, {"result": "miss"})
         caller.on_hang_up(job.abandon)
         self._waiting.add(thread := threading.get_ident())
-        in_time = job.wait(max(0.0, (job.expires_ns - time.perf_counter_ns()) / 1e9))
+        expires_ns = job.expires_ns
+        in_time = job.wait(max(0.0, (expires_ns - time.perf_counter_ns()) / 1e9))
         self._waiting.discard(thread)
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
@@ -290,8 +293,9 @@ class Scorer:
             timeline.enter("respond")
             if job.is_abandoned:
                 raise ClientGone("the client hung up")
-            waited = (time.perf_counter_ns() - job.submitted_ns) / 1e9
-            raise TimedOut(f"no result within {waited:.3g} s")
+            own = f"{self._timeout:g} s (MGEO_REQUEST_TIMEOUT)"
+            within = caller.patience if expires_ns == caller.expires_ns else own
+            raise TimedOut(f"no result within {within}; allow more time, or send fewer pairs")
         timeline.enter("respond", job.finished_ns)
         rows = job.probabilities.tolist()
         return [

@@ -193,7 +193,7 @@ def test_a_failure_within_the_service_is_tried_three_times(stub: Stub) -> None:
     ("reply", "message"),
     [
         ((404, {}, b"<p>secret</p>"), r"answered 404$"),
-        ((200, {}, b"<p>secret</p>"), "did not answer with JSON"),
+        ((200, {}, b"<p>secret</p>"), "is not this service"),
         ((200, {}, {"hello": 1}), "is not this service"),
         ((200, {}, [1]), "is not this service"),
     ],

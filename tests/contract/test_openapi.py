@@ -58,7 +58,7 @@ def test_the_service_does_what_the_document_says(case: schemathesis.Case, runnin
     assume("x-schemathesis-unknown-property" not in (case.headers or {}))
     # A deadline of a millisecond is taken, and rightly missed.
     deadline = str((case.headers or {}).get(caller.HEADER, ""))
-    if deadline.isdecimal() and 1 <= int(deadline) <= caller.LONGEST_MS:
+    if deadline.isdecimal() and int(deadline) >= 1:
         case.headers[caller.HEADER] = str(max(int(deadline), 30_000))
     if case.path == "/traces/{trace_id}" and positive:
         # Of all ids, ask for one that there is.
@@ -70,6 +70,9 @@ def test_the_service_does_what_the_document_says(case: schemathesis.Case, runnin
     if case.path.endswith("/infer") and positive:
         if isinstance(case.body, dict):
             case.body["inputs"] = TENSORS
+            # Nor can it say that no output may be asked for twice.
+            asked = case.body.get("outputs") or []
+            case.body["outputs"] = [*{output["name"]: output for output in asked}.values()]
         else:
             beyond = [positive_data_acceptance]
     case.call_and_validate(base_url=running.predictions, excluded_checks=beyond)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from service.errors import RequestError
 from service.http import tensors
+from service.http.infer import OUTPUTS
 from service.http.measure import HEALTH
 from service.http.tensors import Output
 from tests.conftest import Running, start
@@ -163,6 +165,49 @@ def _json(**changed: Any) -> dict[str, Any]:
         (_json(datatype="FP32"), 400, "inputs[0].datatype must be one of BYTES"),
         (_json(shape=[2]), 400, "address1 has 1 elements, its shape says 2"),
         (_json(shape=[1, 2]), 400, "address1: a shape of [pairs] or [pairs, 1] is expected"),
+        (_json(shape=[1, 1, 1]), 400, "address1: a shape of [pairs] or [pairs, 1] is expected"),
+        (_json(shape=[1] * 9), 400, "address1: a shape of [pairs] or [pairs, 1] is expected"),
+        (_json(shape=[]), 400, "inputs[0].shape is empty"),
+        (_json(shape=[-1]), 400, "inputs[0].shape[0] must be from 1"),
+        (_json(shape=[1.5]), 400, "inputs[0].shape[0] must be a whole number"),
+        (_json(shape=1), 400, "inputs[0].shape must be a list"),
+        (_json(datatype="bytes"), 400, "inputs[0].datatype must be one of BYTES"),
+        (_json(datatype="STRING"), 400, "inputs[0].datatype must be one of BYTES"),
+        ({"inputs": _json()["inputs"] + _json()["inputs"][:1]}, 400, "address1 is given twice"),
+        (
+            _json() | {"outputs": [{"name": "label"}] * 5},
+            400,
+            "the output label is asked for twice",
+        ),
+        (_json(parameters={"content_type": "pd_json"}), 400, "content_type must be one of str"),
+        (_json(parameters={"content_type": "datetime"}), 400, "content_type must be one of str"),
+        (_json(parameters={"content_type": 7}), 400, "content_type must be one of str"),
+        (_json() | {"parameters": {"content_type": "base64"}}, 400, "parameters.content_type must"),
+        (
+            _json() | {"outputs": [{"name": "label", "parameters": {"content_type": "base64"}}]},
+            400,
+            "outputs[0].parameters.content_type must be one of str, np, pd",
+        ),
+        (_json(parameters={"content_type": "base64"}), 400, "address1[0] is not UTF-8 text in b"),
+        (
+            _json(parameters={"content_type": "base64"}, data=["/w=="]),
+            400,
+            "address1[0] is not UTF-8 text in base64",
+        ),
+        (
+            _json(parameters={"content_type": "base64"}, data=["IA=="]),
+            400,
+            "address1[0] is empty",
+        ),
+        (
+            _json(parameters={"content_type": "base64"}, data=[7]),
+            400,
+            "address1[0] is not UTF-8 text in base64",
+        ),
+        (_json(parameters={"binary_data_size": -1}, data=None), 400, "binary_data_size must be fr"),
+        (_json(parameters={"binary_data_size": "4"}, data=None), 400, "must be a whole number"),
+        (_json(parameters={"binary_data_size": 0}, data=None), 400, "address1 has 0 elements, its"),
+        (_json(parameters=[]), 400, "inputs[0].parameters must be an object"),
         (_json(shape=[0]), 400, "inputs[0].shape[0] must be from 1"),
         (_json(shape=[True]), 400, "inputs[0].shape[0] must be a whole number"),
         (_json(shape=[257]), 413, "address1 has 257 elements; the limit is 256"),
@@ -184,6 +229,47 @@ def test_what_cannot_be_read_is_named(
     assert (answer.status_code, told["status"]) == (status, status), told
     assert detail in told["error"]
     assert told["error"] == told["detail"]
+
+
+def _outputs(running: Running, body: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = requests.post(running.predictions + "/v2/models/tiny/infer", json=body, timeout=30)
+    assert answer.status_code == 200, answer.text
+    outputs: list[dict[str, Any]] = answer.json()["outputs"]
+    return outputs
+
+
+def test_no_outputs_asked_for_are_all_of_them(running: Running) -> None:
+    every = _outputs(running, _json())
+    assert [output["name"] for output in every] == list(OUTPUTS)
+    for none in ([], None):
+        assert _outputs(running, _json() | {"outputs": none}) == every
+
+
+def test_text_in_base64_is_the_text(running: Running) -> None:
+    def similarity(data: str, **parameters: Any) -> float:
+        body = _json(data=[data], parameters=parameters) | {"outputs": [{"name": "similarity"}]}
+        [output] = _outputs(running, body)
+        return float(output["data"][0])
+
+    text = "紫萱路363号"
+    coded = base64.b64encode(text.encode()).decode()
+    assert similarity(coded, content_type="base64") == pytest.approx(similarity(text), abs=1e-6)
+    assert similarity(coded) != pytest.approx(similarity(text), abs=1e-6)
+    for kind in ("str", "np", "pd", None):
+        assert similarity(text, content_type=kind) == pytest.approx(similarity(text), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"id": ""}, {"id": None}, {"parameters": None}, {"parameters": {"content_type": "pd"}},
+        {"parameters": {"priority": 1}}, {"unknown": 1},
+    ],
+)  # fmt: skip
+def test_what_changes_nothing_is_taken(running: Running, more: dict[str, Any]) -> None:
+    assert _outputs(running, _json() | more) == _outputs(running, _json())
+    nested = _json(shape=[1, 1], data=[["a"]])
+    assert _outputs(running, nested | more) == _outputs(running, _json())
 
 
 @pytest.mark.parametrize(

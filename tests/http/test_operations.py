@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import requests
 
-from tests.conftest import eventually, start
+from tests.conftest import Running, eventually, start
 
 PAIR = {"address1": "紫萱路363号", "address2": "紫萱路363号市人社局"}
 
@@ -85,3 +87,95 @@ def test_a_stuck_engine_fails_liveness_and_says_where_it_is() -> None:
         logging.getLogger("service.watchdog").removeHandler(handler)
         release.set()
         running.service.stop()
+
+
+OPENMETRICS = "application/openmetrics-text"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/plain; version=0.0.4"),
+        ("*/*", "text/plain; version=0.0.4"),
+        ("text/*", "text/plain; version=0.0.4"),
+        (OPENMETRICS, OPENMETRICS),
+        (f"{OPENMETRICS};q=0, text/plain", "text/plain"),
+        (f"{OPENMETRICS};q=0", "text/plain"),
+        (f"{OPENMETRICS};q=0.1, text/plain;q=0.9", "text/plain"),
+        (f"text/plain;q=0.1, {OPENMETRICS};version=1.0.0;q=0.9", f"{OPENMETRICS}; version=1.0.0"),
+        (f"text/plain, {OPENMETRICS}", OPENMETRICS),
+        (f"{OPENMETRICS};q=0.5, */*", "text/plain"),
+        (OPENMETRICS.upper(), OPENMETRICS),
+        ("image/png", "text/plain"),
+        (f"{OPENMETRICS};q=x", ""),
+        (f"{OPENMETRICS};version=one", "text/plain"),
+        # As Prometheus 3 asks.
+        (
+            f"{OPENMETRICS};version=1.0.0;escaping=allow-utf-8;q=0.6,{OPENMETRICS};version=0.0.1;"
+            "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;"
+            "q=0.3,*/*;q=0.2",
+            f"{OPENMETRICS}; version=1.0.0",
+        ),
+    ],
+)
+def test_metrics_come_in_the_format_that_is_preferred(
+    running: Running, accept: str, kind: str
+) -> None:
+    answer = running.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith(kind)
+    assert answer.text.endswith("# EOF\n") == (OPENMETRICS in answer.headers["Content-Type"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_packed"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("deflate, gzip;q=0.5", True),
+        ("*", True),
+        ("identity;q=0.1, gzip;q=0.5", True),
+        ("identity;q=0, *", True),
+        ("", False),
+        ("identity", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.0, *", False),
+        ("*;q=0", False),
+        ("identity, gzip;q=0.5", False),
+        ("gzipped", False),
+    ],
+)
+def test_metrics_are_packed_where_that_is_wanted(
+    running: Running, accept: str, is_packed: bool
+) -> None:
+    with requests.get(
+        running.operations + "/metrics",
+        headers={"Accept-Encoding": accept},
+        stream=True,
+        timeout=30,
+    ) as answer:
+        raw = answer.raw.read(decode_content=False)
+    assert (answer.headers.get("Content-Encoding") == "gzip") == is_packed
+    text = gzip.decompress(raw) if is_packed else raw
+    assert b"mgeo_ready" in text
+    assert {name.strip() for name in answer.headers["Vary"].split(",")} >= {"Accept-Encoding"}
+    assert int(answer.headers["Content-Length"]) == len(raw)
+
+
+@pytest.mark.parametrize("accept", ["text/plain", OPENMETRICS])
+def test_metrics_that_are_named_come_alone(running: Running, accept: str) -> None:
+    def names(*asked: str) -> set[str]:
+        answer = running.get("/metrics", params={"name[]": asked}, headers={"Accept": accept})
+        lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+        return {line.split("{")[0].split(" ")[0] for line in lines}
+
+    assert names("mgeo_ready") == {"mgeo_ready"}
+    assert names("mgeo_ready", "mgeo_connections") == {"mgeo_ready", "mgeo_connections"}
+    assert names("mgeo_request_total") == {"mgeo_request_total"}
+    histogram = "mgeo_request_duration_seconds"
+    running.post("/predict", PAIR)
+    assert names(f"{histogram}_count") == {f"{histogram}_count"}
+    assert names(histogram) >= {f"{histogram}_{part}" for part in ("bucket", "count", "sum")}
+    assert names("no_such_metric") == set()
+    assert len(names()) > 20

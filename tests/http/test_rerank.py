@@ -73,10 +73,35 @@ LONG = {"query": QUERY, "texts": ["a", "路" * 512]}
             "texts[1] has 513 characters; the limit is 512",
         ),
         (
-            {"query": "a", "texts": ["b", "\u200b"]},
+            {"query": "\u200b", "texts": ["b", " "]},
             400,
             "missing-fields",
-            "query or texts[1]: an address has no readable character",
+            "query: an address has no readable character",
+        ),
+        ({"query": "a", "texts": ["b", None]}, 400, "missing-fields", "texts[1] is missing"),
+        (
+            {"query": "a", "texts": ["b"], "truncation_direction": "Left"},
+            400,
+            "invalid-field",
+            "truncation_direction must be one of Right, right",
+        ),
+        (
+            {"query": "a", "documents": ["b"]},
+            400,
+            "invalid-field",
+            "documents is not supported: send the candidates as texts",
+        ),
+        (
+            {"query": "a", "texts": ["b"], "top_n": 0},
+            400,
+            "invalid-field",
+            "top_n must be from 1 to 2147483648",
+        ),
+        (
+            {"query": "a", "texts": ["b"], "model": 7},
+            400,
+            "invalid-field",
+            "model must be a string",
         ),
         (
             {"query": "a", "texts": ["b"] * 257},
@@ -109,6 +134,70 @@ def test_what_cannot_be_ranked_is_named(
     assert told["type"] == f"urn:mgeo:problem:{code}"
     assert told["error"] == told["detail"] == detail
     assert told["error_type"] == "validation"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u3000\t", "\u200b"])
+def test_a_blank_candidate_is_last_and_spoils_no_other(running: Running, blank: str) -> None:
+    body = {"query": QUERY, "texts": [blank, *TEXTS], "return_text": True}
+    answer = running.post("/rerank", body)
+    assert answer.status_code == 200, answer.text
+    ranks = answer.json()
+    assert ranks[-1] == {"index": 0, "score": 0.0, "text": blank}
+    without = running.post("/rerank", {"query": QUERY, "texts": TEXTS}).json()
+    others = [(rank["index"] - 1, rank["score"]) for rank in ranks[:-1]]
+    assert others == [(rank["index"], pytest.approx(rank["score"], abs=1e-5)) for rank in without]
+    raw = running.post("/rerank", {**body, "raw_scores": True}).json()
+    assert raw[-1]["index"] == 0
+    assert math.isfinite(raw[-1]["score"])
+
+
+def test_all_candidates_may_be_blank(running: Running) -> None:
+    answer = running.post("/rerank", {"query": QUERY, "texts": ["", " "]})
+    assert answer.json() == [{"index": 0, "score": 0.0}, {"index": 1, "score": 0.0}]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("top_k", 3), ("rank_fields", ["a"]), ("return_documents", True),
+        ("return_embeddings", True), ("max_chunks_per_doc", 1), ("max_tokens_per_doc", 4096),
+        ("truncate_prompt_tokens", 1), ("truncation", True), ("activation", True),
+        ("use_activation", True), ("normalize", True), ("instruction", "a"),
+        ("mm_processor_kwargs", {"a": 1}),
+    ],
+)  # fmt: skip
+def test_what_other_rerankers_take_is_refused_by_name(
+    running: Running, name: str, value: object
+) -> None:
+    body = {"query": QUERY, "texts": TEXTS}
+    answer = running.post("/rerank", {**body, name: value})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(f"{name} is not supported: ")
+    # What says nothing is passed over, as their clients send all their fields.
+    assert running.post("/rerank", {**body, name: None}).ok
+
+
+def test_what_changes_nothing_is_taken(running: Running) -> None:
+    body = {"query": QUERY, "texts": TEXTS}
+    same = running.post("/rerank", body).json()
+    for more in (
+        {"truncation_direction": "Right"}, {"truncation_direction": "right"}, {"user": "a"},
+        {"truncation_direction": None}, {"top_n": None}, {"top_n": 99}, {"model": None},
+        {"model": "tiny"}, {"return_documents": False}, {"priority": 3}, {"request_id": "a"},
+    ):  # fmt: skip
+        assert running.post("/rerank", body | more).json() == same, more
+
+
+def test_the_best_are_given_where_their_number_is_asked_for(running: Running) -> None:
+    body = {"query": QUERY, "texts": TEXTS}
+    ranks = running.post("/rerank", body).json()
+    assert running.post("/rerank", {**body, "top_n": 2}).json() == ranks[:2]
+
+
+def test_another_model_than_there_is_is_named(running: Running) -> None:
+    answer = running.post("/rerank", {"query": QUERY, "texts": TEXTS, "model": "bge-reranker"})
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:mgeo:problem:unknown-model"
 
 
 def test_a_pair_that_is_too_long_is_cut_where_nothing_else_is_asked(running: Running) -> None:

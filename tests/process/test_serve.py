@@ -53,7 +53,7 @@ def test_sigterm_while_loading_ends_at_once() -> None:
         ((), {"MGEO_PROT": "1"}, "MGEO_PROT is not a setting; did you mean MGEO_PORT?"),
         (("--port", "99999"), {}, "--port='99999': must be from 0 to 65,535"),
         (("--model", "no/such/place/at/all"), {}, "no/such/place/at/all"),
-        (("--api-keys-file", "no/such/file"), {}, "MGEO_API_KEYS_FILE=no/such/file: No such file"),
+        (("--api-keys-file", "no/such/file"), {}, "MGEO_API_KEYS_FILE=no/such/file: there is no"),
         (("--max-tokens", "3"), {}, "tiny reads from 5 to 512 tokens"),
         ((), {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "only 'grpc' is supported"),
         ((), {"OTEL_TRACES_EXPORTER": "zipkin"}, "use one of otlp, none"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +21,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import use_span
 
 from service import client as module
-from service.client import ClientError, DeadlineExceeded, MGeoClient, Refused, Unreachable
+from service.client import (
+    BadAnswer,
+    ClientError,
+    DeadlineExceeded,
+    MGeoClient,
+    Refused,
+    Unreachable,
+)
 from service.http import caller
 from tests.conftest import Running
 
@@ -193,12 +202,130 @@ def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) ->
 
 
 def test_it_says_its_deadline_as_the_service_reads_it(server: Server) -> None:
-    assert (caller.HEADER, caller.LONGEST_MS) == (module._DEADLINE, module._LONGEST_MS)
+    assert caller.HEADER == module._DEADLINE
     server.answer(200, {})
-    with MGeoClient(server.url, timeout=1e6) as client:
+    with MGeoClient(server.url, timeout=86_400) as client:
         client.predict(*PAIR)
     [(_, headers, _)] = server.requests
-    assert headers[caller.HEADER] == "3600000"
+    assert 86_390_000 < int(headers[caller.HEADER]) <= 86_400_000
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e9])
+def test_a_time_that_is_none_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"^timeout must be above 0 and at most 86,400 seconds$"):
+        MGeoClient(timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("header", "low", "high"),
+    [
+        ("-0000", None, None),
+        ("-5", None, None),
+        ("+5", None, None),
+        ("1.5", None, None),
+        ("", None, None),
+        ("soon", None, None),
+        ("٣", None, None),
+        ("Wed, 99 Xyz 2026 99:99:99 GMT", None, None),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None, None),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00", 0, 0),
+        ("Wed, 21 Oct 2099 07:28:00 -0000", 1e8, 1e10),
+        ("0", 0, 0),
+        ("9" * 30, 1e29, 1e31),
+        ("9" * 400, float("inf"), float("inf")),
+    ],
+)
+def test_any_retry_after_is_a_time_or_none(
+    header: str, low: float | None, high: float | None
+) -> None:
+    seconds = module._seconds(header)
+    if low is None or high is None:
+        assert seconds is None
+    else:
+        assert seconds is not None
+        assert low <= seconds <= high
+
+
+def test_a_retry_after_that_is_none_is_waited_for_as_if_it_were_not_there(
+    server: Server, sleeps: list[float]
+) -> None:
+    server.answer(429, FULL, Retry_After="-0000")
+    server.answer(200, {})
+    with MGeoClient(server.url) as client:
+        client.predict(*PAIR)
+    assert [0.05 <= wait <= 0.1 for wait in sleeps] == [True]
+
+
+@pytest.mark.parametrize("data", [b"<html>log in</html>", b"", b"\xb0\xa1", b"[" * 100_000, b"{"])
+def test_an_answer_that_is_no_json_is_an_error_of_its_own(
+    server: Server, sleeps: list[float], data: bytes
+) -> None:
+    server.answers.append((200, {}, data))
+    with MGeoClient(server.url) as client, pytest.raises(BadAnswer) as error:
+        client.predict(*PAIR)
+    assert str(error.value) == f"{server.url} is not this service: it answered no JSON"
+    assert sleeps == []
+
+
+@pytest.mark.parametrize("answer", [[], "text", 7, None])
+def test_an_answer_of_another_shape_is_the_same_error(server: Server, answer: object) -> None:
+    server.answer(200, answer)
+    with MGeoClient(server.url) as client, pytest.raises(BadAnswer, match="answered other JSON"):
+        client.predict_batch([PAIR])
+    server.answer(200, {})
+    with MGeoClient(server.url) as client, pytest.raises(BadAnswer, match="answered other JSON"):
+        client.rerank("a", ["b"])
+
+
+class Trickle:
+    """Answers one byte at a time, for longer than any test waits."""
+
+    def __init__(self, answer: bytes, pause: float) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._answer, self._pause = answer, pause
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            for byte in self._answer:
+                if self._ended.wait(self._pause):
+                    return
+                connection.sendall(bytes([byte]))
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join(10)
+        self._listening.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n" + b" " * 900,
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 90,
+        b"HTTP/1.1 200 " + b"O" * 900,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 100,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 900,
+        b"HTTP/1.1 429 Full\r\nContent-Length: 900\r\n\r\n" + b" " * 900,
+    ],
+    ids=["body", "headers", "status line", "chunks", "until it closes", "a refusal"],
+)
+def test_the_time_is_of_the_call_and_not_of_each_read(answer: bytes) -> None:
+    slow = Trickle(answer, pause=0.02)
+    try:
+        began = time.monotonic()
+        with MGeoClient(slow.url, timeout=0.5) as client, pytest.raises(DeadlineExceeded):
+            client.predict(*PAIR)
+        assert time.monotonic() - began < 5  # 18 seconds, byte by byte
+    finally:
+        slow.close()
 
 
 def test_importing_it_loads_neither_the_server_nor_a_model() -> None:
