@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from service import settings
-from service.bulk import encodings
+from service.bulk import inputs
 from service.bulk.formats import FORMATS
 from service.errors import BulkError
 
@@ -33,26 +33,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUTPUT", help="file for the results, or -"
     )
-    add = parser.add_argument_group("reading and writing").add_argument
-    add("--from", dest="source_format", choices=FORMATS, help="[by the input's suffix]")
-    add("--to", dest="sink_format", choices=FORMATS, help="[by the output's suffix]")
+    add = parser.add_argument_group("reading").add_argument
     for place, name in enumerate(("address1", "address2"), 1):
         add(
             f"--{name}",
             metavar="COLUMN",
             help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
         )
-    add("--no-header", action="store_true", help="the first row is a pair already")
-    add("--header-row", type=_number(int, 1, 1000), default=1, metavar="INT",
-        help="the row of the header, where others stand above it [1]")  # fmt: skip
-    add("--sheet", help="of an Excel workbook, by name or by number from 1 [the first]")
-    add("--encoding", type=_encoding, default="utf-8", metavar="NAME",
-        help=f"of text, in and out: {encodings.KNOWN} [utf-8, or what a BOM says]")  # fmt: skip
-    add("--delimiter", type=_delimiter, metavar="CHARACTER",
-        help="between cells, such as ';' or tab [comma, or what a line sep= says]")  # fmt: skip
-    add("--quotes", choices=("auto", "csv", "text"), default="auto",
-        help="a quote before a cell's text: as the standard has it where that is certain, always "
-        "so, or a character like others [auto]")  # fmt: skip
+    inputs.add_flags(add)
+    add = parser.add_argument_group("writing").add_argument
+    add("--to", dest="sink_format", choices=FORMATS, help="[by the output's suffix]")
     add("--prefix", default="", help="goes before the names of the result columns")
     add("--force", action="store_true", help="replace the output if it exists")
     add("--restart", action="store_true", help="drop what an interrupted run has done")
@@ -96,20 +86,6 @@ def run(flags: argparse.Namespace) -> int:
 
 def _standing(job: Job | None) -> str:
     return job.standing() if job else "nothing is kept"
-
-
-def _encoding(text: str) -> str:
-    found = encodings.normalized(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be {encodings.KNOWN}")
-    return found
-
-
-def _delimiter(text: str) -> str:
-    found = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";"}.get(text.lower(), text)
-    if len(found) != 1 or found in '"\r\n':
-        raise argparse.ArgumentTypeError(f"{text!r}: must be one character, or tab")
-    return found
 
 
 def _number(kind: type[Number], low: float, high: float) -> Callable[[str], Number]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from service import settings
-from service.bulk import formats
+from service.bulk import formats, inputs
 from service.bulk.columns import FIELDS
 from service.bulk.command import MODEL_SETTINGS
 from service.bulk.output import Output
@@ -34,32 +34,12 @@ class Job:
         self._flags = flags
         self._progress: Progress | None = None
         self._is_kept = False
-        source, pipe = _input(flags.input)
+        self._source_format, self._reading = inputs.reading(flags)
+        source = self._reading.path
         sink = None if flags.output == "-" else Path(flags.output)
-        self._source_format = formats.of(
-            source or pipe, flags.source_format, "--from", is_read=True
-        )
-        if source is None and self._source_format not in formats.TEXT_FORMATS:
-            raise BulkError(
-                f"{self._source_format} needs a file: streams take "
-                f"{formats.listed(formats.TEXT_FORMATS)}"
-            )
-        if source and not source.stat().st_size:
-            raise BulkError(f"{source} is empty")
         text_format = self._source_format if self._source_format in formats.TEXT_FORMATS else None
         self._sink_format = formats.of(
             sink, flags.sink_format or (None if sink else text_format), "--to"
-        )
-        self._reading = Reading(
-            source,
-            flags.input,
-            encoding=flags.encoding,
-            has_header=not flags.no_header,
-            sheet=flags.sheet,
-            header_row=flags.header_row,
-            delimiter=flags.delimiter,
-            quotes=flags.quotes,
-            pipe=pipe,
         )
         self._output = sink and Output(sink, is_replaced=flags.force, is_restarted=flags.restart)
         if source and self._output and self._output.is_at(source):
@@ -124,18 +104,6 @@ class Job:
 
     def _check_flags(self) -> None:
         flags = self._flags
-        if flags.sheet and self._source_format != "xlsx":
-            raise BulkError("--sheet is for Excel workbooks")
-        if self._source_format not in ("csv", "tsv", "xlsx"):
-            for flag, is_given in (
-                ("--no-header", flags.no_header), ("--header-row", flags.header_row > 1),
-            ):  # fmt: skip
-                if is_given:
-                    raise BulkError(f"{flag}: {self._source_format} has names in it always")
-        if self._source_format not in ("csv", "tsv"):
-            for flag, default in (("delimiter", None), ("quotes", "auto")):
-                if getattr(flags, flag) != default:
-                    raise BulkError(f"--{flag} is for CSV and TSV")
         if self._reading.path is None and self._source_format == "jsonl" != self._sink_format:
             raise BulkError(
                 "the columns of JSONL are known when all of it is read: name a file, or --to jsonl"
@@ -205,20 +173,6 @@ class Job:
                 f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
                 f"{header}); the column {self._flags.prefix}error says why"
             )
-
-
-def _input(name: str) -> tuple[Path | None, Path | None]:
-    """The file, or the stream that a path names, such as that of `<(...)`; neither for -."""
-    path = Path(name)
-    if name == "-":
-        return None, None
-    if path.is_dir():
-        raise BulkError(f"{path} is a directory: name a file")
-    if path.is_file():
-        return path, None
-    if path.is_fifo() or path.is_char_device():
-        return None, path
-    raise BulkError(f"there is no file {path}")
 
 
 def _standard_output() -> BinaryIO:
