@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.bulk.tables import Result
 from service.errors import BulkError
 from tests.bulk.jobs import score
 
@@ -22,7 +23,9 @@ def _scored(path: Path, text: str, *flags: str) -> tuple[list[list[str]], list[t
     scorer = score(path, "-o", output, "--force", *flags)
     delimiter = "\t" if path.suffix == ".tsv" else ","
     written = io.StringIO(output.read_bytes().decode(), newline="")
-    return [row[:-7] for row in csv.reader(written, delimiter=delimiter)], scorer.pairs
+    return [
+        row[: -len(Result._fields)] for row in csv.reader(written, delimiter=delimiter)
+    ], scorer.pairs
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.conftest import Running
-from tests.fuzz import checkpoints, http_surface, mutate
+from tests.fuzz import checkpoints, files, http_surface, mutate
 
 
 def test_no_request_is_answered_with_a_5xx_or_not_at_all(running: Running) -> None:
@@ -37,6 +37,26 @@ def test_every_damaged_directory_loads_or_is_refused_in_one_line() -> None:
     assert seen["loaded"] > 5
 
 
+def test_every_row_of_a_faulty_file_comes_out_or_the_file_is_refused_in_one_line() -> None:
+    seen, failures = files.run(range(200), seed=0)
+    assert failures == []
+    assert seen["faulty: read"] > 80
+    assert seen["faulty: refused"] > 20
+    assert seen["damaged: refused"] > 8
+
+
+def test_a_lost_row_is_seen(tmp_path: Path) -> None:
+    case = next(case for n in range(100) if (case := files.make(n, 0)).rows > 2 and not case.faults)
+    assert files.read(case, tmp_path) == ""
+    case.rows += 1
+    with pytest.raises(AssertionError, match="rows became"):
+        files.read(case, tmp_path)
+    case.rows -= 1
+    case.data = case.data.replace(b"<2>", b"<1>")
+    with pytest.raises(AssertionError, match="came out of"):
+        files.read(case, tmp_path)
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_a_case_is_the_same_whenever_it_is_made(number: int, tmp_path: Path) -> None:
     routes = [("POST", "/predict"), ("GET", "/")]
@@ -47,6 +67,7 @@ def test_a_case_is_the_same_whenever_it_is_made(number: int, tmp_path: Path) -> 
         checkpoints.make(number, 1, folder)
     first, second = ({p.name: p.read_bytes() for p in f.iterdir() if p.is_file()} for f in folders)
     assert first == second
+    assert files.make(number, 1) == files.make(number, 1)
 
 
 def test_mutations_change_their_input_and_leave_it_alone() -> None:
