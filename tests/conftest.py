@@ -16,6 +16,11 @@ import hypothesis
 import pytest
 import requests
 
+from service import usage_reporting
+
+# Before a test imports one of these libraries by itself.
+usage_reporting.turn_off()
+
 # The same examples on every machine, and no limit of time that a busy one would fail.
 hypothesis.settings.register_profile(
     "repeatable",

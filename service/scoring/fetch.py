@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,14 +96,25 @@ def fetch(reference: Reference, report: Report, directory: Path | None = None) -
 def _client() -> Any:
     # Read when tqdm is imported: the client's bars would break into log lines and our own bar.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    from modelscope_hub import HubApi, HubConfig
+    try:
+        from modelscope_hub import HubApi, HubConfig
+    except RuntimeError:  # it asks for the home as it is imported, whatever else is set
+        raise FetchError(
+            "there is no home directory; set HOME to a folder that may hold one"
+        ) from None
+
+    class Config(HubConfig):  # type: ignore[misc]
+        """Without the id that the client keeps under the home, to be known again by."""
+
+        def get_session_id(self) -> str:
+            return uuid.uuid4().hex
 
     hub_log = logging.getLogger("modelscope_hub")
     hub_log.handlers.clear()  # its lines (retries, say) go where all others go
     hub_log.propagate = True
     hub_log.setLevel(logging.WARNING)
     logging.getLogger("modelscope_hub.download").addFilter(_not_an_error)
-    return HubApi(HubConfig())
+    return HubApi(Config())
 
 
 def _not_an_error(record: logging.LogRecord) -> bool:

@@ -22,7 +22,7 @@ _STEMS = ["阳光", "金桂", "翠湖", "春江", "锦绣", "明珠", "永安", 
 _KINDS = ["小区", "花园", "家园", "大厦", "公寓", "苑", "新村"]
 
 
-def _write(folder: Path) -> None:
+def write_gazetteer(folder: Path) -> None:
     compounds = [stem + kind for stem in _STEMS for kind in _KINDS]
     compounds += [f"阳光{number}区" for number in range(30)]  # one stem that is common
     roads = [f"{stem}{kind}\t{9 - at}" for at, stem in enumerate(_STEMS[:8]) for kind in "路街"]
@@ -48,7 +48,7 @@ def _write(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def gazetteer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gazetteer")
-    _write(folder)
+    write_gazetteer(folder)
     return folder
 
 

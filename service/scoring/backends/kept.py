@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from service.errors import FetchError
 from service.scoring import copies
 from service.scoring.backends.gate import LARGEST_DIFFERENCE, LEAST_AGREEMENT, Candidate
 from service.scoring.checkpoint import Checkpoint
@@ -37,8 +38,8 @@ class Choice:
     candidates: tuple[Candidate, ...] = ()
 
 
-def path(checkpoint: Checkpoint, names: tuple[str, ...], threads: int) -> Path:
-    """Where the choice for this model on this machine is kept."""
+def path(checkpoint: Checkpoint, names: tuple[str, ...], threads: int) -> Path | None:
+    """Where the choice for this model on this machine is kept; None where there is no place."""
     facts = [
         _RULES,
         checkpoint.version,
@@ -49,11 +50,16 @@ def path(checkpoint: Checkpoint, names: tuple[str, ...], threads: int) -> Path:
         [LEAST_AGREEMENT, LARGEST_DIFFERENCE],
     ]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return copies.own_root() / "backends" / f"{checkpoint.version}-{key}.json"
+    try:
+        return copies.own_root() / "backends" / f"{checkpoint.version}-{key}.json"
+    except FetchError:  # no home directory
+        return None
 
 
-def read(where: Path) -> Choice | None:
+def read(where: Path | None) -> Choice | None:
     """The kept choice, or None if there is none that can be read."""
+    if where is None:
+        return None
     try:
         found = json.loads(where.read_text("utf-8"))
         candidates = tuple(Candidate(**row) for row in found.pop("candidates"))
@@ -68,8 +74,11 @@ def read(where: Path) -> Choice | None:
         return None
 
 
-def write(where: Path, choice: Choice) -> None:
-    """Keep a choice; on a file system that takes none it is measured at each start."""
+def write(where: Path | None, choice: Choice) -> None:
+    """Keep a choice; where there is no place for it, it is measured at each start."""
+    if where is None:
+        _not_kept("no home directory", None)
+        return
     partial = where.with_name(f"{where.name}.{os.getpid()}")
     try:
         where.parent.mkdir(parents=True, exist_ok=True)
@@ -78,11 +87,15 @@ def write(where: Path, choice: Choice) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        log.warning(
-            "the choice of a backend is not kept, so each start measures again; "
-            "MODELSCOPE_CACHE names a folder that can be written to",
-            extra={"file": str(where), "error": error.strerror},
-        )
+        _not_kept(error.strerror, where)
+
+
+def _not_kept(reason: str | None, where: Path | None) -> None:
+    log.warning(
+        "the choice of a backend is not kept, so each start measures again; "
+        "MODELSCOPE_CACHE names a folder that can be written to",
+        extra={"file": str(where), "error": reason},
+    )
 
 
 def _processor() -> str:
