@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from service import __version__, settings
+from service import __version__, console, settings
 from service.bulk import command as bulk
-from service.errors import MGeoError
+from service.errors import ConsoleError, MGeoError
 from service.settings import BUNDLED
 from telemetry import environment
 from telemetry.environment import TelemetryError
@@ -30,15 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 the service failed while running, 2 the command cannot run,
         130 `score` was interrupted.
     """
+    closed = console.open_streams()
     parsed = _parser().parse_args(arguments)
     try:
         environment.check()  # before OpenTelemetry is imported, which fails on some values
+        if "stdout" in closed and parsed.run not in (_serve, bulk.run):
+            raise ConsoleError("standard output is closed: there is nowhere to write the answer to")
         status: int = parsed.run(parsed)
     except (MGeoError, TelemetryError) as error:
         print(f"mgeo: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.discard()
         return 1
     return status
 
@@ -85,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(flags: argparse.Namespace) -> int:
+    # They would end the process while it starts. `Service.run` says what they mean after that.
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     wanted = settings.load(flags)
     environment.begin_again_under_agent()
     from service.app import Service
@@ -107,12 +112,13 @@ def _predict(flags: argparse.Namespace) -> int:
 
     wanted = settings.load(flags)
     limits = schemas.Limits(wanted.max_address_chars, wanted.max_batch_pairs)
-    addresses = {"address1": flags.address1, "address2": flags.address2}
+    addresses = {
+        "address1": console.text(flags.address1), "address2": console.text(flags.address2)
+    }  # fmt: skip
     pair = schemas.pair(limits).read(addresses, "")
     loaded = model.load(wanted, lambda stage, progress: None)
     score = scorer.score_now(loaded, pair)
-    answer = {**schemas.prediction(score), "model": schemas.identity(loaded.checkpoint)}
-    print(json.dumps(answer, ensure_ascii=False, indent=2))
+    console.show_json({**schemas.prediction(score), "model": schemas.identity(loaded.checkpoint)})
     return 0
 
 
@@ -120,7 +126,7 @@ def _key(flags: argparse.Namespace) -> int:
     from service.http import keys
 
     key, line = keys.make(flags.name)
-    print(line)
+    console.show(line)
     # Apart from the line, which is redirected into the file.
     print(f"The key, which is shown this once: {key}", file=sys.stderr)
     return 0
@@ -129,7 +135,7 @@ def _key(flags: argparse.Namespace) -> int:
 def _model_info(flags: argparse.Namespace) -> int:
     from service.scoring import inspect
 
-    print(json.dumps(inspect.describe(settings.load(flags)), ensure_ascii=False, indent=2))
+    console.show_json(inspect.describe(settings.load(flags)))
     return 0
 
 
@@ -141,10 +147,10 @@ def _model_fetch(flags: argparse.Namespace) -> int:
     with _progress_bar(str(reference)) as report:
         fetched = fetch.fetch(reference, report, flags.to)
     checkpoint = checkpoints.read(fetched.directory)
-    print(fetched.directory)
+    console.show(str(fetched.directory))
     for name, digest in fetched.sha256.items():
-        print(f"{digest}  {name}")
-    print(f"MGEO_MODEL={shlex.quote(str(flags.to.resolve() if flags.to else reference))}")
+        console.show(f"{digest}  {name}")
+    console.show(f"MGEO_MODEL={shlex.quote(str(flags.to.resolve() if flags.to else reference))}")
     print(f"{checkpoint.name} is complete: version {checkpoint.version}", file=sys.stderr)
     return 0
 

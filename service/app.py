@@ -6,6 +6,7 @@ import gc
 import logging
 import platform
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -26,13 +27,16 @@ from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
 from service.scoring.versions import Versions
 from service.server import Listener
-from service.settings import Settings
+from service.settings import Settings, service_links
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
 from telemetry.instruments import Instruments
 
 log = logging.getLogger(__name__)
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""SIGQUIT too: by itself it ends the process with a core dump, and that holds addresses."""
 
 _TELEMETRY_FLUSH_SECONDS = 5.0
 _LAST_ANSWERS_SECONDS = 2.0
@@ -54,6 +58,12 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         logs.configure(settings.log_level)
         self._settings = settings
+        if links := service_links():
+            log.info(
+                "variables of Kubernetes' services are no settings; `enableServiceLinks: false` "
+                "in the pod keeps them out",
+                extra={"variables": links},
+            )
         descriptors.make_room(settings.max_connections + _OPERATIONS_BOUNDS.connections)
         self.lifecycle = Lifecycle()
         self.telemetry = setup.start(
@@ -118,12 +128,14 @@ class Service:
         self._watchdog.start()
 
     def run(self) -> State:
-        """Serve until SIGTERM or SIGINT, or until a part fails; returns the last state.
+        """Serve until a signal of `_ENDING`, or until a part fails; returns the last state.
 
-        A first signal drains; a second one ends the process at once.
+        A first signal drains; a second one ends the process at once. SIGHUP reads the file of
+        models again.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDING:
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         self.start()
         # A bounded wait: the handler runs in this thread. Between the look at the state and the
         # wait it would wake nobody, and the wait would not end.
@@ -154,6 +166,20 @@ class Service:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if not self.lifecycle.to(State.DRAINING):
             raise SystemExit(128 + number)
+
+    def _on_hangup(self, number: int, _: FrameType | None) -> None:
+        # It takes as long as loading does, and the handler holds up the main thread.
+        threading.Thread(target=self._read_again, name="read-again", daemon=True).start()
+
+    def _read_again(self) -> None:
+        if not self._settings.models_file:
+            # A terminal that closes sends it as well: the process goes on serving.
+            log.info("SIGHUP: no models to switch; API keys are read again whenever they change")
+            return
+        try:
+            self.versions.switch()
+        except RequestError as error:
+            log.warning("SIGHUP: the models stay as they were", extra={"reason": str(error)})
 
     def _fail(self, error: BaseException) -> None:
         self.lifecycle.to(State.FAILED, error)

@@ -186,6 +186,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             )
 
     @override
+    def bind_server_socket(self) -> None:
+        # waitress takes `::` for IPv6 alone. Everywhere else it means every address.
+        if self.family == socket.AF_INET6 and self.sockinfo[3][0] == "::":
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().bind_server_socket()
+
+    @override
     def run(self) -> None:
         self._loop = threading.get_ident()
         while not self.ending or self._at_work():

@@ -69,6 +69,10 @@ class BulkError(OperatorError):
     """A file of pairs cannot be scored, or not on."""
 
 
+class ConsoleError(OperatorError):
+    """A command line or its output cannot be read or written."""
+
+
 class ListenError(OperatorError):
     """An address or port cannot be bound."""
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
 
-_CGROUP_V2 = Path("/sys/fs/cgroup/memory.max")
-_CGROUP_V1 = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+from service import cgroup
+
+_FILES = {1: "memory.limit_in_bytes", 2: "memory.max"}
 
 
-def limit(cgroup_v2: Path = _CGROUP_V2, cgroup_v1: Path = _CGROUP_V1) -> int:
-    """Bytes granted by the container, or the machine's if it grants more than there are."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in (cgroup_v2, cgroup_v1):
-        try:
-            # `max` where there is no limit; version 1 writes a number beyond any machine's.
-            return min(int(file.read_text()), machine)
-        except (OSError, ValueError):
-            continue
-    return machine
+def limit(proc: Path = cgroup.PROC) -> int:
+    """Bytes granted by every cgroup, or the machine's if they grant more than there are."""
+    least = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for version, folder in cgroup.levels("memory", proc):
+        # `max` where there is no limit; version 1 writes a number beyond any machine's.
+        with contextlib.suppress(OSError, ValueError):
+            least = min(least, int((folder / _FILES[version]).read_text()))
+    return least
 
 
 def give_back() -> None:

@@ -67,8 +67,9 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Host and port that are really bound."""
-        return f"{self._server.effective_host}:{self._server.effective_port}"
+        """Host and port that are really bound, as they are written in a URL."""
+        host = self._server.effective_host
+        return f"{f'[{host}]' if ':' in host else host}:{self._server.effective_port}"
 
     def connections(self) -> int:
         """Open connections."""
@@ -82,6 +83,11 @@ class Listener:
         """Begin to answer."""
         self._thread.start()
         log.info("listening", extra={"listener": self.name, "bound": self.address})
+        if others := [where[3][0] for where in self._server.adj.listen[1:]]:
+            log.warning(
+                "the host's name has several addresses, and one is bound: give the one you mean",
+                extra={"listener": self.name, "bound": self.address, "not_bound": others},
+            )
 
     def drain(self, timeout: float) -> int:
         """Accept no more connections, answer what comes on those that are open, and close them.

@@ -19,6 +19,11 @@ from service.errors import SettingsError
 PREFIX = "MGEO_"
 BUNDLED = "bundled"
 
+_LINK = re.compile(
+    r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+)
+"""How the variables of a Kubernetes service go on after its name."""
+
 
 def _setting(
     default: Any,
@@ -47,7 +52,7 @@ class Settings:
     models_file: str = _setting(
         "",
         "File that declares several models, their shares of the traffic and shadows, in the place "
-        "of one; see docs/versions.md. Read at the start, and again at POST /models.",
+        "of one; see docs/versions.md. Read at the start, and again at POST /models or SIGHUP.",
     )
     device: str = _setting(
         "auto",
@@ -76,7 +81,10 @@ class Settings:
         low=0,
         high=1024,
     )
-    host: str = _setting("127.0.0.1", "Address that the prediction listener binds.")
+    host: str = _setting(
+        "127.0.0.1",
+        "Address that the prediction listener binds; `::` is every address, IPv4's too.",
+    )
     port: int = _setting(5000, "Port for predictions; 0 lets the system choose.", low=0, high=65535)
     metrics_host: str = _setting("127.0.0.1", "Address that the operations listener binds.")
     metrics_port: int = _setting(
@@ -265,6 +273,8 @@ def load(
         SettingsError: A variable that starts with MGEO_ is unknown, or a value is out of range.
     """
     environment = os.environ if environment is None else environment
+    links = service_links(environment)
+    environment = {name: value for name, value in environment.items() if name not in links}
     table = rows()
     known = {row.variable for row in table}
     for name in sorted(environment):
@@ -279,6 +289,33 @@ def load(
         if given is not None:
             values[row.name] = _parse(row, given, source)
     return Settings(**cast(dict[str, Any], values))
+
+
+def service_links(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that are Kubernetes' own and no settings, though they begin as ours do.
+
+    Into each pod it sets `MGEO_SERVICE_HOST`, `MGEO_SERVICE_PORT`, `MGEO_PORT=tcp://10.0.0.1:5000`
+    and more for a service that is named `mgeo`, and likewise for one that is named `mgeo-metrics`.
+    """
+    environment = os.environ if environment is None else environment
+    hosts = {
+        name.removesuffix("_SERVICE_HOST")
+        for name in environment
+        if name.startswith(PREFIX) and name.endswith("_SERVICE_HOST")
+    }
+    # A value of a port that was given by hand has no scheme: it stays a setting.
+    return sorted(
+        {
+            name
+            for name, value in environment.items()
+            for service in hosts
+            if name.startswith(service)
+            and (
+                _LINK.fullmatch(rest := name.removeprefix(service))
+                or (rest == "_PORT" and "://" in value)
+            )
+        }
+    )
 
 
 def _parse(row: Row, text: str, source: str) -> object:
@@ -296,7 +333,8 @@ def _parse(row: Row, text: str, source: str) -> object:
         value = row.type(text)
     except ValueError:
         kind = "a whole number" if row.type is int else "a number"
-        raise SettingsError(f"{source}={text!r}: {kind} is expected") from None
+        hint = "; Docker sets such a variable for a container of that name" * ("://" in text)
+        raise SettingsError(f"{source}={text!r}: {kind} is expected{hint}") from None
     # Not `value < low`: that lets NaN through.
     if not (cast(float, row.low) <= value <= cast(float, row.high)):
         raise SettingsError(f"{source}={text!r}: must be from {row.low:,} to {row.high:,}")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,11 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 class Process:
     """One `serve` process, started and not waited for. Ended by its id when the block ends.
 
+    Args:
+        flags: Flags of `serve`.
+        closed: Standard streams, by their numbers, that are closed when it starts.
+        variables: Its environment, beside this process's own.
+
     Attributes:
         command: What is started, before its flags.
         lines: What it has written, line by line.
@@ -52,9 +57,11 @@ class Process:
 
     command: tuple[str, ...] = (sys.executable, "-m", "service", "serve")
 
-    def __init__(self, *flags: str, **variables: str) -> None:
+    def __init__(self, *flags: str, closed: Sequence[int] = (), **variables: str) -> None:
+        closing = " ".join(f"{number}>&-" for number in closed)
         self._process = subprocess.Popen(
             [
+                *("sh", "-c", f'exec "$@" {closing}', "sh"),
                 *(*self.command, "--model", str(TINY)),
                 *("--port", "0", "--metrics-port", "0", "--cpu-threads", "1", *flags),
             ],
@@ -92,6 +99,7 @@ class Process:
 
         self.wait_until(found, f"{listener} listener")
         host, port = found()[0].rsplit(":", 1)
+        host = host.strip("[]")
         return host, int(port)
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
@@ -108,9 +116,18 @@ class Process:
         self._reader.join(10)
         return status
 
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def terminate(self, timeout: float = 30) -> int:
         """Send SIGTERM and wait for its end."""
-        self._process.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         return self.wait(timeout)
 
     def log(self) -> list[dict[str, Any]]:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-_CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
-_CGROUP_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+from service import cgroup
+
 _CPUINFO = Path("/proc/cpuinfo")
 
 _VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
-def available_cpus(cgroup_v2: Path = _CGROUP_V2, cgroup_v1: Path = _CGROUP_V1) -> int:
-    """Processors granted by affinity and by the container's quota, at least 1.
+def available_cpus(proc: Path = cgroup.PROC) -> int:
+    """Processors granted by affinity and by the quota of every cgroup, at least 1.
 
     torch counts the machine's processors; in a container with a quota that many threads are
     throttled against each other.
     """
     granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota(cgroup_v2, cgroup_v1)
-    return max(1, min(granted or 1, math.ceil(quota) if quota else granted or 1))
+    return max(1, min([granted or 1, *(math.ceil(quota) for quota in _quotas(proc))]))
 
 
 def lacks_vnni(cpuinfo: Path = _CPUINFO) -> bool:
@@ -37,13 +37,16 @@ def lacks_vnni(cpuinfo: Path = _CPUINFO) -> bool:
     return bool(flags) and _VNNI.isdisjoint(flags.split())
 
 
-def _quota(cgroup_v2: Path, cgroup_v1: Path) -> float | None:
-    try:
-        if cgroup_v2.exists():
-            quota, period = cgroup_v2.read_text().split()
-        else:
-            quota = cgroup_v1.read_text().strip()
-            period = cgroup_v1.with_name("cpu.cfs_period_us").read_text().strip()
-        return None if quota in ("max", "-1") else int(quota) / int(period)
-    except (OSError, ValueError):
-        return None  # no cgroup, or none that limits this process
+def _quotas(proc: Path) -> Iterator[float]:
+    """Processors that each cgroup grants which has a limit."""
+    for version, folder in cgroup.levels("cpu", proc):
+        try:
+            if version == 2:
+                quota, period = (folder / "cpu.max").read_text().split()
+            else:
+                quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+                period = (folder / "cpu.cfs_period_us").read_text().strip()
+            if quota not in ("max", "-1"):
+                yield int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue  # the root of all groups has no such file

@@ -18,7 +18,7 @@ from tests.isolation import sandbox
 from tests.isolation.inside import HOME, WORK
 from tests.isolation.sandbox import Outcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVICE = ("python", "-m", "service")
 OWN = f"{HOME}/.cache(/modelscope(/mgeo(/backends(/[0-9a-f-]+[.]json)?)?)?)?"
@@ -117,7 +117,7 @@ COMMANDS = {
 def _watched(name: str, *, home: bool = True) -> Outcome:
     command = COMMANDS[name]
     return sandbox.run(
-        *command.words, serves=command.serves, home=home, inputs=command.inputs, seconds=200
+        *command.words, serves=command.serves, home=home, inputs=command.inputs, seconds=500
     )
 
 

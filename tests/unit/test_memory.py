@@ -10,22 +10,37 @@ import psutil
 import pytest
 
 from service import memory
+from tests.cgroups import Groups
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-@pytest.mark.parametrize("name", ["v2", "v1"])
+@pytest.mark.parametrize("version", [2, 1])
 @pytest.mark.parametrize(
-    ("written", "expected"),
-    [("67108864\n", 67_108_864), ("max\n", MACHINE), ("9223372036854771712", MACHINE)],
+    ("own", "above", "expected"),
+    [
+        ("67108864", "max", 67_108_864),
+        ("max", "67108864", 67_108_864),
+        ("134217728", "67108864", 67_108_864),
+        ("67108864", "134217728", 67_108_864),
+        ("max", "max", MACHINE),
+        ("9223372036854771712", "9223372036854771712", MACHINE),
+        ("", "67108864", 67_108_864),
+    ],
 )
-def test_limit_of_a_cgroup(tmp_path: Path, name: str, written: str, expected: int) -> None:
-    (tmp_path / name).write_text(written)
-    assert memory.limit(tmp_path / "v2", tmp_path / "v1") == expected
+def test_the_smallest_limit_of_all_levels_counts(
+    tmp_path: Path, version: int, own: str, above: str, expected: int
+) -> None:
+    groups = Groups(tmp_path)
+    point = groups.mount(version, "memory" if version == 1 else "", "/system.slice/mgeo.service")
+    name = "memory__max" if version == 2 else "memory__limit_in_bytes"
+    groups.write(point / "system.slice/mgeo.service", **{name: own})
+    groups.write(point / "system.slice", **{name: above})
+    assert memory.limit(groups.proc) == expected
 
 
 def test_no_cgroup(tmp_path: Path) -> None:
-    assert memory.limit(tmp_path / "v2", tmp_path / "v1") == MACHINE
+    assert memory.limit(tmp_path / "absent") == MACHINE
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep nothing back")

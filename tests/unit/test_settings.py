@@ -63,3 +63,47 @@ def test_what_is_unknown_or_out_of_range_is_one_line(
 def test_a_bad_flag_is_named_as_a_flag() -> None:
     with pytest.raises(SettingsError, match=r"^--max-tokens='-4': must be from 0 to 4,096$"):
         _load({}, "--max-tokens=-4")
+
+
+LINKS = {
+    "MGEO_SERVICE_HOST": "10.0.0.1",
+    "MGEO_SERVICE_PORT": "5000",
+    "MGEO_SERVICE_PORT_PREDICTIONS": "5000",
+    "MGEO_PORT": "tcp://10.0.0.1:5000",
+    "MGEO_PORT_5000_TCP": "tcp://10.0.0.1:5000",
+    "MGEO_PORT_5000_TCP_PROTO": "tcp",
+    "MGEO_PORT_5000_TCP_PORT": "5000",
+    "MGEO_PORT_5000_TCP_ADDR": "10.0.0.1",
+}
+"""What Kubernetes sets for a service that is named `mgeo`."""
+
+
+@pytest.mark.parametrize("service", ["MGEO", "MGEO_METRICS", "MGEO_INFERENCE", "MGEO_HTTP_2"])
+def test_variables_of_a_kubernetes_service_are_no_settings(service: str) -> None:
+    links = {name.replace("MGEO", service, 1): value for name, value in LINKS.items()}
+    assert _load(links) == Settings()
+    assert settings.service_links(links) == sorted(links)
+
+
+def test_what_is_set_beside_them_is_a_setting() -> None:
+    given = {**LINKS, "MGEO_PORT": "5001", "MGEO_METRICS_PORT": "8001"}
+    assert (_load(given).port, _load(given).metrics_port) == (5001, 8001)
+    assert "MGEO_PORT" not in settings.service_links(given)
+    with pytest.raises(SettingsError, match="MGEO_SERVICE_HOTS is not a setting"):
+        _load({**LINKS, "MGEO_SERVICE_HOTS": "x"})
+
+
+def test_udp_and_several_services_at_once() -> None:
+    others = {
+        "MGEO_CANARY_SERVICE_HOST": "10.0.0.2",
+        "MGEO_CANARY_PORT": "udp://10.0.0.2:53",
+        "MGEO_CANARY_PORT_53_UDP_ADDR": "10.0.0.2",
+    }
+    assert _load({**LINKS, **others}) == Settings()
+
+
+def test_a_link_without_its_service_is_an_error_that_names_it() -> None:
+    with pytest.raises(SettingsError, match="a whole number is expected; Docker sets such"):
+        _load({"MGEO_PORT": "tcp://10.0.0.1:5000"})
+    with pytest.raises(SettingsError, match="MGEO_PORT_5000_TCP is not a setting"):
+        _load({"MGEO_PORT_5000_TCP": "tcp://10.0.0.1:5000"})
