@@ -25,6 +25,9 @@ VERSION = "X-Mgeo-Version"
 SESSION = "X-Session-Id"
 """Names requests that belong together, so that one model answers all of them."""
 
+FRESH = "Cache-Control"
+"""With `no-cache` the model computes the answer, whatever the cache holds."""
+
 VERSION_PATTERN = "[a-z0-9][a-z0-9._-]{0,39}"
 SESSION_PATTERN = "[!-~]{1,128}"
 """What these two may be: ids of any kind, and nobody's text."""
@@ -37,8 +40,8 @@ ARRIVED = "mgeo.arrived_ns"
 ON_HANG_UP = "mgeo.on_hang_up"
 """Takes what is to be called if the client hangs up before its answer."""
 
-_KEY, _VERSION_KEY, _SESSION_KEY = (
-    "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION)
+_KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = (
+    "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION, FRESH)
 )
 
 
@@ -55,6 +58,8 @@ def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
     known: dict[str, Any] = {}
     if ON_HANG_UP in environ:
         known["on_hang_up"] = environ[ON_HANG_UP]
+    if "no-cache" in environ.get(_FRESH_KEY, "").lower():
+        known["fresh"] = True
     version, session = environ.get(_VERSION_KEY), environ.get(_SESSION_KEY)
     if version is not None or session is not None or route.model:
         if version is not None and not re.fullmatch(VERSION_PATTERN, version):

@@ -36,6 +36,7 @@ from service.errors import (
     InvalidBody,
     InvalidField,
     MissingFields,
+    NotAnAddress,
     NotReady,
     QueueFull,
     RequestError,
@@ -46,6 +47,7 @@ from service.errors import (
     TooSlow,
     Unauthorized,
     UnknownModel,
+    Unreadable,
     UnsupportedMediaType,
 )
 from service.http import caller, problems, schemas
@@ -65,8 +67,8 @@ ANY_ROUTE: Errors = (BadRequest, TooSlow, TooBusy, InternalError)
 """What every route may answer."""
 
 SCORING: Errors = (
-    InvalidBody, InvalidField, MissingFields, UnsupportedMediaType, TooLarge, QueueFull, TooLate,
-    NotReady, TimedOut, EngineFailed, UnknownModel,
+    InvalidBody, InvalidField, MissingFields, NotAnAddress, Unreadable, UnsupportedMediaType,
+    TooLarge, QueueFull, TooLate, NotReady, TimedOut, EngineFailed, UnknownModel,
 )  # fmt: skip
 """What a route that scores pairs may answer."""
 
@@ -95,6 +97,12 @@ _WISHES: list[Schema] = [
         "schema": {"type": "string", "pattern": f"^{caller.SESSION_PATTERN}$"},
     },
 ]
+_FRESH: Schema = {
+    "name": caller.FRESH,
+    "in": "header",
+    "description": "With `no-cache` the model computes the answer, whatever the cache holds.",
+    "schema": {"type": "string"},
+}
 _VALUES = ("const", "default", "enum", "examples")
 """Keywords that hold values and no schemas."""
 
@@ -285,7 +293,7 @@ def _operation(operation: Operation, path: str, named: dict[str, Schema]) -> dic
         for name in re.findall(r"{(\w+)}", path)
     ]
     if TimedOut in operation.errors:
-        parameters += [_DEADLINE, *_WISHES]
+        parameters += [_DEADLINE, *_WISHES, _FRESH]
     if parameters:
         written["parameters"] = parameters
     raw: Schema = {"application/octet-stream": {}} if operation.binary else {}

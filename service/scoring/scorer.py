@@ -47,12 +47,14 @@ class Caller:
         patience: How long that is, and where it is said, for whoever is told that it is over.
         on_hang_up: Takes what is to be called if it is gone before that.
         wish: Which model it asks for, if it does.
+        fresh: Whether the model is to compute the answer, whatever the cache holds.
     """
 
     expires_ns: float = NEVER
     patience: str = ""
     on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
     wish: Wish = NO_WISH
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ class Scorer:
         keys: list[bytes] = []
         if self._cache is not None:
             keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
-            results = [*map(self._cache.get, keys)]
+            if not caller.fresh:
+                results = [*map(self._cache.get, keys)]
         missing = [index for index, result in enumerate(results) if result is None]
         timeline.attributes["admit"] = {
             "mgeo.pairs.cached": len(pairs) - len(missing),

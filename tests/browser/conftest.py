@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -21,12 +22,17 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 @pytest.fixture(scope="package")
 def site() -> Iterator[Running]:
     # No cache: each test sees the model's stages.
-    running = start(
-        model="bundled",
-        device="cpu",
-        cache_pairs=0,
-        trace_url="http://jaeger.invalid/trace/{trace_id}",
-    )
+    yield from _site(cache_pairs=0)
+
+
+@pytest.fixture(scope="package")
+def caching_site() -> Iterator[Running]:
+    yield from _site()
+
+
+def _site(**settings: Any) -> Iterator[Running]:
+    trace_url = "http://jaeger.invalid/trace/{trace_id}"
+    running = start(model="bundled", device="cpu", trace_url=trace_url, **settings)
     yield running
     running.service.stop()
 

@@ -67,3 +67,17 @@ def test_an_error_is_shown_with_its_status(page: Page, site: Running) -> None:
     first.get_by_role("button", name="Send").click()
     expect(first.get_by_role("status")).to_contain_text("400")
     expect(first.get_by_role("status")).to_contain_text("address1 is missing")
+
+
+@pytest.mark.parametrize("page", [("zh-CN", WIDTHS["desktop"])], indirect=True)
+def test_every_sentence_of_the_document_has_its_chinese(page: Page, site: Running) -> None:
+    page.goto(site.predictions + "/docs")
+    expect(page.locator("h2").first).to_have_text("预测")
+    told = page.locator("[data-told]")
+    assert told.count() > 80
+    english = told.evaluate_all(
+        "all => all.filter(one => one.textContent === one.dataset.told).map(one => one.textContent)"
+    )
+    assert english == []
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "docs-zh.png", animations="disabled")

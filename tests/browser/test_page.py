@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from service.errors import RequestError
 from tests.browser.conftest import SCREENSHOTS, WIDTHS
 from tests.conftest import Running
 
@@ -17,8 +18,12 @@ pytestmark = pytest.mark.slow
 ONE, TWO = "杭州市西湖区文三路478号华星时代广场A座", "文三路478号华星时代广场"
 
 VERDICTS = {
-    "en-US": {"partial_match": "Partly the same", "compare": "Compare"},
-    "zh-CN": {"partial_match": "部分匹配", "compare": "比较"},
+    "en-US": {
+        "partial_match": "Partly the same",
+        "compare": "Compare",
+        "model": "not the published MGeo",
+    },
+    "zh-CN": {"partial_match": "部分匹配", "compare": "比较", "model": "不是公开发布的 MGeo"},
 }
 
 VIEWS = [
@@ -26,6 +31,13 @@ VIEWS = [
     for locale in VERDICTS
     for device, width in WIDTHS.items()
 ]
+
+
+def _open(page: Page, site: Running) -> None:
+    """The page, once it has answered its own example."""
+    page.goto(site.predictions)
+    expect(page.locator("#verdict")).not_to_be_empty()
+    expect(page.locator("#compare")).not_to_have_attribute("aria-busy", "true")
 
 
 def _ask(page: Page, one: str, two: str, button: str = "Compare") -> None:
@@ -51,8 +63,8 @@ def _fits(page: Page) -> None:
 def test_a_pair_is_answered_explained_and_traced(page: Page, site: Running) -> None:
     locale = page.evaluate("navigator.language")
     words = VERDICTS[locale]
-    page.goto(site.predictions)
-    expect(page.locator("#model")).to_contain_text("not the published MGeo")
+    _open(page, site)
+    expect(page.locator("#model")).to_contain_text(words["model"])
     with page.expect_response("**/predict") as caught:
         _ask(page, ONE, TWO, words["compare"])
     answer, headers = caught.value.json(), caught.value.headers
@@ -83,7 +95,7 @@ def test_a_pair_is_answered_explained_and_traced(page: Page, site: Running) -> N
 
 
 def test_the_language_is_switched_and_kept(page: Page, site: Running) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     _ask(page, ONE, TWO)
     expect(page.locator("#verdict")).to_have_text("Partly the same")
     page.get_by_role("button", name="中文").click()
@@ -108,7 +120,7 @@ def test_every_word_is_in_both_languages(page: Page, site: Running, path: str) -
 
 
 def test_it_works_by_keyboard_alone(page: Page, site: Running) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     page.locator("#address1").focus()
     page.keyboard.press("Control+A")
     page.keyboard.type("浦东新区世纪大道100号")
@@ -131,34 +143,111 @@ def test_it_works_by_keyboard_alone(page: Page, site: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "only_one", "only_two"),
+    ("one", "two", "only_one", "only_two", "moved"),
     [
-        ("文三路478号", "文三路478号", [], []),
-        ("Ａ座１２０３", "a座1203", [], []),  # full-width forms and capitals are their plain twins
-        ("路1号2号", "路2号", ["1号"], []),
-        ("😀路", "路😁", ["😀"], ["😁"]),
-        ("甲乙丙", "丁", ["甲乙丙"], ["丁"]),
+        ("文三路478号", "文三路478号", [], [], []),
+        # Full-width forms and capitals are their plain twins.
+        ("Ａ座１２０３", "a座1203", [], [], []),
+        ("路1号2号", "路2号", ["1号"], [], []),
+        ("😀路", "路😁", ["😀"], ["😁"], []),
+        ("甲乙丙", "丁", ["甲乙丙"], ["丁"], []),
+        # Numbers and words are compared as wholes.
+        ("建国路188号", "建国路88号", ["188"], ["88"], []),
+        ("建国路100号", "建国路1000号", ["100"], ["1000"], []),
+        ("望京SOHO塔1", "望京SOH塔１", ["SOHO"], ["SOH"], []),
+        # What is in both is not marked as if it were in one only.
+        ("现代城建国路88号", "建国路88号现代城", [], [], ["现代城", "现代城"]),
+        ("5号3栋", "3号5栋", [], [], ["5", "3", "3", "5"]),
     ],
 )
 def test_differences(
-    page: Page, site: Running, one: str, two: str, only_one: list[str], only_two: list[str]
+    page: Page,
+    site: Running,
+    one: str,
+    two: str,
+    only_one: list[str],
+    only_two: list[str],
+    moved: list[str],
 ) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     _ask(page, one, two)
     expect(page.locator("#second")).to_have_text(two)
     assert page.locator("#first mark").all_text_contents() == only_one
     assert page.locator("#second mark").all_text_contents() == only_two
+    assert page.locator(".compared u").all_text_contents() == moved
+    # What the legend says, by the texts themselves.
+    for side, other in (("first", two), ("second", one)):
+        for part in page.locator(f"#{side} mark").all_text_contents():
+            assert part not in other or part.isdigit() or part == "SOH"
+
+
+def test_an_example_is_answered_as_the_page_opens(page: Page, site: Running) -> None:
+    page.goto(site.predictions)
+    expect(page.locator("#verdict")).to_have_text("Partly the same")
+    expect(page.locator("#waterfall li")).to_have_count(5)
+    expect(page.locator("#verdict")).not_to_be_focused()
+    expect(page.get_by_role("alert")).to_have_text("")
+
+
+def test_a_cached_pair_is_computed_again(page: Page, caching_site: Running) -> None:
+    _open(page, caching_site)
+    _ask(page, "文三路1号甲", "文三路1号")
+    expect(page.locator("#batch")).to_contain_text("Its batch: 1 pair")
+    _ask(page, "文三路1号甲", "文三路1号")
+    expect(page.locator("#batch")).to_have_text(
+        "From the cache: the model had scored this pair before."
+    )
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator("#batch")).to_contain_text("结果来自缓存")
+    page.get_by_role("button", name="重新计算").click()
+    expect(page.locator("#batch")).to_contain_text("所在批次：1 对")
+
+
+def test_what_the_model_does_not_know_is_said(page: Page, site: Running) -> None:
+    _open(page, site)
+    expect(page.locator("#unread")).to_be_hidden()
+    _ask(page, "人民路🏥", "人民路🏫")
+    expect(page.locator("#unread")).to_contain_text("does not know 25.0 %")
+    _is_accessible(page)
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator("#unread")).to_contain_text("25.0 % 字符模型不认识")
+
+
+@pytest.mark.parametrize("page", [("zh-CN", WIDTHS["desktop"])], indirect=True)
+@pytest.mark.parametrize(
+    ("one", "two", "said"),
+    [
+        ("无", ONE, "“已有的地址”不是地址"),
+        (ONE, "N/A", "“要比较的候选地址”不是地址"),
+        ("路" * 513, TWO, "“已有的地址”有 513 个字符，最多 512 个。"),
+        ("ул. Ленина, 5", "пр. Мира, 5", "地址中有 73% 的字符模型不认识"),
+    ],
+)
+def test_errors_are_in_chinese(page: Page, site: Running, one: str, two: str, said: str) -> None:
+    _open(page, site)
+    _ask(page, one, two, "比较")
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_role("alert")).not_to_contain_text(said)
+
+
+def test_every_problem_has_its_chinese(page: Page, site: Running) -> None:
+    _open(page, site)
+    known = page.evaluate(
+        "async () => Object.keys((await import('/assets/page.words.js')).PROBLEMS)"
+    )
+    assert set(known) == {problem.code for problem in RequestError.__subclasses__()}
 
 
 def test_what_was_typed_is_text_and_no_page(page: Page, site: Running) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     _ask(page, "<img src=x onerror=alert(1)>路", "<b>路</b>")
     expect(page.locator("#first")).to_have_text("<img src=x onerror=alert(1)>路")
     assert page.locator("#first img, #second b").count() == 0
 
 
 def test_what_is_missing_is_said_and_where(page: Page, site: Running) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     _ask(page, ONE, " ")
     expect(page.get_by_role("alert")).to_have_text("Enter both addresses.")
     expect(page.locator("#address2")).to_be_focused()
@@ -178,7 +267,7 @@ def _problem(status: int, **headers: str) -> dict[str, Any]:
 
 
 def test_a_refusal_and_a_silent_service_are_said(page: Page, site: Running) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     page.route("**/predict", lambda route: route.fulfill(**_problem(429, **{"Retry-After": "7"})))
     _ask(page, ONE, TWO)
     expect(page.get_by_role("alert")).to_have_text("the reason Try again in 7 s.")
@@ -189,7 +278,7 @@ def test_a_refusal_and_a_silent_service_are_said(page: Page, site: Running) -> N
 
 
 def test_a_key_is_asked_for_and_sent(page: Page, site: Running) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     expect(page.locator("#key")).to_be_hidden()
     page.route("**/predict", lambda route: route.fulfill(**_problem(401)))
     _ask(page, ONE, TWO)
@@ -204,7 +293,7 @@ def test_a_key_is_asked_for_and_sent(page: Page, site: Running) -> None:
 def test_a_request_that_another_replica_answered_keeps_its_stages(
     page: Page, site: Running
 ) -> None:
-    page.goto(site.predictions)
+    _open(page, site)
     page.route("**/traces/*", lambda route: route.fulfill(**_problem(404)))
     _ask(page, ONE, TWO)
     expect(page.locator("#waterfall li")).to_have_count(5)

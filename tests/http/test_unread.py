@@ -128,3 +128,15 @@ def test_a_tensor_tells_the_share(running: Running) -> None:
     answer = running.post("/v2/models/tiny/infer", {"inputs": tensors}).json()
     shares = {tensor["name"]: tensor["data"] for tensor in answer["outputs"]}["unread"]
     assert shares == [0, 0.25]
+
+
+def test_the_cache_is_passed_by_where_the_client_says_so(running: Running) -> None:
+    pair = {**GOOD, "address2": "建国路88号二层"}
+    hits = 'mgeo_cache_lookup_total{result="hit"'
+    first = running.post("/predict", pair).json()
+    before = _counted(running, hits)
+    again = running.post("/predict", pair, headers={"Cache-Control": "max-age=0, No-Cache"})
+    assert again.json()["probabilities"] == pytest.approx(first["probabilities"], abs=1e-6)
+    assert _counted(running, hits) == before
+    running.post("/predict", pair)
+    assert _counted(running, hits) == before + 1

@@ -1,21 +1,8 @@
 /* The page at /docs: every route of the OpenAPI document, with a form that asks it. */
 
-export const WORDS = {
-  en: {
-    title: "The API", made: "Made from", page: "Try a pair",
-    key: "API key",
-    send: "Send", body: "Body", answer: "Answer", takes: "What it takes", gives: "What it gives",
-    field: "field", type: "type", what: "what", other: "中文",
-    unreachable: "The service does not answer.",
-  },
-  zh: {
-    title: "接口", made: "来自", page: "试一对地址",
-    key: "API 密钥",
-    send: "发送", body: "请求体", answer: "应答", takes: "请求的字段", gives: "应答的字段",
-    field: "字段", type: "类型", what: "说明", other: "English",
-    unreachable: "服务没有应答。",
-  },
-};
+import { CHINESE, WORDS } from "/assets/docs.words.js";
+
+export { WORDS };
 
 const at = id => document.getElementById(id);
 let language = remembered("language") || (navigator.language.startsWith("zh") ? "zh" : "en");
@@ -28,10 +15,12 @@ function remember(name, value) {
   try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ }
 }
 
-function element(tag, { say, text, ...attributes } = {}, ...children) {
+/* `say` is a word of this page; `told` is what the document says in English; `text` stays as it is. */
+function element(tag, { say, told, text, ...attributes } = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   if (say) made.dataset.say = say;
+  if (told) made.dataset.told = made.textContent = told;
   if (text !== undefined) made.textContent = text;
   made.append(...children);
   return made;
@@ -41,6 +30,9 @@ function translate() {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const spoken of document.querySelectorAll("[data-say]")) {
     spoken.textContent = WORDS[language][spoken.dataset.say];
+  }
+  for (const one of document.querySelectorAll("[data-told]")) {
+    one.textContent = language === "zh" && CHINESE[one.dataset.told] || one.dataset.told;
   }
   at("language").textContent = WORDS[language].other;
   at("language").lang = language === "zh" ? "en" : "zh-CN";
@@ -61,13 +53,15 @@ function typeOf(schema, components) {
   return name || [type].flat().join(" | ") || "any";
 }
 
+/* What bounds a value, in parts that are translated one by one. */
 function limits(schema) {
   const said = [];
-  if ("minimum" in schema || "maximum" in schema) said.push(`${schema.minimum ?? "…"}–${schema.maximum ?? "…"}`);
-  if ("maxLength" in schema) said.push(`≤ ${schema.maxLength} chars`);
-  if ("maxItems" in schema) said.push(`≤ ${schema.maxItems} items`);
-  if ("default" in schema) said.push(`default ${JSON.stringify(schema.default)}`);
-  return said.join(", ");
+  if ("minimum" in schema || "maximum" in schema) said.push([`${schema.minimum ?? "…"}–${schema.maximum ?? "…"}`]);
+  if ("maxLength" in schema) said.push([`≤ ${schema.maxLength} `, "chars"]);
+  if ("maxItems" in schema) said.push([`≤ ${schema.maxItems} `, "items"]);
+  if ("default" in schema) said.push(["", "default", ` ${JSON.stringify(schema.default)}`]);
+  return said.map(([before, say, after = ""]) => element("span", {},
+    " ", before, ...(say ? [element("span", { say })] : []), after, ";"));
 }
 
 /* One table for a named schema, and then those that it refers to. */
@@ -81,18 +75,18 @@ function tables(schema, components, caption, done = new Set()) {
   const head = element("tr", {}, ...["field", "type", "what"].map(say => element("th", { scope: "col", say })));
   const rows = Object.entries(properties).map(([field, raw]) => {
     const whole = resolved(raw, components);
-    const what = [raw.description || whole.description, limits(whole)].filter(Boolean).join(" ");
+    const told = raw.description || whole.description;
     return element("tr", {},
       element("th", { scope: "row" }, element("code", { text: field + (required.includes(field) ? "" : "?") })),
       element("td", {}, element("code", { text: typeOf(raw, components) })),
-      element("td", { text: what }));
+      element("td", {}, ...(told ? [element("span", { told })] : []), ...limits(whole)));
   });
   const title = element("caption", { say: caption });
   const table = element("table", { class: "schema" },
     done.size === 1 ? title : element("caption", { text: name }),
     element("thead", {}, head), element("tbody", {}, ...rows));
   const parts = [element("div", { class: "scroll", tabindex: "0" }, table)];
-  if (description) parts.unshift(element("p", { class: "note", text: description }));
+  if (description) parts.unshift(element("p", { class: "note", told: description }));
   return parts.concat(Object.values(properties).flatMap(part => tables(part, components, caption, done)));
 }
 
@@ -134,7 +128,7 @@ async function send(operation, form, output) {
 function operationOf(operation, components) {
   const { method, path, summary, description, parameters = [], requestBody, responses, operationId } = operation;
   const form = element("form", { class: "inside" });
-  if (description) form.append(element("p", { text: description }));
+  if (description) form.append(element("p", { told: description }));
   const taken = requestBody && requestBody.content["application/json"].schema;
   if (taken) {
     const id = `${operationId}-body`;
@@ -148,7 +142,7 @@ function operationOf(operation, components) {
     form.append(element("div", { class: "field" },
       element("label", { for: id, text: name }),
       element("input", { id, name, autocomplete: "off", ...(required && { required: "" }) }),
-      element("p", { class: "note", text: what })));
+      element("p", { class: "note", told: what })));
   }
   const output = element("div", { role: "status", "aria-live": "polite" });
   form.append(element("button", { type: "submit", class: "primary", say: "send" }), output);
@@ -161,7 +155,7 @@ function operationOf(operation, components) {
   });
   return element("details", { class: "operation card", id: operationId },
     element("summary", {}, element("code", { class: "method", text: method }),
-      element("code", { text: path }), element("span", { class: "note", text: summary })),
+      element("code", { text: path }), element("span", { class: "note", told: summary })),
     form);
 }
 
@@ -184,7 +178,7 @@ async function load() {
   at("operations").replaceChildren();
   at("version").textContent = `OpenAPI ${document_.openapi} · ${document_.info.version}`;
   for (const [tag, operations] of groups) {
-    at("operations").append(element("section", { class: "group" }, element("h2", { text: tag }),
+    at("operations").append(element("section", { class: "group" }, element("h2", { told: tag }),
       ...operations.map(operation => operationOf(operation, document_.components.schemas))));
   }
   at("operations").querySelector("details").open = true;

@@ -1,0 +1,188 @@
+/* What the page at /docs says, in both languages. */
+
+export const WORDS = {
+  en: {
+    title: "The API", made: "Made from", page: "Try a pair",
+    key: "API key",
+    send: "Send", body: "Body", answer: "Answer", takes: "What it takes", gives: "What it gives",
+    field: "field", type: "type", what: "what", other: "中文",
+    unreachable: "The service does not answer.",
+    chars: "chars", items: "items", default: "default",
+  },
+  zh: {
+    title: "接口", made: "来自", page: "试一对地址",
+    key: "API 密钥",
+    send: "发送", body: "请求体", answer: "应答", takes: "请求的字段", gives: "应答的字段",
+    field: "字段", type: "类型", what: "说明", other: "English",
+    unreachable: "服务没有应答。",
+    chars: "个字符", items: "项", default: "默认",
+  },
+};
+
+/* The document's own sentences in Chinese; one that is not here is shown in English. */
+export const CHINESE = {
+  "A tensor of an answer.":
+    "应答中的一个张量。",
+  "A tensor of the model; -1 stands for the number of pairs.":
+    "模型的一个张量；-1 代表地址对的数量。",
+  "About":
+    "关于",
+  "Absent from what the listener refuses before the route is known.":
+    "在确定路径之前就被拒绝的请求没有这一项。",
+  "Any text that requests which belong together have in common: one model answers all of them. Without it the addresses decide, in either order of a pair's two.":
+    "属于同一会话的请求共用的任意文本：它们由同一个模型应答。不填时由地址对决定，与两个地址的先后无关。",
+  "Both addresses, in any order.":
+    "两个地址，先后不限。",
+  "Documentation":
+    "文档",
+  "From the request's beginning.":
+    "从请求开始算起。",
+  "Give the number whose logistic function is the similarity, not the similarity.":
+    "给出 logit（其 logistic 函数值为相似度），而不是相似度。",
+  "Health":
+    "健康检查",
+  "In the shape of text-embeddings-inference.":
+    "格式与 text-embeddings-inference 相同。",
+  "Its place in `texts`.":
+    "它在 `texts` 中的位置。",
+  "Its similarity to the query, from 0 to 1; see `raw_scores`.":
+    "它与查询地址的相似度，0 到 1；另见 `raw_scores`。",
+  "Model metadata.":
+    "模型的元数据。",
+  "Names the field and its limit, never its value.":
+    "指出字段及其限制，绝不包含字段的值。",
+  "One candidate.":
+    "一个候选。",
+  "One for each pair, in order: its prediction, or its problem.":
+    "按顺序每对一项：预测结果，或者错误说明。",
+  "One pair's answer, and the model that gave it.":
+    "一对地址的结果，以及给出结果的模型。",
+  "One pair's answer.":
+    "一对地址的结果。",
+  "One request and its stages, which add up to the whole.":
+    "一个请求及其各阶段，各阶段之和等于总时间。",
+  "One stage of a request.":
+    "请求的一个阶段。",
+  "Open Inference Protocol":
+    "开放推理协议",
+  "P(exact_match) + 0.5 P(partial_match).":
+    "P(exact_match) + 0.5 P(partial_match)。",
+  "Predictions":
+    "预测",
+  "Repeat each candidate in the answer.":
+    "在应答中重复每个候选地址。",
+  "Repeated in the answer.":
+    "在应答中原样返回。",
+  "Row-major, in one list.":
+    "按行展开成一个列表。",
+  "Score many pairs; a bad one is reported in its place.":
+    "给多对地址打分；不合格的一对在原位报告。",
+  "Score one pair of addresses.":
+    "给一对地址打分。",
+  "Score pairs by a model.":
+    "用一个模型给地址对打分。",
+  "Score pairs by a version of a model.":
+    "用模型的一个版本给地址对打分。",
+  "Score what the model reads of a pair that is too long; false refuses it.":
+    "过长的地址对只按模型能读的部分打分；false 则拒绝。",
+  "Server metadata.":
+    "服务器的元数据。",
+  "Share of an address that the model cannot read; only above 0.":
+    "地址中模型读不出的字符比例；大于 0 时才有。",
+  "Share of the characters of an address that the model does not know, the larger one of both. Above 0 the answer is about the rest: look at such a match. Where text is normalised (MGEO_NORMALIZE) and the addresses differ in such characters, it is never exact_match.":
+    "地址中模型不认识的字符比例，取两个地址中较大的。大于 0 时结果只针对其余部分：这样的匹配请人工核对。做了文本规范化（MGEO_NORMALIZE）时，两个地址在这些字符上不同就不会是 exact_match。",
+  "Sort candidates by their similarity to one address.":
+    "按与一个地址的相似度给候选地址排序。",
+  "Stable: `urn:mgeo:problem:` and a name.":
+    "固定不变：`urn:mgeo:problem:` 加名称。",
+  "That the listener answers.":
+    "监听端口有应答。",
+  "That the model is ready.":
+    "模型已就绪。",
+  "That the server is live.":
+    "服务器存活。",
+  "That the server is ready.":
+    "服务器已就绪。",
+  "The address that one has.":
+    "已有的地址。",
+  "The answer to a batch.":
+    "对一批地址对的应答。",
+  "The answer, one row for each pair.":
+    "应答，每对一行。",
+  "The candidate it is compared with.":
+    "与之比较的候选地址。",
+  "The candidate, with `return_text`.":
+    "候选地址本身，`return_text` 为真时才有。",
+  "The candidates that it is compared with.":
+    "与之比较的候选地址列表。",
+  "The first 12 hex digits of a sha256 over the model's files.":
+    "模型文件的 sha256 的前 12 位十六进制数。",
+  "The model that is to answer, where there are several: the name that it is declared under, or its version. Without it the traffic is split by weight.":
+    "有多个模型时，由哪个应答：声明时的名称或版本。不填时按权重分配流量。",
+  "The model's probability of each label; they sum to 1.":
+    "模型给出的各标签概率，总和为 1。",
+  "The most probable label.":
+    "概率最大的标签。",
+  "The pairs to score. One that is not a pair gets its problem in its place.":
+    "要打分的地址对。不合格的一项在原位得到错误说明。",
+  "The recent requests of a trace, oldest first.":
+    "一个追踪最近的请求，最早的在前。",
+  "The same for all tensors.":
+    "对所有张量同样处理。",
+  "The tensors of a model.":
+    "模型的张量。",
+  "The tensors of a version of a model.":
+    "模型某个版本的张量。",
+  "The texts, in one list or as the shape is.":
+    "文本，放在一个列表里，或按形状嵌套。",
+  "The title again, as the original script had it.":
+    "再给一次标题，与原来的脚本一致。",
+  "This document.":
+    "本文档。",
+  "This process keeps the last 256 POST requests that a thread took. The answer to each has its trace id in its `traceparent` header.":
+    "本进程保留最近 256 个由线程处理过的 POST 请求。每个应答的 `traceparent` 头里有它的追踪 ID。",
+  "What is wrong, with the members of text-embeddings-inference.":
+    "错误说明，含 text-embeddings-inference 的字段。",
+  "What is wrong: RFC 9457, with the original script's `error` member.":
+    "错误说明：遵循 RFC 9457，另有原脚本的 `error` 字段。",
+  "What its span says of it.":
+    "它的 span 上的属性。",
+  "What this server is.":
+    "服务器的信息。",
+  "Where all of it can be looked at (`MGEO_TRACE_URL`).":
+    "查看完整追踪的地址（`MGEO_TRACE_URL`）。",
+  "Where the time of a recent request went.":
+    "最近一个请求的时间花在哪里。",
+  "Whether a model is ready.":
+    "模型是否就绪。",
+  "Whether a version of a model is ready.":
+    "模型的某个版本是否就绪。",
+  "Whether it takes requests.":
+    "是否接受请求。",
+  "Whether it works.":
+    "是否在工作。",
+  "Whether the listener answers.":
+    "监听端口是否应答。",
+  "Whether the pair was longer than the model reads.":
+    "地址对是否超过模型能读的长度。",
+  "Whether to give this tensor in the binary form.":
+    "是否以二进制形式给出这个张量。",
+  "Which model answered, and what kind of model that is if it says so itself.":
+    "由哪个模型应答；若模型自己有说明，也一并给出。",
+  "Which model answers; of several, the one with the most traffic.":
+    "由哪个模型应答；有多个时，是流量最多的那个。",
+  "With `no-cache` the model computes the answer, whatever the cache holds.":
+    "填 `no-cache` 时不用缓存，由模型重新计算。",
+  "[pairs], or [pairs, 1].":
+    "[对数]，或 [对数, 1]。",
+  "The model that is to answer, where there are several.":
+    "有多个模型时，由哪个应答。",
+  "Those wanted; all if there are none.":
+    "需要的张量；一个都没有则全部给出。",
+  "A candidate; without a readable address it has the score 0.":
+    "一个候选地址；没有可读的地址时得分为 0。",
+  "Milliseconds that the client will wait: no work is done for it after that. The service's own limit holds beside it. 0 is no limit of the client's.":
+    "客户端愿意等待的毫秒数：超过之后不再为它计算。服务自己的时限同样有效。0 表示客户端没有时限。",
+  "Which end of what is too long is cut: this model reads the beginning.":
+    "过长时截去哪一端：这个模型读取开头。",
+};

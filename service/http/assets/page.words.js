@@ -1,0 +1,145 @@
+/* What the page at / says, in both languages. */
+
+/* What models of this project say of themselves in configuration.json. */
+const DESCRIPTIONS = {
+  "A small model trained on generated address pairs; not the published MGeo.":
+    "用生成的地址对训练的小模型，不是公开发布的 MGeo。",
+};
+
+export const WORDS = {
+  en: {
+    title: "Are two addresses the same place?",
+    docs: "API",
+    address1: "The address you have",
+    address2: "The candidate to compare",
+    key: "API key",
+    compare: "Compare",
+    examples: "Examples:",
+    example0: "same",
+    example1: "partly",
+    example2: "different",
+    similarity: "similarity, 0 to 1",
+    probabilities: "What the model believes",
+    truncated: "The pair is longer than the model reads; its end was cut.",
+    differences: "Differences",
+    marked: "Marked",
+    legend: "is in one address only,",
+    moved: "underlined",
+    legend2: "is in both at another place. Found by this page, not by the model.",
+    unread: share => `The model does not know ${share} of the characters of an address. The answer is about the rest: look at it yourself.`,
+    again: "Compute again",
+    stages: "Where the time went",
+    trace: "Trace",
+    copy: "Copy",
+    copied: "Copied",
+    open: "Open the whole trace",
+    footer: "The addresses go to this service and nowhere else, and appear in none of its logs, metrics or traces.",
+    exact_match: "The same place",
+    partial_match: "Partly the same",
+    not_match: "Different places",
+    admit: "admit", admit_what: "wait for a thread, check the request",
+    tokenize: "tokenize", tokenize_what: "cut both addresses into tokens",
+    queue: "queue", queue_what: "wait for the model",
+    compute: "compute", compute_what: "the model, with others of its batch",
+    respond: "respond", respond_what: "write the answer",
+    total: (service, all) => `${service} in the service; ${all} with the network, as this browser saw it.`,
+    cached: "From the cache: the model had scored this pair before.",
+    batch: (pairs, tokens, device) => `Its batch: ${pairs} ${pairs === 1 ? "pair" : "pairs"}, ${tokens} tokens, on ${device}.`,
+    spoken: (verdict, similarity) => `${verdict}. Similarity ${similarity}.`,
+    empty: "Enter both addresses.",
+    unreachable: "The service does not answer.",
+    wait: seconds => ` Try again in ${seconds} s.`,
+    about: description => description,
+    other: "中文",
+  },
+  zh: {
+    title: "两个地址是同一个地方吗？",
+    docs: "接口",
+    address1: "已有的地址",
+    address2: "要比较的候选地址",
+    key: "API 密钥",
+    compare: "比较",
+    examples: "示例：",
+    example0: "相同",
+    example1: "部分相同",
+    example2: "不同",
+    similarity: "相似度，0 到 1",
+    probabilities: "模型的判断",
+    truncated: "这对地址超过模型能读的长度，末尾被截断。",
+    differences: "差异",
+    marked: "标出",
+    legend: "的部分只出现在一个地址中，",
+    moved: "下划线",
+    legend2: "的部分两个地址都有，但位置不同。由本页比较得出，与模型无关。",
+    unread: share => `有一个地址的 ${share} 字符模型不认识，结果只针对其余部分，请人工核对。`,
+    again: "重新计算",
+    stages: "时间花在哪里",
+    trace: "追踪",
+    copy: "复制",
+    copied: "已复制",
+    open: "查看完整追踪",
+    footer: "地址只发送到本服务，不会出现在它的日志、指标或追踪里。",
+    exact_match: "同一地点",
+    partial_match: "部分匹配",
+    not_match: "不是同一地点",
+    admit: "接收", admit_what: "等待线程，检查请求",
+    tokenize: "分词", tokenize_what: "把两个地址切成词元",
+    queue: "排队", queue_what: "等待模型",
+    compute: "计算", compute_what: "模型与同批请求一起计算",
+    respond: "应答", respond_what: "写出结果",
+    total: (service, all) => `服务用时 ${service}；从浏览器看，含网络共 ${all}。`,
+    cached: "结果来自缓存：模型之前已经算过这对地址。",
+    batch: (pairs, tokens, device) => `所在批次：${pairs} 对，${tokens} 个词元，设备 ${device}。`,
+    spoken: (verdict, similarity) => `${verdict}。相似度 ${similarity}。`,
+    empty: "请填写两个地址。",
+    unreachable: "服务没有应答。",
+    wait: seconds => ` 请在 ${seconds} 秒后重试。`,
+    about: description => DESCRIPTIONS[description] || description,
+    other: "English",
+  },
+};
+
+/* Problems in Chinese, by the last part of their type; a function is given the English detail.
+   A problem that is not here is shown as the service says it. */
+export const PROBLEMS = {
+  "missing-fields": detail => `${field(detail)}为空，或没有可读的字符。`,
+  "not-an-address": detail => `${field(detail)}不是地址：像是“无”“N/A”这样的占位词，或没有任何文字和数字。`,
+  "unreadable": detail => `地址中有 ${number(detail)}% 的字符模型不认识，且两个地址在这些字符上不同。请用汉字填写。`,
+  "invalid-field": detail => {
+    const [, length, limit] = detail.match(/has (\d+) characters; the limit is (\d+)/) || [];
+    return length ? `${field(detail)}有 ${length} 个字符，最多 ${limit} 个。` : `${field(detail)}不符合要求。`;
+  },
+  "invalid-body": () => "请求体不符合要求。",
+  "bad-request": () => "请求不符合 HTTP 或接口的要求。",
+  "unauthorized": () => "需要有效的 API 密钥。",
+  "unknown-route": () => "没有这个路径。",
+  "unknown-model": () => "没有这个名称或版本的模型。",
+  "unknown-trace": () => "最近的请求中没有这个追踪。",
+  "wrong-method": () => "这个路径不支持该方法。",
+  "not-switched": () => "模型没有切换。",
+  "unsupported-media-type": () => "请求体必须声明为 JSON。",
+  "too-slow": () => "请求没有及时到达。",
+  "too-large": () => "请求太大。",
+  "too-busy": () => "同时处理的请求太多。",
+  "queue-full": () => "等待模型的请求太多。",
+  "too-late": () => "以模型目前的速度，无法按时给出结果。",
+  "not-ready": () => "服务尚未就绪，或正在停止。",
+  "target-too-long": () => "请求的路径太长。",
+  "head-too-large": () => "请求头太大。",
+  "expectation-failed": () => "服务不支持请求头 Expect 的要求。",
+  "transfer-encoding-not-supported": () => "不支持这种传输编码。",
+  "http-version-not-supported": () => "不支持这个 HTTP 版本。",
+  "client-gone": () => "客户端已断开。",
+  "timed-out": () => "没有在限定时间内得到结果。",
+  "engine-failed": () => "模型计算这对地址时出错。",
+  "internal-error": () => "服务内部出错，原因见其日志。",
+};
+
+function field(detail) {
+  const [name] = detail.match(/^address[12]/) || [];
+  return name ? `“${WORDS.zh[name]}”` : "地址";
+}
+
+function number(detail) {
+  return (detail.match(/\d+/) || [""])[0];
+}
