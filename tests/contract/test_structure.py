@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,13 @@ def test_reports_of_use_are_turned_off_before_a_library_can_make_one() -> None:
         assert any(
             (ROOT / file).is_file() and switch in (ROOT / file).read_text("utf-8") for file in above
         ), f"{path.relative_to(ROOT)} can report its use"
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/kubernetes/stores/grafana.yaml"])
+def test_grafana_asks_and_tells_its_maker_nothing(file: str) -> None:
+    text = (ROOT / file).read_text("utf-8")
+    for name in (
+        *("ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES"),
+        *("ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "NEWS_NEWS_FEED_ENABLED"),
+    ):
+        assert re.search(rf'\bGF_{name}(, value)?: "false"', text), name
