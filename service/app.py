@@ -91,6 +91,7 @@ class Service:
                 self._watchdog.stuck,
                 self.versions,
                 keys.warning if keys else lambda: None,
+                f"Predictions are answered on {_port(settings.port)} (MGEO_PORT)",
             ),
             name="operations",
             host=settings.metrics_host,
@@ -262,6 +263,10 @@ class Service:
             for told in self.versions.report()
             if told["status"] == State.READY.value
         ]
+
+
+def _port(port: int) -> str:
+    return f"port {port}" if port else "the port that the log names"
 
 
 class _CountingObserver(Observer):

@@ -6,7 +6,8 @@ MGeoError
 │   ├── CheckpointError           a model directory is not what it should be
 │   ├── FetchError                a model could not be downloaded
 │   ├── BulkError                 a file of pairs cannot be scored, or not on
-│   └── ListenError               an address or port cannot be bound
+│   ├── ListenError               an address or port cannot be bound
+│   └── ConsoleError              a command line or its output cannot be read or written
 └── RequestError                  a request cannot be answered: one problem document
     ├── MissingFields        400  no address, or nothing readable in it
     ├── NotAnAddress         400  a placeholder, such as N/A, in the place of an address

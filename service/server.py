@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import select
 import threading
@@ -25,6 +26,24 @@ _HANDSHAKE_SECONDS = 0.3
 
 _LINGER_SECONDS = 1.0
 """How long a kept-alive connection may be silent before a drain takes it for idle."""
+
+
+_SETTINGS = {"operations": ("MGEO_METRICS_HOST", "MGEO_METRICS_PORT")}
+"""Of a listener: where its address and its port are set."""
+
+
+def _mending(error: OSError | ValueError, listener: str) -> str:
+    """Why an address cannot be bound, and what to do."""
+    host, port = _SETTINGS.get(listener, ("MGEO_HOST", "MGEO_PORT"))
+    match getattr(error, "errno", None):
+        case errno.EACCES | errno.EPERM:
+            return f"ports below 1024 need root; choose another with {port}"
+        case errno.EADDRINUSE:
+            return f"another process listens there; end it, or choose another port with {port}"
+        case errno.EADDRNOTAVAIL:
+            return f"this machine does not have that address; choose one with {host}"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{reason}; choose another address with {host}"
 
 
 class Listener:
@@ -59,9 +78,8 @@ class Listener:
         try:
             self._server = Server(app, host, port, bounds, observer or Observer())
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             raise ListenError(
-                f"cannot listen on {host}:{port} for {name}: {reason}; free it, or choose another"
+                f"cannot listen on {host}:{port} for {name}: {_mending(error, name)}"
             ) from None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 

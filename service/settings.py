@@ -288,7 +288,20 @@ def load(
             given, source = environment.get(row.variable), row.variable
         if given is not None:
             values[row.name] = _parse(row, given, source)
-    return Settings(**cast(dict[str, Any], values))
+    settings = Settings(**cast(dict[str, Any], values))
+    if settings.port == settings.metrics_port != 0 and _is_shared(
+        settings.host, settings.metrics_host
+    ):
+        raise SettingsError(
+            f"MGEO_PORT and MGEO_METRICS_PORT are both {settings.port}: each needs a port of its "
+            "own, such as 5000 and 8000"
+        )
+    return settings
+
+
+def _is_shared(one: str, other: str) -> bool:
+    """Whether two listeners that bind these take the same address."""
+    return one == other or bool({one, other} & {"0.0.0.0", "::", "*"})  # noqa: S104
 
 
 def service_links(environment: Mapping[str, str] | None = None) -> list[str]:

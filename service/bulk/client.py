@@ -70,6 +70,7 @@ class PatientClient:
             attempts=1,  # further ones are made here
             connections=connections,
         )
+        self._has_key = api_key is not None
         self._patience = patience
         self._note = note
         self._ended = threading.Event()
@@ -95,7 +96,7 @@ class PatientClient:
                     raise TooLargeError(why) from None
                 failures += error.status == 500
                 if error.status not in _AGAIN and not 0 < failures < _MOST_FAILURES:
-                    raise BulkError(f"{self._where} is of no use: {why}") from None
+                    raise BulkError(self._refusal(error.status, why)) from None
                 wait = error.retry_after
             except BadAnswer as error:
                 raise BulkError(f"--url: {error}; check the address") from None
@@ -110,6 +111,14 @@ class PatientClient:
             self._pause(pause if wait is None else wait, why)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         raise BulkError("the run has ended")
+
+    def _refusal(self, status: int, why: str) -> str:
+        """What to do about an answer that will not get better."""
+        if status == 401 and self._has_key:
+            return f"{self._where} does not know the key of --api-key-file; give another one"
+        if status == 401:
+            return f"{self._where} asks for an API key: give --api-key-file"
+        return f"{self._where} refuses the request: {why}"
 
     def end(self) -> None:
         """Make no further attempt."""

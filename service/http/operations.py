@@ -40,6 +40,7 @@ def create_app(
     stuck: Callable[[], bool],
     models: Models,
     warning: Callable[[], str | None] = lambda: None,
+    predictions: str = "Predictions are answered on MGEO_PORT",
 ) -> Flask:
     """The WSGI application of the operations listener.
 
@@ -48,11 +49,12 @@ def create_app(
         prometheus: Renders `/metrics`.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
         models: What `/models` shows and exchanges.
+        predictions: Where predictions are answered, in a sentence without its full stop.
         warning: What is not as it should be though requests are answered; `/readyz` shows it.
     """
     app = flask.Flask("mgeo-operations", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    problems.register(app)
+    problems.register(app, elsewhere=f"it is for operations. {predictions}")
 
     @app.get("/metrics")
     def metrics() -> Response:

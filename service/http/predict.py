@@ -43,7 +43,14 @@ def create_app(
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     recent = RecentRequests()
     measure_requests(app, telemetry, recent)
-    problems.register(app)
+    operations = (
+        f"port {port}" if (port := settings.metrics_port) else "the port that the log names"
+    )
+    problems.register(
+        app,
+        elsewhere="POST /predict takes address1 and address2, and GET /docs lists all routes. "
+        f"Metrics and readiness are on {operations} (MGEO_METRICS_PORT)",
+    )
     if keys is not None:
         _require_key(app, keys, telemetry)
     add_routes(Api(app), settings, scorer, stuck, recent)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from flask import Response, g
 from flask.sansio.scaffold import Scaffold
 from opentelemetry import trace
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.errors import (
     BadRequest,
@@ -45,8 +45,16 @@ def headers(error: RequestError) -> list[tuple[str, str]]:
     return given
 
 
-def register(scaffold: Scaffold, form: Form = schemas.problem) -> None:
-    """Answer every error of an app or blueprint with a problem document."""
+def register(
+    scaffold: Scaffold, form: Form = schemas.problem, *, elsewhere: str = "GET /docs lists all"
+) -> None:
+    """Answer every error of an app or blueprint with a problem document.
+
+    Args:
+        scaffold: The app or blueprint.
+        form: Makes the document.
+        elsewhere: Where what is not here may be, for whoever asks for an unknown route.
+    """
 
     @scaffold.errorhandler(RequestError)
     def request_error(error: RequestError) -> Response:
@@ -56,7 +64,7 @@ def register(scaffold: Scaffold, form: Form = schemas.problem) -> None:
 
     @scaffold.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        response = request_error(_from_werkzeug(error))
+        response = request_error(_from_werkzeug(error, elsewhere))
         if allow := dict(error.get_headers()).get("Allow"):
             response.headers["Allow"] = allow
         return response
@@ -68,9 +76,10 @@ def register(scaffold: Scaffold, form: Form = schemas.problem) -> None:
         return request_error(InternalError("the service failed to answer; its log says why"))
 
 
-def _from_werkzeug(error: HTTPException) -> RequestError:
+def _from_werkzeug(error: HTTPException, elsewhere: str) -> RequestError:
     if error.code == 404:
-        return UnknownRoute("no such route; POST /predict takes address1 and address2")
-    if error.code == 405:
-        return WrongMethod("this route does not take this method; see the Allow header")
+        return UnknownRoute(f"this port has no such route: {elsewhere}")
+    if isinstance(error, MethodNotAllowed):
+        taken = sorted({*(error.valid_methods or ())} - {"HEAD", "OPTIONS"})
+        return WrongMethod(f"this route takes another method: {' or '.join(taken)}")
     return BadRequest(error.name)

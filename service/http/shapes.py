@@ -361,8 +361,25 @@ def decode(body: bytes) -> object:
     """
     try:
         return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):  # also raised for bad UTF-8 and over-long numbers
-        raise InvalidBody("the body is not valid JSON") from None
+    except UnicodeDecodeError:
+        raise InvalidBody(f"the body is not UTF-8, as JSON must be{_encoding(body)}") from None
+    except json.JSONDecodeError as error:
+        # Its message is the parser's own and repeats nothing of the body.
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidBody(f"the body is not JSON: {error.msg} at {where}") from None
+    except (ValueError, RecursionError):  # numbers of thousands of digits, NaN, lists in lists
+        raise InvalidBody(
+            "the body is not JSON that can be read: it holds NaN, Infinity, a number of thousands "
+            "of digits, or hundreds of lists within another"
+        ) from None
+
+
+def _encoding(body: bytes) -> str:
+    try:
+        body.decode("gb18030")
+    except UnicodeDecodeError:
+        return "; encode it in UTF-8"
+    return ": it may be GBK; encode it in UTF-8"
 
 
 def _list(value: object, name: str, limit: int) -> list[object]:

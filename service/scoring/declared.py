@@ -119,7 +119,12 @@ def _model(entry: Any, where: str) -> Declared:
         if "weight" in entry:
             raise ValueError(f"{where}: a shadow answers nobody, so it has no weight")
         return Declared(name, source, 0.0, "shadow")
-    weight = entry.get("weight")
+    if "weight" not in entry:
+        raise ValueError(
+            f"{where}.weight is missing: give a number from 0 to {_LARGEST_WEIGHT:g}, or the role "
+            "shadow"
+        )
+    weight = entry["weight"]
     # A bool is an int in Python, and JSON as Python reads it has NaN.
     if (
         isinstance(weight, bool)

@@ -151,6 +151,12 @@ class Versions:
             and wish.version in ("", version.declared.name, version.model_version)
         ]
         if not found:
+            for shadow, _ in self._table.shadows:
+                if wish.version in (shadow.declared.name, shadow.model_version):
+                    raise UnknownModel(
+                        f"{shadow.declared.name} is a shadow, which answers nobody; "
+                        "give it a weight in MGEO_MODELS_FILE"
+                    )
             there = [f"{v.protocol_name} {v.model_version} ({v.declared.name})" for v, _ in every]
             raise UnknownModel(f"no model has this name and version; there is {', '.join(there)}")
         return found

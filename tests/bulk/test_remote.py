@@ -218,6 +218,27 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
     assert "u:p" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "status", "said"),
+    [
+        (None, 401, "asks for an API key: give --api-key-file"),
+        ("wrong", 401, "does not know the key of --api-key-file; give another one"),
+        ("wrong", 403, "refuses the request: it answered 403"),
+        (None, 404, "refuses the request: it answered 404"),
+        (None, 400, "refuses the request: it answered 400: because of invalid-body"),
+    ],
+)
+def test_a_refusal_says_what_to_do(stub: Stub, key: str | None, status: int, said: str) -> None:
+    stub.reply = lambda turn, pairs: (
+        problem(400, "invalid-body") if status == 400 else (status, {}, b"")
+    )
+    client = PatientClient(stub.url, api_key=key, connections=1, patience=1, note=print)
+    with pytest.raises(BulkError) as caught:
+        client.predict_batch([])
+    client.close()
+    assert str(caught.value) == f"{stub.url} {said}"
+
+
 def test_a_request_that_is_too_large_is_halved(stub: Stub, tmp_path: Path) -> None:
     def reply(turn: int, pairs: list[Any]) -> Reply:
         huge = any(len(pair["address1"]) > 5 for pair in pairs)

@@ -149,7 +149,7 @@ def test_pairs_must_be_a_list(running: Running) -> None:
 
 def test_a_wrong_method_names_the_right_one(running: Running) -> None:
     answer = requests.get(running.predictions + "/predict", timeout=10)
-    _problem(answer, 405, "wrong-method")
+    assert _problem(answer, 405, "wrong-method") == "this route takes another method: POST"
     assert "POST" in answer.headers["Allow"]
 
 

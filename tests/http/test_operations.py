@@ -179,3 +179,41 @@ def test_metrics_that_are_named_come_alone(running: Running, accept: str) -> Non
     assert names(histogram) >= {f"{histogram}_{part}" for part in ("bucket", "count", "sum")}
     assert names("no_such_metric") == set()
     assert len(names()) > 20
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/rerank", "/", "/docs"])
+def test_a_route_of_the_other_port_is_told_with_its_port(running: Running, path: str) -> None:
+    answer = requests.post(running.operations + path, json=PAIR, timeout=10)
+    assert answer.status_code == 404
+    # The port of this service is the system's choice.
+    assert answer.json()["detail"] == (
+        "this port has no such route: it is for operations. "
+        "Predictions are answered on the port that the log names (MGEO_PORT)"
+    )
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/models"])
+def test_a_route_of_operations_is_told_with_its_port(running: Running, path: str) -> None:
+    answer = requests.get(running.predictions + path, timeout=10)
+    assert answer.status_code == 404
+    assert answer.json()["detail"].endswith(
+        "Metrics and readiness are on the port that the log names (MGEO_METRICS_PORT)"
+    )
+
+
+def test_ports_that_are_set_are_told_by_their_numbers() -> None:
+    from types import SimpleNamespace
+    from typing import cast
+
+    from service.app import _port
+    from service.http import operations
+
+    assert (_port(5000), _port(0)) == ("port 5000", "the port that the log names")
+    where = f"Predictions are answered on {_port(5000)} (MGEO_PORT)"
+    nothing = cast(Any, SimpleNamespace())
+    app = operations.create_app(nothing, nothing, lambda: False, nothing, predictions=where)
+    answer = app.test_client().post("/predict", json=PAIR)
+    assert answer.json is not None
+    assert answer.json["detail"].endswith(
+        "it is for operations. Predictions are answered on port 5000 (MGEO_PORT)"
+    )

@@ -247,6 +247,17 @@ def shadowed(tmp_path: Path) -> Iterator[Fleet]:
     made.stop()
 
 
+def test_whoever_asks_for_a_shadow_is_told_what_it_is(shadowed: Fleet) -> None:
+    for name in ("worse", shadowed.versions["worse"]):
+        answer = shadowed.running.post(
+            "/predict", {"address1": "甲", "address2": "乙"}, headers={"X-Mgeo-Version": name}
+        )
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == (
+            "worse is a shadow, which answers nobody; give it a weight in MGEO_MODELS_FILE"
+        )
+
+
 def test_a_shadow_is_shown_what_is_answered_and_compared(shadowed: Fleet) -> None:
     shown = 200
     answers = shadowed.running.post("/predict/batch", {"pairs": _bodies(shown)}).json()

@@ -74,7 +74,10 @@ def test_a_port_in_use_is_named() -> None:
         port = str(taken.getsockname()[1])
         with Process("--port", port) as process:
             assert process.wait() == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in process.not_log()[0]
+    assert process.not_log() == [
+        f"mgeo: error: cannot listen on 127.0.0.1:{port} for predictions: another process listens "
+        "there; end it, or choose another port with MGEO_PORT"
+    ]
 
 
 def test_a_damaged_checkpoint_stops_the_start_with_one_line(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_file_declares_models_their_weights_and_roles(tmp_path: Path) -> None:
         ([{**GOOD, "weight": True}], r"models\[0\].weight must be a number"),
         ([{**GOOD, "weight": "1"}], r"models\[0\].weight must be a number"),
         ([{**GOOD, "weight": float("nan")}], r"models\[0\].weight must be a number"),
-        ([{"name": "a", "source": "bundled"}], r"models\[0\].weight must be a number"),
+        ([{"name": "a", "source": "bundled"}], r"models\[0\].weight is missing: give a number"),
         ([GOOD, GOOD], "two models are named 'a'"),
         ([{**GOOD, "weight": 0}], "no model answers: give one of them a weight above 0"),
     ],

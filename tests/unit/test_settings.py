@@ -49,6 +49,9 @@ def test_variables_of_others_are_left_alone() -> None:
         ({"MGEO_TRACE_URL": "http://jaeger/trace/"}, "an http(s) URL that holds `{trace_id}`"),
         ({"MGEO_TRACE_URL": "javascript:{trace_id}"}, "MGEO_TRACE_URL='javascript:{trace_id}': "),
         ({"MGEO_MODEL": " "}, "MGEO_MODEL is empty"),
+        ({"MGEO_PORT": "8000"}, "MGEO_PORT and MGEO_METRICS_PORT are both 8000: each needs a port"),
+        ({"MGEO_METRICS_PORT": "5000", "MGEO_HOST": "0.0.0.0"}, "are both 5000"),
+        ({"MGEO_METRICS_PORT": "5000", "MGEO_METRICS_HOST": "::"}, "are both 5000"),
     ],
 )
 def test_what_is_unknown_or_out_of_range_is_one_line(
