@@ -97,8 +97,8 @@ class Records:
             except csv.Error as error:
                 yield from self._refused(error)
                 continue
-            if len(self._read) > 1 and self._quotes == "auto":
-                self._check(len(cells))
+            if self._quotes == "auto":
+                self._check(cells)
             yield Record(cells, "".join(self._read))
 
     def _feed(self) -> Iterator[str]:
@@ -123,7 +123,7 @@ class Records:
                 "quote; mend these lines, or if quotes are text in this file give --quotes text"
             )
         rows = self._rows(self._read[0], self._split)
-        if rows is None or self._has_open_quote(content(self._read[0])):
+        if rows is None or any(map(self._has_open_quote, content(self._read[0]).split("\r"))):
             raise self._error(
                 "with the quotes and carriage returns within its cells it may not be one row; "
                 "mend the line, or if quotes are text in this file give --quotes text"
@@ -135,7 +135,7 @@ class Records:
         text = content(line)
         if "\r" in text:
             rows = self._rows(line, lambda row: row.split(self._delimiter))
-            if rows is None:
+            if rows is None or '"' in text:
                 raise self._error(
                     "with the carriage returns within its cells it may not be one row; "
                     "mend the line"
@@ -154,11 +154,21 @@ class Records:
                 return [Record(row, None) for row in cells]
         return None
 
-    def _check(self, cells: int) -> None:
-        """Whether a record over several lines is one cell with line ends, and not several rows."""
-        width = self.width or cells
+    def _check(self, cells: list[str]) -> None:
+        """Whether what was read is one row, and not several or a part of one."""
+        width = self.width or len(cells)
+        if len(self._read) == 1:
+            if len(cells) != width and self._read[0].count('"') % 2:
+                raise self._error(
+                    f"it has {len(cells)} cells, not {width}, and a quote that may be closed on "
+                    "another line; mend it, or if quotes are text in this file give --quotes text"
+                )
+            return
         first, *between, last = (len(self._split(content(line))) for line in self._read)
-        if cells != width or width in between or min(first, last) >= width:
+        end = "\n" if "\n" in self._read[0] else "\r"
+        several = sum(end in cell for cell in cells) > 1
+        ends = max(first, last) if several else min(first, last)
+        if len(cells) != width or width in between or ends >= width:
             raise self._error(
                 "a quote opens a cell that goes on over line ends, and it looks like rows of their "
                 "own; if quotes are text in this file give --quotes text, if the cell does have "
@@ -175,7 +185,9 @@ class Records:
     def _has_open_quote(self, line: str) -> bool:
         """Whether a cell begins with a quote that may be closed on a later line."""
         return any(
-            quoted is None and plain.startswith('"') and plain.count('"') % 2
+            quoted is None
+            and plain.startswith('"')
+            and (plain.count('"') % 2 or (plain.startswith('""') and not plain.endswith('""')))
             for quoted, plain in self._cells(line)
         )
 
@@ -202,9 +214,9 @@ class Records:
 
 
 def line_end(line: str) -> str:
-    """The end of a line; that of a text which was written twice over, `\\r\\r\\n`, is `\\r\\n`."""
+    """The end of a line; one that was written twice over, such as `\\r\\r\\n`, is `\\r\\n`."""
     end = line[len(content(line)) :]
-    return "\r\n" if end.startswith("\r\r") and end.endswith("\n") else end
+    return re.sub("\r+", "\r", end)
 
 
 def content(line: str) -> str:

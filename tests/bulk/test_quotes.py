@@ -56,6 +56,11 @@ def _scored(path: Path, text: str, *flags: str) -> tuple[list[list[str]], list[t
         ['1,"甲路"1号,乙路,丙', "2,丙路,丁路"],
         ['1,"甲路,"乙路', "2,丙路,丁路"],
         ['1,"甲""路"1号,"乙路', '二楼"', "2,丙路,丁路"],
+        ['1,甲路,""乙路', '二楼"', "2,丙路,丁路"],
+        # A quote that is no cell's first character, and closed on the next line.
+        ['1, "甲路', '二楼",乙路', "2,丙路,丁路"],
+        # Two cells over lines, and a first line that is a row.
+        ['1,"甲路,乙路', '2"', '丙路,丁路","戊路', '己路"'],
         # Text after a closing quote in a cell over lines.
         ['1,"甲\n路"1号,乙路', "2,丙路,丁路"],
     ],
@@ -105,6 +110,14 @@ def test_quotes_come_back_as_they_were(row: str, cells: list[str], tmp_path: Pat
     back, pairs = _scored(tmp_path / "in.csv", f"{HEADER}{row}\n{','.join(last)}\n")
     assert back[1:] == [cells, last]
     assert pairs == [tuple(cells[1:]), ("东路", "西路")]
+
+
+@pytest.mark.parametrize("quotes", ["auto", "text"])
+def test_a_carriage_return_beside_a_quote_stops_the_run(quotes: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(f'{HEADER}1,甲路,一层\r"乙路\n二楼"\n2,丙路,丁路\n'.encode())
+    with pytest.raises(BulkError, match=r"line 2: with the (quotes and )?carriage returns"):
+        score(path, "-o", tmp_path / "out.csv", "--quotes", quotes)
 
 
 def test_a_large_cell_beside_the_addresses_is_no_fault(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ _BOOKS = 10
 """One case in this many is a damaged workbook or Parquet file; the others are CSV or TSV."""
 
 _HEADER = ["id", "address1", "address2", "note"]
+_WIDTH = len(_HEADER)
 _TEXTS = (
     "文三路{n}号", "金鼎大厦{n}号", "人民路{n}弄{n}室", "中山东路{n}号 B座", "Main St {n}, NY",
     "“甲”路{n}号", "（{n}）号楼", "a;b|{n}", "{n}",
@@ -251,8 +252,13 @@ def _at(chance: Random, lines: list[str]) -> int:
 
 
 def _in_cell(chance: Random, lines: list[str], case: Case, *changes: tuple[str, str]) -> None:
-    """Put text before and after what a cell holds, in rows one after the other."""
-    at = sorted(chance.sample(range(1, len(lines)), min(len(changes), len(lines) - 1)))
+    """Put text before and after what a cell holds, in rows one after the other.
+
+    Not in rows that lack cells: with a quote such a row can be, byte for byte, the first line of a
+    cell that goes on over a line end.
+    """
+    whole = [n for n in range(1, len(lines)) if lines[n].count(case.delimiter) >= _WIDTH - 1]
+    at = sorted(chance.sample(whole, min(len(changes), len(whole))))
     for place, (before, after) in zip(at, changes, strict=False):
         cells = lines[place].split(case.delimiter)
         cell = chance.randrange(len(cells))
@@ -277,7 +283,7 @@ def _quotes_open_in_one_column(chance: Random, lines: list[str], case: Case) -> 
     share = chance.random()
     for at in range(1, len(lines)):
         cells = lines[at].split(case.delimiter)
-        if column < len(cells) and chance.random() < share:
+        if len(cells) >= _WIDTH and chance.random() < share:
             cells[column] = '"' + cells[column] + chance.choice(("", "", '"', '"号'))
             lines[at] = case.delimiter.join(cells)
 
@@ -321,7 +327,8 @@ def _a_cell_too_many(chance: Random, lines: list[str], case: Case) -> None:
 
 def _a_cell_too_few(chance: Random, lines: list[str], case: Case) -> None:
     at = _at(chance, lines)
-    lines[at] = case.delimiter.join(lines[at].split(case.delimiter)[:-1]) or lines[at]
+    if '"' not in lines[at]:
+        lines[at] = case.delimiter.join(lines[at].split(case.delimiter)[:-1]) or lines[at]
 
 
 def _delimiters_at_every_end(chance: Random, lines: list[str], case: Case) -> None:
