@@ -14,8 +14,9 @@ from training.ablation import HEADER, ablate
 from training.build import RealPairs, Sizes, build
 from training.checkpoint import CheckpointError, load
 from training.evaluation import PairsError, evaluate, read_pairs
+from training.families import families, rates
 from training.generator import pairs
-from training.relations import NAMES, TARGETS
+from training.relations import LABELS, NAMES, TARGETS
 from training.trainer import Plan
 from training.variant import VARIANTS
 from training.world import World
@@ -43,6 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--layers", type=int, default=4)
     make.add_argument("--heads", type=int, default=3)
     make.add_argument("--intermediate", type=int, default=512)
+    make.add_argument(
+        "--full", type=float, default=0.5, help="share of pairs with both sides written in full"
+    )
+    make.add_argument(
+        "--from", dest="go_on_from", type=Path, help="a model folder whose weights to start from"
+    )
+    make.add_argument(
+        "--keep", type=float, default=0.0, help="share of the weights of --from in the result"
+    )
     make.add_argument("--fresh", action="store_true", help="do not go on from a saved state")
     make.add_argument(
         "--real-pairs",
@@ -56,10 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--half", choices=("A", "B", "all"), default="all")
     judge.add_argument("--rounds", type=int, default=1000, help="bootstrap rounds")
 
+    kinds = commands.add_parser("families", help="measure a model on families of minimal pairs")
+    kinds.add_argument("--model", type=Path, required=True, help="model folder")
+
     show = commands.add_parser("sample", help="print generated pairs", formatter_class=formatter)
     show.add_argument("--gazetteer", type=Path, required=True, help="folder of the gazetteer files")
     show.add_argument("--count", type=int, default=40)
     show.add_argument("--seed", type=int, default=1)
+    show.add_argument("--full", type=float, default=0.5, help="as in build")
 
     part = commands.add_parser("ablate", help="leave one part out", formatter_class=formatter)
     part.add_argument("--gazetteer", type=Path, required=True, help="folder of the gazetteer files")
@@ -93,9 +107,19 @@ def _build(args: argparse.Namespace) -> None:
         threads=args.threads,
         learning_rate=args.learning_rate,
         seed=args.seed,
+        full=args.full,
     )
     sizes = Sizes(args.hidden, args.layers, args.heads, args.intermediate)
-    measured = build(args.gazetteer, args.out, plan, sizes, real, resume=not args.fresh)
+    measured = build(
+        args.gazetteer,
+        args.out,
+        plan,
+        sizes,
+        real,
+        resume=not args.fresh,
+        go_on_from=args.go_on_from,
+        keep=args.keep,
+    )
     print(f"{int(measured['pairs']):,} pairs in {measured['seconds']:.0f} s; wrote {args.out}")
 
 
@@ -106,10 +130,19 @@ def _evaluate(args: argparse.Namespace) -> None:
     print("\n".join(report.lines()))
 
 
+def _families(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    network, tokens, _ = load(args.model)
+    every = families()
+    for name, rate in rates(network, tokens).items():
+        mark = "" if rate >= every[name].floor else f"  below {every[name].floor}"
+        print(f"{rate:.3f}  {LABELS[every[name].label]:14} {name}{mark}")
+
+
 def _sample(args: argparse.Namespace) -> None:
     gazetteer.check(args.gazetteer)
     world = World(gazetteer.read(args.gazetteer))
-    for pair in itertools.islice(pairs(world, args.seed), args.count):
+    for pair in itertools.islice(pairs(world, args.seed, full=args.full), args.count):
         name = NAMES[pair.relation]
         chances = "/".join(f"{chance:.2f}" for chance in TARGETS[name])
         print(f"{name:32} {chances:15} {pair.address1}  |  {pair.address2}")
@@ -118,7 +151,13 @@ def _sample(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's mistake is one line on stderr and exit status 2."""
     args = _parser().parse_args(arguments)
-    commands = {"build": _build, "evaluate": _evaluate, "sample": _sample, "ablate": _ablate}
+    commands = {
+        "build": _build,
+        "evaluate": _evaluate,
+        "sample": _sample,
+        "ablate": _ablate,
+        "families": _families,
+    }
     try:
         commands[args.command](args)
     except (gazetteer.GazetteerError, CheckpointError, PairsError) as error:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from service.scoring.tokens import PairTokenizer
 from training.generator import pairs
 from training.relations import NAMES, TARGETS
 from training.variant import Variant
-from training.vocabulary import CLS, SEP
 from training.world import World
 
 CHUNK_PAIRS = 32768
@@ -44,43 +43,26 @@ def target_table() -> Tensor:
     return table / table.sum(1, keepdim=True)
 
 
-class Encoder:
-    """Turns two addresses into `[CLS] a [SEP] b [SEP]`."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        vocabulary = tokenizer.get_vocab()
-        self.cls, self.sep = vocabulary[CLS], vocabulary[SEP]
-
-    def texts(self, texts: list[str]) -> dict[str, list[int]]:
-        """Ids of each distinct text, without special tokens."""
-        distinct = list(dict.fromkeys(texts))
-        encoded = self._tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
-        return {text: found.ids for text, found in zip(distinct, encoded, strict=True)}
-
-    def join(self, a: list[int], b: list[int]) -> list[int]:
-        """Ids of `[CLS] a [SEP] b [SEP]`."""
-        return [self.cls, *a, self.sep, *b, self.sep]
-
-
 def chunk(
-    world: World, encoder: Encoder, seed: int, index: int, size: int, variant: Variant
+    world: World,
+    tokenizer: PairTokenizer,
+    seed: int,
+    index: int,
+    size: int,
+    variant: Variant,
+    full: float = 0.0,
 ) -> Iterator[Batch]:
-    """The batches of chunk `index`, in random order, both orders of a pair equally likely."""
+    """The batches of chunk `index`, in random order; full: as `generator.pairs` has it."""
     rng = np.random.default_rng((seed, index))
-    stream = variant.select(pairs(world, int(rng.integers(1 << 62))))
+    stream = variant.select(pairs(world, int(rng.integers(1 << 62)), full=full))
     made = list(itertools.islice(stream, CHUNK_PAIRS))
-    ids = encoder.texts([text for pair in made for text in (pair.address1, pair.address2)])
+    encoded = tokenizer.encode([(pair.address1, pair.address2) for pair in made])
     table = target_table()
     by_length: dict[int, list[tuple[list[int], int, int]]] = {}
-    swaps = (rng.random(len(made)) < 0.5) & variant.either_order
-    for pair, swap in zip(made, swaps, strict=True):
-        first, second = ids[pair.address1], ids[pair.address2]
-        if swap:
-            first, second = second, first
-        tokens = encoder.join(first, second)
-        if len(tokens) <= MAX_TOKENS:
-            by_length.setdefault(len(tokens), []).append((tokens, len(first) + 2, pair.relation))
+    for tokens, pair in zip(encoded, made, strict=True):
+        if len(tokens.ids) <= MAX_TOKENS:
+            row = (tokens.ids, tokens.first, pair.relation)
+            by_length.setdefault(len(tokens.ids), []).append(row)
     blocks = []
     for length, rows in by_length.items():
         # Neighbours in the stream share a query; shuffling spreads them over batches.

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from training import card, checkpoint, full_width, gazetteer, operating_point
-from training.batches import Encoder
 from training.evaluation import LabelledPairs, evaluate, score
+from training.families import rates
 from training.metrics import fit_temperature
 from training.network import Network, Shape
 from training.start import start
@@ -45,28 +45,43 @@ def build(
     real: RealPairs | None = None,
     sources: tuple[gazetteer.Source, ...] = gazetteer.SOURCES,
     resume: bool = True,
+    go_on_from: Path | None = None,
+    keep: float = 0.0,
 ) -> dict[str, float]:
     """Train and write a model folder with its card; returns what the trainer measured.
 
     The training state lies in `out`/training and is gone on from when `resume` and it is there.
-    Raises GazetteerError when the gazetteer is not the expected one.
+    go_on_from: a model folder that an earlier build wrote; its weights, vocabulary and sizes are
+    the start values, and `sizes` is not looked at. keep: the share of those start values in the
+    weights that are written: between what the model could and what it learned now, the mean of the
+    weights keeps most of both.
+    Raises GazetteerError when the gazetteer is not the expected one, CheckpointError when
+    `go_on_from` is no such folder.
     """
     gazetteer.check(folder, sources)
     torch.set_num_threads(1)
     read = gazetteer.read(folder)
-    vocabulary = build_vocabulary(read)
-    network = Network(
-        Shape(len(vocabulary), sizes.hidden, sizes.layers, sizes.heads, sizes.intermediate)
-    )
-    start(network, vocabulary, plan.seed)
+    if go_on_from is None:
+        vocabulary = build_vocabulary(read)
+        network = Network(
+            Shape(len(vocabulary), sizes.hidden, sizes.layers, sizes.heads, sizes.intermediate)
+        )
+        start(network, vocabulary, plan.seed)
+    else:
+        # Offsets and temperature are folded into its classifier: a few hundred steps undo them.
+        network, _, vocabulary = checkpoint.load(go_on_from)
+        network.train()
+    began = {name: value.clone() for name, value in network.state_dict().items()}
     tokens = tokenizer(vocabulary)
     state = out / "training"
     world = World(read)
-    trainer = Trainer(network, world, Encoder(tokens), plan, state)
+    trainer = Trainer(network, world, tokens, plan, state)
     if not resume:
         shutil.rmtree(state, ignore_errors=True)
     trainer.resume()
     measured = trainer.run()
+    for name, value in network.state_dict().items():
+        value.lerp_(began[name], keep)
     finish(network.eval(), vocabulary, world, out, plan, measured, real, sources)
     return measured
 
@@ -98,6 +113,7 @@ def finish(
     checkpoint.save(network, vocabulary, out, temperature)
     written, tokens, _ = checkpoint.load(out)
     report = evaluate(written, tokens, real.report) if real is not None else None
-    text = card.write(written.shape, plan, measured, offsets, temperature, report, sources)
+    found = card.Found(offsets, temperature, report, rates(written, tokens))
+    text = card.write(written.shape, plan, measured, found, sources)
     (out / "README.md").write_text(text, encoding="utf-8")
     (out / "NOTICE").write_text(card.notice(sources), encoding="utf-8")

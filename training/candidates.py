@@ -143,7 +143,10 @@ def compound_building(rng: random.Random, world: World, scene: Scene, query: Que
     text = where(rng, world, scene, query, 0.6) + name
     if rng.random() < 0.06:
         text += name
-    text += write_building(rng, scene.building)
+    building = write_building(rng, scene.building)
+    text += building
+    if rng.random() < 0.10:  # as map data doubles it
+        text += (name if rng.random() < 0.5 else scene.compound) + building
     if rng.random() < 0.10:
         text += write_business(rng, scene, second=True)
         return text, "compound.same_building_finer"

@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
-from tokenizers import Tokenizer
 
+from service.scoring.tokens import PairTokenizer
 from training.network import LAYER_NORM_EPS, Network, Shape, export
 from training.relations import LABELS
 from training.vocabulary import read_vocabulary, tokenizer, write_vocabulary
@@ -65,7 +65,11 @@ def configuration() -> dict[str, object]:
             "description": "A small model trained on generated address pairs; "
             "not the published MGeo.",
         },
-        "preprocessor": {"type": "sen-sim-tokenizer", "normalization": "simplified"},
+        "preprocessor": {
+            "type": "sen-sim-tokenizer",
+            "normalization": "simplified",
+            "shorter_first": True,
+        },
         "pipeline": {"type": "sentence-similarity"},
     }
 
@@ -91,7 +95,7 @@ def save(network: Network, vocabulary: list[str], folder: Path, temperature: flo
         (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
-def load(folder: Path) -> tuple[Network, Tokenizer, list[str]]:
+def load(folder: Path) -> tuple[Network, PairTokenizer, list[str]]:
     """Read a folder that `save` wrote. Raises CheckpointError when it is not one."""
     for name in (WEIGHTS, CONFIG, VOCABULARY):
         if not (folder / name).is_file():

@@ -9,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
+from service.scoring.tokens import PairTokenizer
 from training import metrics
-from training.batches import Encoder
 from training.metrics import Floats, Ints
 from training.network import Network
 from training.relations import LABELS
-
-MAX_TOKENS = 512
 
 
 class PairsError(Exception):
@@ -77,35 +74,26 @@ def read_pairs(path: Path, half: str = "all") -> LabelledPairs:
     )
 
 
-def truncate(a: list[int], b: list[int], limit: int = MAX_TOKENS) -> tuple[list[int], list[int]]:
-    """Cut the longer side until both and three special tokens fit (longest first)."""
-    a, b = list(a), list(b)
-    while len(a) + len(b) + 3 > limit:
-        (a if len(a) > len(b) else b).pop()
-    return a, b
-
-
 @torch.no_grad()
 def score(
-    network: Network, tokenizer: Tokenizer, first: list[str], second: list[str], batch: int = 256
+    network: Network,
+    tokenizer: PairTokenizer,
+    first: list[str],
+    second: list[str],
+    batch: int = 256,
 ) -> Floats:
-    """Logits [pairs, labels] in the given order."""
-    encoder = Encoder(tokenizer)
-    ids = encoder.texts(first + second)
-    tokens, starts = [], []
-    for a, b in zip(first, second, strict=True):
-        left, right = truncate(ids[a], ids[b])
-        tokens.append(encoder.join(left, right))
-        starts.append(len(left) + 2)
-    logits = np.zeros((len(tokens), len(LABELS)))
+    """Logits [pairs, labels]; the tokenizer makes both orders of a pair the same."""
+    pairs = tokenizer.encode(list(zip(first, second, strict=True)))
+    logits = np.zeros((len(pairs), len(LABELS)))
     by_length: dict[int, list[int]] = {}
-    for index, row in enumerate(tokens):
-        by_length.setdefault(len(row), []).append(index)
+    for index, pair in enumerate(pairs):
+        by_length.setdefault(len(pair.ids), []).append(index)
     for length, members in by_length.items():
         for at in range(0, len(members), batch):
             rows = members[at : at + batch]
-            block = torch.tensor([tokens[i] for i in rows])
-            types = torch.arange(length) >= torch.tensor([starts[i] for i in rows]).unsqueeze(1)
+            block = torch.tensor([pairs[i].ids for i in rows])
+            starts = torch.tensor([pairs[i].first for i in rows]).unsqueeze(1)
+            types = torch.arange(length) >= starts
             logits[rows] = network(block, types.long()).double().numpy()
     return logits
 
@@ -122,7 +110,6 @@ class Report:
     ece: float
     temperature: float
     reliability: list[tuple[float, float, int]]
-    swap_agreement: float
     same_is_exact: float
     confusion: list[list[int]]
     guessed: tuple[float, ...]
@@ -140,7 +127,6 @@ class Report:
             f"AUC of 1 - P(not)         {self.auc:.4f}",
             f"ECE (10 bins)             {self.ece:.4f}",
             f"best temperature here     {self.temperature:.3f}",
-            f"swap agreement            {self.swap_agreement:.4f}",
             f"a == b gives exact_match  {self.same_is_exact:.4f}",
             "confusion (true rows)     "
             + " / ".join(" ".join(map(str, r)) for r in self.confusion),
@@ -151,11 +137,10 @@ class Report:
 
 
 def evaluate(
-    network: Network, tokenizer: Tokenizer, data: LabelledPairs, rounds: int = 1000
+    network: Network, tokenizer: PairTokenizer, data: LabelledPairs, rounds: int = 1000
 ) -> Report:
-    """Score both orders and a == b, and compute every figure."""
+    """Score the pairs and a == b, and compute every figure."""
     logits = score(network, tokenizer, data.address1, data.address2)
-    swapped = score(network, tokenizer, data.address2, data.address1)
     texts = list(dict.fromkeys(data.address1 + data.address2))
     same = score(network, tokenizer, texts, texts)
     guess = logits.argmax(1)
@@ -174,7 +159,6 @@ def evaluate(
         ece=metrics.ece(probabilities, data.label),
         temperature=metrics.fit_temperature(logits, data.label),
         reliability=metrics.reliability(probabilities, data.label),
-        swap_agreement=float((guess == swapped.argmax(1)).mean()),
         same_is_exact=float((same.argmax(1) == 0).mean()),
         confusion=table.tolist(),
         guessed=tuple(float(v) for v in np.bincount(guess, minlength=3) / len(guess)),

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from training import candidates as c
 from training import candidates_named as n
 from training.candidates import Maker
+from training.minimal import minimal_pair, other_place
 from training.noise import map_noise, typo, user_noise
+from training.place import draw_place
 from training.query import Query, write_query
 from training.relations import IDS
 from training.scene import Scene, draw_scene
@@ -158,14 +160,22 @@ def _rewritten(rng: random.Random, world: World, scene: Scene, query: Query) -> 
     return text, "identical" if text == query.text else "rewritten"
 
 
-def pairs(world: World, seed: int, per_query: int = 4) -> Iterator[Pair]:
+def pairs(world: World, seed: int, per_query: int = 4, full: float = 0.0) -> Iterator[Pair]:
     """Endless pairs; the same world and seed give the same pairs.
 
-    Order within a pair: address1 in a user's style, address2 in map style. Training swaps them.
+    full: share of scenes in which both sides are written equally fully (`minimal.py`). In the
+    others address1 is in a user's style, address2 in map style.
     """
     rng = random.Random(seed)
     draw = rng.random
     while True:
+        if draw() < full:
+            place = draw_place(rng, world)
+            for _ in range(per_query):
+                make = minimal_pair if draw() < 0.97 else other_place
+                first, second, relation = make(rng, world, place)
+                yield Pair(first, second, IDS[relation])
+            continue
         scene = draw_scene(rng, world)
         query = write_query(rng, scene)
         makers, sums = _menu_of(query)

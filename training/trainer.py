@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from training.batches import Batch, Encoder, chunk
+from service.scoring.tokens import PairTokenizer
+from training.batches import Batch, chunk
 from training.network import Network
 from training.variant import Variant
 from training.world import World
@@ -27,13 +28,11 @@ STATE = "training_state.pt"
 class Plan:
     """How long and how to train.
 
-    pairs: length of the run, which the learning rate's decay follows; a pair shown in both orders
-    counts twice. minutes: 0, or a bound on the wall-clock time of the run; the decay follows
-    whichever of the two is further on, so the run always ends fully decayed, but a run that the
-    clock ended cannot be repeated exactly.
-    batch: rows a worker and step; threads: workers. symmetry: weight of the divergence between the
-    two orders of a pair; 0 is off. It starts when the share `symmetry_from` of the run is over:
-    from then on a batch holds half as many pairs, each in both orders.
+    pairs: length of the run, which the learning rate's decay follows. minutes: 0, or a bound on the
+    wall-clock time of the run; the decay follows whichever of the two is further on, so the run
+    always ends fully decayed, but a run that the clock ended cannot be repeated exactly.
+    batch: rows a worker and step; threads: workers. full: share of the scenes in which both sides
+    are written equally fully.
     """
 
     pairs: int
@@ -44,8 +43,7 @@ class Plan:
     warmup: float = 0.03
     weight_decay: float = 0.02
     clip: float = 1.0
-    symmetry: float = 1.0
-    symmetry_from: float = 0.5
+    full: float = 0.5
     seed: int = 1
     save_every_seconds: float = 120.0
 
@@ -64,34 +62,9 @@ def optimiser(network: Network, plan: Plan) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def loss_of(network: Network, batch: Batch, symmetry: float) -> Tensor:
-    """Cross-entropy against the relation's label distribution.
-
-    With `symmetry`, the first half of the batch is trained in both orders instead of the whole in
-    one, and the symmetric Kullback-Leibler divergence between the orders is added with that weight.
-    """
-    if not symmetry:
-        return functional.cross_entropy(network(batch.ids, batch.types), batch.targets)
-    rows = max(1, len(batch.ids) // 2)
-    ids, types, targets = batch.ids[:rows], batch.types[:rows], batch.targets[:rows]
-    other_ids, other_types = swapped(ids, types)
-    logits = network(torch.cat((ids, other_ids)), torch.cat((types, other_types)))
-    loss = functional.cross_entropy(logits, torch.cat((targets, targets)))
-    own, other = functional.log_softmax(logits, dim=1).chunk(2)
-    gap = ((own.exp() - other.exp()) * (own - other)).sum(1).mean()
-    total: Tensor = loss + symmetry * gap
-    return total
-
-
-def swapped(ids: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-    """The same pairs as `[CLS] b [SEP] a [SEP]`; [pairs, tokens] both in and out."""
-    tokens = ids.shape[1]
-    second = types.sum(1, keepdim=True)  # b and its [SEP]
-    first = tokens - 1 - second  # a and its [SEP]
-    at = torch.arange(1, tokens).unsqueeze(0)
-    source = torch.where(at <= second, at + first, at - second)
-    moved = torch.cat((ids[:, :1], ids.gather(1, source)), dim=1)
-    return moved, torch.cat((types[:, :1], (at > second).long()), dim=1)
+def loss_of(network: Network, batch: Batch) -> Tensor:
+    """Cross-entropy against the relation's label distribution."""
+    return functional.cross_entropy(network(batch.ids, batch.types), batch.targets)
 
 
 class Trainer:
@@ -101,12 +74,12 @@ class Trainer:
         self,
         network: Network,
         world: World,
-        encoder: Encoder,
+        tokenizer: PairTokenizer,
         plan: Plan,
         folder: Path,
         variant: Variant | None = None,
     ) -> None:
-        self.network, self.world, self.encoder, self.plan = network, world, encoder, plan
+        self.network, self.world, self.tokenizer, self.plan = network, world, tokenizer, plan
         self.folder = folder
         self.variant = variant or Variant()
         self.optimiser = optimiser(network, plan)
@@ -147,7 +120,13 @@ class Trainer:
             group: list[Batch] = []
             size = self.plan.batch * self.plan.threads
             for batch in chunk(
-                self.world, self.encoder, self.plan.seed, self.chunk, size, self.variant
+                self.world,
+                self.tokenizer,
+                self.plan.seed,
+                self.chunk,
+                size,
+                self.variant,
+                self.plan.full,
             ):
                 parts = zip(
                     batch.ids.chunk(self.plan.threads),
@@ -166,8 +145,7 @@ class Trainer:
         done_before, smooth, progress = self.seconds, float("nan"), 0.0
 
         def work(batch: Batch) -> tuple[float, tuple[Tensor, ...]]:
-            on = progress >= plan.symmetry_from
-            loss = loss_of(self.network, batch, plan.symmetry if on else 0.0)
+            loss = loss_of(self.network, batch)
             return float(loss.detach()), torch.autograd.grad(loss, self.parameters)
 
         workers = ThreadPoolExecutor(plan.threads, initializer=lambda: torch.set_num_threads(1))

@@ -39,9 +39,7 @@ class Variant:
     difference_start: bool = True
     whole_numbers: bool = True
     labels: str = "soft"
-    either_order: bool = True
     hard_negatives: bool = True
-    symmetry: bool = True
 
     def select(self, stream: Iterator[Pair]) -> Iterator[Pair]:
         """The pairs of the stream that this variant trains on."""
@@ -56,7 +54,5 @@ VARIANTS: dict[str, Variant] = {
     "digits-one-by-one": Variant(whole_numbers=False),
     "drawn-labels": Variant(labels="drawn"),
     "hard-labels": Variant(labels="hard"),
-    "one-order": Variant(either_order=False, symmetry=False),
-    "no-symmetry-term": Variant(symmetry=False),
     "no-hard-negatives": Variant(hard_negatives=False),
 }

@@ -1,9 +1,10 @@
 """The vocabulary, counted from the gazetteers, and the tokenizer over it.
 
-The tokenizer is BertTokenizer's: it lower-cases, strips accents, splits Chinese per character and
-cuts the rest greedily into word pieces. It does not apply NFKC, so full-width forms are entries of
-their own. Numbers up to 999 are whole entries: 135 is one token that either has its twin in the
-other address or has not. Longer numbers start with such an entry and go on digit by digit.
+The tokenizer is the service's: text in its plain, simplified form, then BertTokenizer's rules. It
+lower-cases, strips accents, splits Chinese per character and cuts the rest greedily into word
+pieces. Full-width forms are entries of their own, for who reads the folder without that form.
+Numbers up to 999 are whole entries: 135 is one token that either has its twin in the other address
+or has not. Longer numbers start with such an entry and go on digit by digit.
 """
 
 from __future__ import annotations
@@ -11,11 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-
+from service.scoring.tokens import PairTokenizer
 from training import words
 from training.gazetteer import Gazetteer
 from training.numerals import DIGITS, full_width
@@ -26,6 +23,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ASCII_SIGNS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 OTHER_SIGNS = "·、。，；：？！“”‘’《》〈〉「」『』【】—…～￥°№＃－（）"
 MINIMUM_COUNT = 2
+MAX_TOKENS = 512
 
 
 def build_vocabulary(gazetteer: Gazetteer, whole_numbers: bool = True) -> list[str]:
@@ -72,15 +70,12 @@ def read_vocabulary(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def tokenizer(entries: list[str]) -> Tokenizer:
-    """A tokenizer with BertTokenizer's ids, without special tokens added."""
-    made = Tokenizer(
-        WordPiece(
-            {entry: index for index, entry in enumerate(entries)},
-            unk_token=UNK,
-            max_input_chars_per_word=100,
-        )
+def tokenizer(entries: list[str]) -> PairTokenizer:
+    """The service's tokenizer over these entries, as `checkpoint.configuration` asks for it."""
+    return PairTokenizer(
+        {entry: index for index, entry in enumerate(entries)},
+        lower_case=True,
+        max_tokens=MAX_TOKENS,
+        normalization="simplified",
+        shorter_first=True,
     )
-    made.normalizer = BertNormalizer(lowercase=True)
-    made.pre_tokenizer = BertPreTokenizer()
-    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 import string
@@ -11,18 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training import candidates, candidates_named
+from training.families import names
 from training.generator import Pair, pairs
+from training.minimal import CHANGES, minimal_pair, other_count
 from training.numerals import chinese, full_width
+from training.place import draw_place
 from training.query import write_query
 from training.relations import IDS, LABELS, NAMES, TARGETS
 from training.scene import draw_scene, other_building, other_number, write_building
-from training.world import World, short_area
+from training.world import World, is_held_out, short_area
 
 SEEDS = st.integers(0, 2**32)
 
 
 def _take(world: World, seed: int, count: int) -> list[Pair]:
-    return list(itertools.islice(pairs(world, seed), count))
+    return list(itertools.islice(pairs(world, seed, full=0.5), count))
 
 
 @settings(max_examples=15, deadline=None)
@@ -56,6 +60,57 @@ def test_identical_means_the_same_text(world: World, seed: int) -> None:
 def test_every_relation_occurs(world: World) -> None:
     seen = {pair.relation for pair in _take(world, 5, 60_000)}
     assert {NAMES[index] for index in range(len(NAMES)) if index not in seen} == set()
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_no_held_out_name_is_drawn(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    for draw in (world.road, world.compound, world.village, world.brand):
+        assert not any(is_held_out(draw(rng)) for _ in range(50))
+    assert not is_held_out(world.lookalike(rng, world.compound(rng)))
+    assert not is_held_out(world.lookalike_road(rng, world.road(rng)))
+
+
+def test_the_names_of_the_minimal_pairs_are_held_out() -> None:
+    assert [name for name in names.HELD_OUT if not is_held_out(name)] == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_a_changed_element_can_be_read(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    place = draw_place(rng, world)
+    for _ in range(10):
+        first, second, relation = minimal_pair(rng, world, place)
+        assert (first == second) == (relation == "identical")
+        assert relation in IDS
+
+
+@settings(max_examples=100, deadline=None)
+@given(SEEDS)
+def test_every_change_changes_its_element_alone_or_what_follows_from_it(
+    world: World, seed: int
+) -> None:
+    rng = random.Random(seed)
+    place = draw_place(rng, world)
+    follows = {"floor": {"floor", "room"}, "sub_number": {"sub_number", "mark"}}
+    for name, (change, field, _) in CHANGES.items():
+        if not getattr(place, field):
+            continue
+        other = change(rng, world, place)
+        changed = {f.name for f in dataclasses.fields(place)
+                   if getattr(place, f.name) != getattr(other, f.name)}  # fmt: skip
+        assert changed <= follows.get(name, {field}), name
+        assert changed or name == "town", name
+
+
+@settings(max_examples=200, deadline=None)
+@given(SEEDS, st.integers(1, 4999))
+def test_another_count_is_another_count(seed: int, number: int) -> None:
+    other = other_count(random.Random(seed), number, 4999)
+    assert 1 <= other <= 4999
+    assert other != number
 
 
 def test_every_target_is_a_distribution() -> None:

@@ -11,7 +11,6 @@ from training.checkpoint import CheckpointError, load, save
 from training.full_width import tie
 from training.network import Network, Shape, export
 from training.start import start
-from training.trainer import swapped
 
 SHAPE = Shape(vocabulary=60, hidden=24, layers=3, heads=3, intermediate=32, positions=64)
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(0x4E00, 0x4E37))]
@@ -89,18 +88,6 @@ def test_loading_other_labels_is_refused(network: Network, tmp_path: Path) -> No
     config.write_text(config.read_text().replace("exact_match", "LABEL_0"))
     with pytest.raises(CheckpointError, match="labels are"):
         load(tmp_path)
-
-
-def test_swapping_gives_the_other_order() -> None:
-    # [CLS] 11 12 [SEP] 21 22 23 [SEP]
-    ids = torch.tensor([[2, 11, 12, 3, 21, 22, 23, 3]])
-    types = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
-    other, other_types = swapped(ids, types)
-    assert other.tolist() == [[2, 21, 22, 23, 3, 11, 12, 3]]
-    assert other_types.tolist() == [[0, 0, 0, 0, 0, 1, 1, 1]]
-    back, back_types = swapped(other, other_types)
-    assert back.tolist() == ids.tolist()
-    assert back_types.tolist() == types.tolist()
 
 
 def test_the_first_layer_attends_to_the_twin_in_the_other_address(network: Network) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.batches import Encoder
+from service.scoring.readable import plain
+from service.scoring.tokens import shorter_first
 from training.full_width import wide_numbers
 from training.gazetteer import Gazetteer
 from training.vocabulary import (
@@ -38,26 +39,31 @@ def pair_of_tokenizers(tiny_gazetteer: Gazetteer, tmp_path_factory: pytest.TempP
     entries = build_vocabulary(tiny_gazetteer)
     write_vocabulary(entries + wide_numbers(entries), path)
     theirs = transformers.BertTokenizer(str(path), do_lower_case=True)
-    return Encoder(tokenizer(read_vocabulary(path))), theirs
+    return tokenizer(read_vocabulary(path)), theirs
+
+
+def _expected(theirs, a: str, b: str) -> tuple[list[int], list[int]]:
+    encoded = theirs(*shorter_first(plain(a), plain(b)))
+    return encoded["input_ids"], encoded["token_type_ids"]
 
 
 @pytest.mark.parametrize("text", SAMPLES)
 def test_ids_agree_on_samples(pair_of_tokenizers, text: str) -> None:
     ours, theirs = pair_of_tokenizers
-    assert ours.texts([text])[text] == theirs.encode(text, add_special_tokens=False)
+    [found] = ours.encode([(text, "青州市3栋")])
+    ids, types = _expected(theirs, text, "青州市3栋")
+    assert (found.ids, found.first) == (ids, types.count(0))
 
 
-@given(st.text(alphabet="青州市0123456789０３ＡaBZé-#()（）号楼栋 ·🎉龘", max_size=24))
-def test_ids_agree_on_any_mixture(pair_of_tokenizers, text: str) -> None:
+@given(
+    st.text(alphabet="青州市0123456789０３ＡaBZé-#()（）号楼栋 ·🎉龘", min_size=1, max_size=24),
+    st.text(alphabet="青州市0123456789０３ＡaBZé-#()（）号楼栋 ·🎉龘", min_size=1, max_size=24),
+)
+def test_ids_agree_on_any_mixture_in_either_order(pair_of_tokenizers, a: str, b: str) -> None:
     ours, theirs = pair_of_tokenizers
-    assert ours.texts([text])[text] == theirs.encode(text, add_special_tokens=False)
-
-
-def test_pair_layout_agrees(pair_of_tokenizers) -> None:
-    ours, theirs = pair_of_tokenizers
-    ids = ours.texts(["青州市", "3栋"])
-    expected = theirs("青州市", "3栋")["input_ids"]
-    assert ours.join(ids["青州市"], ids["3栋"]) == expected
+    ids, types = _expected(theirs, a, b)
+    for found in ours.encode([(a, b), (b, a)]):
+        assert (found.ids, found.first) == (ids, types.count(0))
 
 
 def test_vocabulary_has_no_duplicates_and_starts_with_the_special_tokens(
@@ -71,7 +77,8 @@ def test_vocabulary_has_no_duplicates_and_starts_with_the_special_tokens(
 @pytest.mark.parametrize("number", [0, 7, 42, 135, 999])
 def test_numbers_up_to_999_are_one_token(pair_of_tokenizers, number: int) -> None:
     ours, _ = pair_of_tokenizers
-    assert len(ours.texts([str(number)])[str(number)]) == 1
+    [pair] = ours.encode([(str(number), str(number))])
+    assert len(pair.ids) == 5
 
 
 def test_full_width_digits_are_known(pair_of_tokenizers) -> None:
