@@ -157,16 +157,17 @@ class Records:
     def _check(self, cells: list[str]) -> None:
         """Whether what was read is one row, and not several or a part of one."""
         width = self.width or len(cells)
-        if len(self._read) == 1:
-            if len(cells) != width and self._read[0].count('"') % 2:
+        # A lone carriage return may end a row, too.
+        lines = [row for line in self._read for row in content(line).split("\r")]
+        if len(lines) == 1:
+            if len(cells) != width and lines[0].count('"') % 2:
                 raise self._error(
                     f"it has {len(cells)} cells, not {width}, and a quote that may be closed on "
                     "another line; mend it, or if quotes are text in this file give --quotes text"
                 )
             return
-        first, *between, last = (len(self._split(content(line))) for line in self._read)
-        end = "\n" if "\n" in self._read[0] else "\r"
-        several = sum(end in cell for cell in cells) > 1
+        first, *between, last = (len(self._split(line)) for line in lines)
+        several = sum("\n" in cell or "\r" in cell for cell in cells) > 1
         ends = max(first, last) if several else min(first, last)
         if len(cells) != width or width in between or ends >= width:
             raise self._error(

@@ -100,7 +100,8 @@ def test_a_quote_that_takes_in_other_rows_stops_the_run(
         ("1,'甲路',乙路", ["1", "'甲路'", "乙路"]),
         ('1,"甲路\n1单元",乙路', ["1", "甲路\n1单元", "乙路"]),
         ('1,甲路,"乙路\n\n3单元"', ["1", "甲路", "乙路\n\n3单元"]),
-        ('"1\r\n号",甲路,"乙路\r3"', ["1\r\n号", "甲路", "乙路\r3"]),
+        ('"1\r\n号",甲路,乙路', ["1\r\n号", "甲路", "乙路"]),
+        ('1,甲路,"乙路\r3"', ["1", "甲路", "乙路\r3"]),
         ('1,"12 Main St, NY\nUSA",乙路', ["1", "12 Main St, NY\nUSA", "乙路"]),
         ("1,甲路\r1号,乙路", ["1", "甲路\r1号", "乙路"]),
     ],
@@ -113,10 +114,20 @@ def test_quotes_come_back_as_they_were(row: str, cells: list[str], tmp_path: Pat
 
 
 @pytest.mark.parametrize("quotes", ["auto", "text"])
-def test_a_carriage_return_beside_a_quote_stops_the_run(quotes: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '1,甲路,一层\r"乙路\n二楼"\n2,丙路,丁路\n',
+        '1,"甲路,乙路\r2,丙路",丁路\n',
+        '"1",甲路,"乙路\r2号","丙路",丁路\n',
+    ],
+)
+def test_a_carriage_return_beside_a_quote_stops_the_run(
+    rows: str, quotes: str, tmp_path: Path
+) -> None:
     path = tmp_path / "in.csv"
-    path.write_bytes(f'{HEADER}1,甲路,一层\r"乙路\n二楼"\n2,丙路,丁路\n'.encode())
-    with pytest.raises(BulkError, match=r"line 2: with the (quotes and )?carriage returns"):
+    path.write_bytes((HEADER + rows).encode())
+    with pytest.raises(BulkError, match=r"line 2: (with the (quotes and )?carr|a quote opens)"):
         score(path, "-o", tmp_path / "out.csv", "--quotes", quotes)
 
 

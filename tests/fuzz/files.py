@@ -351,7 +351,7 @@ def _a_carriage_return_too_many(chance: Random, lines: list[str], case: Case) ->
 
 def _another_line_end(chance: Random, lines: list[str], case: Case) -> None:
     at = _at(chance, lines)
-    if at + 1 < len(lines):
+    if at + 1 < len(lines) and lines[at].strip():  # that of a blank line is text of the next
         lines[at : at + 2] = [lines[at] + chance.choice(("\n", "\r\n", "\r")) + lines[at + 1]]
 
 
