@@ -14,7 +14,7 @@ import numpy as np
 
 from service.__main__ import main
 from service.scoring.backends import CPU_BATCH_TOKENS, Probabilities, choose
-from service.scoring.backends.kept import Choice
+from service.scoring.backends.choose import Choice
 from service.scoring.backends.layout import Padding
 from service.scoring.tokens import TokenizedPair
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m service serve | predict | score | key | model`."""
+"""The command line: `python -m service serve | predict | score | evaluate | key | model`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 the service failed while running, 2 the command cannot run,
-        130 `score` was interrupted.
+        130 `score` or `evaluate` was interrupted.
     """
     closed = console.open_streams()
     parsed = _parser().parse_args(arguments)
@@ -77,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     info = verbs.add_parser("info", help="say what a model directory holds, and whether it loads")
     info.add_argument("model", nargs="?", default=BUNDLED, help="as MGEO_MODEL")
     info.set_defaults(run=_model_info)
+    compare = verbs.add_parser("compare", help="measure each backend here, and recommend one")
+    compare.add_argument("model", nargs="?", default=BUNDLED, help="as MGEO_MODEL")
+    settings.add_flags(compare, "device", "cpu_threads", "max_tokens")
+    compare.set_defaults(run=_model_compare)
     fetch = verbs.add_parser("fetch", help="download a model from ModelScope, or finish doing so")
     fetch.add_argument("id", metavar="ID[@REVISION]", help="owner/name, such as iic/mgeo_...")
     fetch.add_argument(
@@ -118,7 +123,7 @@ def _predict(flags: argparse.Namespace) -> int:
     pair = schemas.pair(limits).read(addresses, "")
     loaded = model.load(wanted, lambda stage, progress: None)
     score = scorer.score_now(loaded, pair)
-    console.show_json({**schemas.prediction(score), "model": schemas.identity(loaded.checkpoint)})
+    console.show_json({**schemas.prediction(score), "model": schemas.identity(loaded)})
     return 0
 
 
@@ -136,6 +141,15 @@ def _model_info(flags: argparse.Namespace) -> int:
     from service.scoring import inspect
 
     console.show_json(inspect.describe(settings.load(flags)))
+    return 0
+
+
+def _model_compare(flags: argparse.Namespace) -> int:
+    from service.scoring.backends import compare
+
+    wanted = replace(settings.load(flags), backend="auto")
+    chosen, rows = compare.measure(wanted, lambda stage: print(stage, file=sys.stderr))
+    print(compare.report(chosen, rows))
     return 0
 
 

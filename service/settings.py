@@ -61,9 +61,8 @@ class Settings:
     )
     backend: str = _setting(
         "auto",
-        "What runs the model: `auto` measures torch's precisions on a GPU, or on a CPU those of "
-        "OpenVINO and ONNX Runtime that it may have instructions for, once, and takes the fastest "
-        "whose answers are fp32's within limits; `model info` says which and why.",
+        "What runs the model: `auto` takes the fastest backend that this processor supports and "
+        "that agrees with fp32; see docs/backends.md. `model info` says which and why.",
         choices=(
             "auto",
             "torch",

@@ -26,6 +26,7 @@ ALLOWED_ATTRIBUTES = frozenset(
         "network.protocol.version",
         "server.port",
         "url.scheme",
+        "mgeo.backend",
         "mgeo.batch.computed_tokens",
         "mgeo.batch.cut",
         "mgeo.batch.lane",

@@ -133,8 +133,9 @@ def _received(sent: _Sent, report: Callable[[int], None]) -> tuple[Chunk, list[R
 
 def _model(answer: Any) -> list[str]:
     try:
-        return [str(answer["model"]["name"]), str(answer["model"]["version"])]
-    except (KeyError, TypeError):
+        model = answer["model"]
+        return [str(model["name"]), str(model["version"]), str(model.get("backend", ""))]
+    except (KeyError, TypeError, AttributeError):
         raise BulkError(_STRANGE) from None
 
 

@@ -63,7 +63,7 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
         )
     )
     def model() -> schemas.Model:
-        return schemas.identity(scorer.models()[0].checkpoint)
+        return schemas.identity(scorer.models()[0])
 
     @api.route(
         Operation(

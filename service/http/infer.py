@@ -60,6 +60,9 @@ class InferAnswer(TypedDict):
 
     model_name: str
     model_version: str
+    parameters: Annotated[
+        dict[str, str], {"description": "`backend`: what ran the model, as in `MGEO_BACKEND`."}
+    ]
     id: NotRequired[str]
     outputs: list[OutputTensor]
 

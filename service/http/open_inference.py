@@ -168,10 +168,11 @@ def problem(error: RequestError) -> schemas.Problem:
     return {**schemas.problem(error), "error": str(error)}
 
 
-def _identity(model: Model) -> dict[str, str]:
+def _identity(model: Model) -> dict[str, Any]:
     return {
         "model_name": model.protocol_name,
         "model_version": model.checkpoint.version,
+        "parameters": {"backend": model.backend.name},
     }
 
 

@@ -110,7 +110,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
         [score] = answer.outcomes
         if isinstance(score, RequestError):
             raise score
-        identity = schemas.identity(answer.model.checkpoint)
+        identity = schemas.identity(answer.model)
         return jsonify({**schemas.prediction(score), "model": identity})
 
     @api.route(
@@ -136,7 +136,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
                 schemas.result(slot if isinstance(slot, RequestError) else next(scores))
                 for slot in parsed
             ],
-            "model": schemas.identity(scored.model.checkpoint),
+            "model": schemas.identity(scored.model),
         }
         return jsonify(answer)
 

@@ -7,12 +7,15 @@ to. `openapi.py` makes the document from both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 
 from service.errors import RequestError
 from service.http.shapes import Address, Object, Shape, Slots
-from service.scoring.checkpoint import Checkpoint, Label
+from service.scoring.checkpoint import Label
 from service.scoring.score import Score
+
+if TYPE_CHECKING:
+    from service.scoring.model import Model as LoadedModel
 
 Pair = tuple[str, str]
 
@@ -77,6 +80,13 @@ class Model(TypedDict):
     version: Annotated[
         str,
         {"description": "The first 12 hex digits of a sha256 over the model's files."},
+    ]
+    backend: Annotated[
+        str,
+        {
+            "description": "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is "
+            "fp32."
+        },
     ]
     description: NotRequired[str]
 
@@ -152,9 +162,14 @@ def result(outcome: Score | RequestError) -> Prediction | Problem:
     return problem(outcome) if isinstance(outcome, RequestError) else prediction(outcome)
 
 
-def identity(checkpoint: Checkpoint) -> Model:
+def identity(model: LoadedModel) -> Model:
     """Which model answers."""
-    named: Model = {"name": checkpoint.name, "version": checkpoint.version}
+    checkpoint = model.checkpoint
+    named: Model = {
+        "name": checkpoint.name,
+        "version": checkpoint.version,
+        "backend": model.backend.name,
+    }
     if checkpoint.description:
         named["description"] = checkpoint.description
     return named

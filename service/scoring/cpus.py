@@ -11,8 +11,6 @@ from service import cgroup
 
 _CPUINFO = Path("/proc/cpuinfo")
 
-_VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
-
 
 def available_cpus(proc: Path = cgroup.PROC) -> int:
     """Processors granted by affinity and by the quota of every cgroup, at least 1.
@@ -24,17 +22,14 @@ def available_cpus(proc: Path = cgroup.PROC) -> int:
     return max(1, min([granted or 1, *(math.ceil(quota) for quota in _quotas(proc))]))
 
 
-def lacks_vnni(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether this is an x86 without instructions for products of 8-bit numbers.
-
-    False also where that is not known: on another system, or another architecture.
-    """
+def processor_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
+    """What an x86 says that it can compute; empty on another system, or another architecture."""
     try:
         lines = cpuinfo.read_text("utf-8").splitlines()
     except OSError:
-        return False
+        return frozenset()
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return bool(flags) and _VNNI.isdisjoint(flags.split())
+    return frozenset(flags.partition(":")[2].split())
 
 
 def _quotas(proc: Path) -> Iterator[float]:

@@ -14,7 +14,7 @@ from service.errors import CheckpointError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
 from service.scoring.backends import Backend, Probabilities, Progress, calibration, choose
-from service.scoring.backends.kept import Choice
+from service.scoring.backends.choose import Choice
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import Normalization, PairTokenizer, TokenizedPair
 from service.settings import Settings
@@ -89,7 +89,7 @@ def load(
     directory = source.resolve(settings.model, progress)
     progress("reading the checkpoint", 0.1)
     checkpoint = checkpoints.read(directory)
-    tokenizer = _tokenizer(checkpoint, settings)
+    tokenizer = tokenizer_of(checkpoint, settings)
     backend, choice = choose.build(
         checkpoint,
         settings,
@@ -122,7 +122,12 @@ def _warm_up(model: Model) -> None:
             ) from None
 
 
-def _tokenizer(checkpoint: Checkpoint, settings: Settings) -> PairTokenizer:
+def tokenizer_of(checkpoint: Checkpoint, settings: Settings) -> PairTokenizer:
+    """The tokenizer of a checkpoint, as the settings have it.
+
+    Raises:
+        SettingsError: The model does not read as many tokens, or needs more.
+    """
     max_tokens = settings.max_tokens
     positions = checkpoint.bert["max_position_embeddings"]
     if max_tokens and not checkpoints.FEWEST_TOKENS <= max_tokens <= positions:

@@ -290,6 +290,7 @@ class Scorer:
                 **{f"mgeo.batch.{key}": value for key, value in job.batches[-1].shape.items()},
                 "mgeo.pairs.coalesced": joined,
                 "mgeo.model_version": model.checkpoint.version,
+                "mgeo.backend": model.backend.name,
                 "mgeo.device": model.backend.device,
             }
         if not in_time:

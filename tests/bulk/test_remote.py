@@ -20,7 +20,7 @@ from tests.conftest import TINY, Running
 
 Reply = tuple[int, dict[str, str], Any]
 
-MODEL = {"name": "stub", "version": "1"}
+MODEL = {"name": "stub", "version": "1", "backend": "f32"}
 
 
 def score(*arguments: str | Path) -> None:
@@ -257,14 +257,19 @@ def test_a_request_that_is_too_large_is_halved(stub: Stub, tmp_path: Path) -> No
     assert rows[0]["similarity"] == "0.500000"
 
 
-def test_another_model_ends_the_run_and_the_right_one_goes_on(stub: Stub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("difference", [{"version": "2"}, {"backend": "int8"}])
+def test_another_model_ends_the_run_and_the_right_one_goes_on(
+    stub: Stub, tmp_path: Path, difference: dict[str, str]
+) -> None:
     lines = ["address1,address2", *["1,2"] * 1500]
     (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
     arguments = (tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--url", stub.url)
     flags = ("--in-flight", "1", "--request-pairs", "512")
-    other = {"name": "stub", "version": "2"}
+    other = MODEL | difference
     stub.reply = lambda turn, pairs: good(pairs, MODEL if turn <= 3 else other)
-    with pytest.raises(BulkError, match=r"answers with model stub 2 now; .* begun with stub 1"):
+    with pytest.raises(
+        BulkError, match=r"answers with model stub .* now; .* begun with stub 1 f32"
+    ):
         score(*arguments, *flags)
     with pytest.raises(BulkError, match="begun with another model"):
         score(*arguments, *flags)

@@ -13,7 +13,7 @@ from opentelemetry.sdk import environment_variables as sdk_environment
 
 from service import settings
 from service.http import openapi, page, problems
-from service.scoring.backends import gate
+from service.scoring.backends import accuracy_check, choose, compare
 from telemetry import environment, instruments
 from tests.conftest import Running
 from tools import reference
@@ -148,7 +148,12 @@ def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
 
 
 def test_limits_of_the_backends_choice_are_the_codes() -> None:
-    page = (ROOT / "docs" / "gpu.md").read_text("utf-8")
-    assert f"at least {100 * gate.LEAST_AGREEMENT:g} % of the calibration pairs" in page
-    assert f"more than {gate.LARGEST_DIFFERENCE:.2f}".replace("0.", ".") in page
-    assert f"{gate.LEAST_GAIN:g} times as fast" in page
+    page = (ROOT / "docs" / "backends.md").read_text("utf-8")
+    assert (
+        f"at least {100 * accuracy_check.LEAST_AGREEMENT:g} % of the 64 calibration pairs" in page
+    )
+    assert f"more than {accuracy_check.LARGEST_DIFFERENCE:.2f}".replace("0.", ".") in page
+    assert f"hidden size of at least {choose.LEAST_HIDDEN_SIZE_FOR_INT8}" in page
+    assert f"{compare.LEAST_GAIN:g} times as fast" in page
+    for flag in (*choose.VNNI, choose.AMX_BF16, choose.AVX2):
+        assert f"`{flag}`" in page

@@ -123,7 +123,7 @@ def test_exactly_the_operations_that_are_not_open_take_a_key_and_may_answer_401(
 
 
 def test_a_field_that_may_be_absent_is_not_required() -> None:
-    assert openapi.schema_of(schemas.Model)["required"] == ["name", "version"]
+    assert openapi.schema_of(schemas.Model)["required"] == ["name", "version", "backend"]
 
 
 def test_two_schemas_of_one_name_are_refused() -> None:

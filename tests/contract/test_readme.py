@@ -27,7 +27,7 @@ def test_the_first_answer_is_the_one_shown() -> None:
     score = scorer.score_now(loaded, (pair["address1"], pair["address2"]))
     assert answer["probabilities"] == pytest.approx(score.probabilities, abs=6e-4)
     assert answer["similarity"] == pytest.approx(score.similarity, abs=6e-4)
-    assert answer["model"] == schemas.identity(loaded.checkpoint)
+    assert answer["model"] == schemas.identity(loaded)
     told = schemas.prediction(score)
     assert {key: answer[key] for key in ("label", "truncated")} == {
         key: told[key] for key in ("label", "truncated")

@@ -101,6 +101,7 @@ def test_the_public_client_infers_what_predict_answers(
     )
     head = answer.get_response()
     assert (head["id"], head["model_name"]) == ("seven", "tiny")
+    assert head["parameters"] == {"backend": "openvino-f32"}
     expected = _expected(running)
     label = [
         text.decode() if isinstance(text, bytes) else text for text in answer.as_numpy("label")

@@ -30,6 +30,7 @@ def test_a_pair_is_answered_with_what_the_original_script_gave_and_more(running:
     assert body["truncated"] is False
     assert body["model"]["name"] == "tiny"
     assert len(body["model"]["version"]) == 12
+    assert body["model"]["backend"] == "openvino-f32"
 
 
 def _predictable(pair: dict[str, str]) -> bool:

@@ -193,34 +193,37 @@ def test_integers_of_one_pair_do_not_depend_on_the_pairs_beside_it() -> None:
         elements=st.floats(-3, 3, width=32),
     )
 )
-def test_weights_are_rounded_so_that_no_sum_of_two_products_is_cut_off(
+def test_weights_are_rounded_to_the_nearest_number_by_a_scale_of_each_output(
     weight: npt.NDArray[np.float32],
 ) -> None:
     small, step = onnx_graph.quantised_weight(weight)
     assert small.shape == weight.shape
-    np.testing.assert_allclose(small * step[:, None], weight, atol=step.max() * 0.501)
-    whole = np.pad(small.astype(int), ((0, 0), (0, weight.shape[1] % 2)))
-    for sign in (1, -1):
-        of_sign = (sign * whole).clip(min=0)
-        assert (255 * (of_sign[:, ::2] + of_sign[:, 1::2])).max() <= 32767
+    assert small.min() >= 1  # so that -127 to 127 are alike
+    rounded_ = (small.astype(np.float32) - 128) * step[:, None]
+    assert (np.abs(rounded_ - weight) <= 0.501 * step[:, None]).all()
 
 
+@pytest.mark.parametrize("zero", [0, 128])
 @pytest.mark.parametrize("rows", [1, 2, 5, 16, 35])
-def test_no_sum_of_two_products_is_cut_off_by_this_processor(rows: int) -> None:
-    """With the largest numbers that there can be; a larger limit fails where there is no VNNI."""
+def test_no_sum_of_products_is_cut_off_by_this_processor(rows: int, zero: int) -> None:
+    """With the largest numbers that there can be: weights kept as int8 fail where no VNNI is."""
     random = np.random.default_rng(3)
-    first = random.integers(0, 128, (40, 24)) * random.choice([-1, 1], (40, 24))
-    second = np.sign(first) * (127 - np.abs(first))
-    weight = np.stack([first, second], axis=2).reshape(40, 48).astype(np.float32)
+    weight = random.choice([-1, 1], (40, 48)).astype(np.float32)
+    weight[:, ::7] = 1  # neighbours of one sign
+    weight[:, 1::7] = 1
     small, step = onnx_graph.quantised_weight(weight)
     node = helper.make_node(
-        "MatMulIntegerToFloat", ["x", "w", "one", "step", "zero"], ["y"], domain="com.microsoft"
+        "MatMulIntegerToFloat",
+        ["x", "w", "one", "step", "zero", "zero of w"],
+        ["y"],
+        domain="com.microsoft",
     )
     constants = {
         "w": np.ascontiguousarray(small.T),
         "one": np.array(1, np.float32),
         "step": step,
-        "zero": np.array(128, np.uint8),
+        "zero": np.array(zero, np.uint8),
+        "zero of w": np.array(128, np.uint8),
     }
     graph = helper.make_graph(
         [node],
@@ -238,8 +241,22 @@ def test_no_sum_of_two_products_is_cut_off_by_this_processor(rows: int) -> None:
         np.where(weight[:rows] > 0, 255, 1)[np.arange(rows) % len(weight[:rows])],
     ):
         [got] = session.run(None, {"x": values.astype(np.uint8)})
-        exact = (values.astype(int) - 128) @ small.T.astype(int) * step
+        exact = (values.astype(int) - zero) @ (small.T.astype(int) - 128) * step
         np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [
+        ("gelu", torch.nn.functional.gelu),
+        ("gelu_new", lambda x: torch.nn.functional.gelu(x, approximate="tanh")),
+        ("relu", torch.relu),
+        ("silu", torch.nn.functional.silu),
+    ],
+)
+def test_no_activation_goes_below_what_is_taken_for_its_lowest(name: str, activation: Any) -> None:
+    lowest = float(activation(torch.linspace(-20, 20, 400_001, dtype=torch.float64)).min())
+    assert lowest - 1e-4 <= -onnx_graph._LOWEST[name] <= lowest
 
 
 @pytest.mark.parametrize(

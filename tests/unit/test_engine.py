@@ -20,7 +20,7 @@ from service.errors import CheckpointError, EngineFailed
 from service.lifecycle import Lifecycle, State
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import OutOfMemory, Probabilities
-from service.scoring.backends.kept import Choice
+from service.scoring.backends.choose import Choice
 from service.scoring.backends.layout import Padding
 from service.scoring.engine import Engine
 from service.scoring.job import Job

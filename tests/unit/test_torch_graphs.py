@@ -18,8 +18,8 @@ from opentelemetry.trace import NoOpTracer
 from service.errors import OperatorError
 from service.lifecycle import Lifecycle
 from service.scoring import checkpoint as checkpoints
-from service.scoring.backends import OutOfMemory, choose, gate
-from service.scoring.backends.kept import Choice
+from service.scoring.backends import OutOfMemory, accuracy_check, choose
+from service.scoring.backends.choose import Choice
 from service.scoring.backends.layout import grid
 from service.scoring.backends.torch_backend import TorchBackend
 from service.scoring.backends.torch_graphs import Cuda, Device, Graph, TorchGraphsBackend
@@ -133,7 +133,7 @@ def test_a_graph_answers_what_the_model_does(device: Later | Counted) -> None:
             batch = _batch(size, longest)
             found, expected = backend.predict(batch), plain.predict(batch)
             assert found.shape == expected.shape
-            assert found == pytest.approx(expected, abs=gate.LARGEST_DIFFERENCE)
+            assert found == pytest.approx(expected, abs=accuracy_check.LARGEST_DIFFERENCE)
             assert len(np.unique(expected.round(3), axis=0)) > size // 2
 
 
@@ -209,7 +209,7 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
     engine.start()
     for job, expected in zip(jobs, alone, strict=True):
         assert job.wait(30)
-        assert job.probabilities == pytest.approx(expected, abs=gate.LARGEST_DIFFERENCE)
+        assert job.probabilities == pytest.approx(expected, abs=accuracy_check.LARGEST_DIFFERENCE)
     assert engine.stop(10)
     batches = {id(batch): batch for job in jobs for batch in job.batches}.values()
     computed = sum(batch.shape["computed_tokens"] for batch in batches)

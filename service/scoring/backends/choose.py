@@ -1,4 +1,8 @@
-"""Which backend runs the model on this machine, and why."""
+"""Which backend runs the model: decided by the processor, the model and the accuracy check.
+
+Never by a clock: replicas of one image on one kind of machine answer by the same backend, whatever
+else their machines did while they started. `model compare` measures, and recommends.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,62 @@ import contextlib
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from typing import cast
 
 from service.errors import SettingsError
-from service.scoring.backends import Backend, Progress, gate, kept
-from service.scoring.backends.kept import Choice
+from service.scoring.backends import Backend, Progress, accuracy_cache, accuracy_check
+from service.scoring.backends.accuracy_check import Candidate
 from service.scoring.checkpoint import Checkpoint
-from service.scoring.cpus import available_cpus, lacks_vnni
+from service.scoring.cpus import available_cpus, processor_flags
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-WITH_VNNI = ("openvino-f32", "openvino-bf16", "openvino-int8")
-WITHOUT_VNNI = ("openvino-f32", "onnxruntime-int8")
-ON_GPU = ("torch", "torch-bf16", "torch-bf16-graphs")
-"""What `auto` chooses from; the first is the reference, and each is less exact than the last.
+CPU_REFERENCE = "openvino-f32"
+GPU_REFERENCE = "torch"
 
-VNNI are a processor's instructions for products of 8-bit numbers. Without them OpenVINO computes
-int8 and bf16 in fp32, only slower. With them OpenVINO's int8 is fast; whether ONNX Runtime's would
-be faster is not measured."""
+ON_GPU_WITH_BF16 = ("torch-bf16-graphs", "torch-bf16", GPU_REFERENCE)
+"""In the order of preference; the last is the reference that others are compared with. Graphs save
+the CPU's part of each forward pass."""
+
+FIRST_CAPABILITY_WITH_BF16 = 8
+"""CUDA compute capability (major). Older GPUs compute bf16 by emulation, slower than fp32."""
+
+VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+"""Flags of a processor with instructions for products of 8-bit numbers. Without them OpenVINO
+computes int8 in fp32, only slower, and ONNX Runtime is faster. With them OpenVINO's int8 is fast;
+whether ONNX Runtime's would be faster is not measured."""
+
+AVX2 = "avx2"
+"""Flag of a processor on which ONNX Runtime's products of 8-bit numbers are fast without VNNI."""
+
+AMX_BF16 = "amx_bf16"
+"""Flag of a processor with instructions for matrix products in bf16."""
+
+LEAST_HIDDEN_SIZE_FOR_INT8 = 512
+"""In a narrower model, quantising what a layer reads costs about what its smaller product saves."""
 
 _NVML_PATIENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which backend runs the model, and why.
+
+    Attributes:
+        backend: As in `MGEO_BACKEND`.
+        reason: In a few words.
+        candidates: What the accuracy check found of each backend that was preferred to the
+            reference, up to the chosen one.
+    """
+
+    backend: str
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
 
 
 def build(
@@ -39,12 +76,12 @@ def build(
     *,
     background: bool = False,
 ) -> tuple[Backend, Choice]:
-    """Build the backend that the settings name, or for `auto` the fastest that passes the gate.
+    """Build the backend that the settings name, or for `auto` the first that passes the check.
 
     Args:
         checkpoint: The model.
         settings: `backend`, `device` and `cpu_threads` count.
-        calibration: Pairs on which candidates are compared.
+        calibration: Pairs on which candidates are compared with the reference.
         progress: Told of the stages.
         background: Whether it is to run only where a processor is idle: on one thread. On a GPU
             there is no such thing.
@@ -52,81 +89,103 @@ def build(
     Raises:
         OperatorError: It cannot run here, or the checkpoint does not load.
     """
-    names, reason = candidates(settings, background=background)
-    threads = settings.cpu_threads or available_cpus()
-
-    def make(name: str, told: Progress = progress) -> Backend:
-        return _make(name, checkpoint, settings.device, threads, told)
-
-    def finally_made(name: str) -> Backend:
-        return _make(name, checkpoint, settings.device, threads, progress, background=background)
+    names, reason = candidates(settings, checkpoint, background=background)
 
     if len(names) == 1:
-        choice, backend = Choice(names[0], reason), finally_made(names[0])
+        backend = make(names[0], checkpoint, settings, progress, background=background)
+        choice = Choice(names[0], reason)
     else:
-        where = kept.path(checkpoint, names, threads)
-        known = kept.read(where)
-        if known is not None and known.backend in names:
-            choice, backend = known, finally_made(known.backend)
-        else:
-            steps = {name: _step(progress, names, name) for name in names}
-            backend, measured = gate.fastest(
-                names, lambda name: make(name, steps[name]), calibration
-            )
-            choice = Choice(backend.name, reason, tuple(measured))
-            if not any(candidate.has_failed for candidate in measured):
-                kept.write(where, choice)  # one that failed may do better at the next start
-            if background:  # measured as it would serve
-                backend = finally_made(choice.backend)
+        steps = count()
+
+        def build_one(name: str) -> Backend:
+            told = _step(progress, name, next(steps) / (len(names) + 1), 1 / (len(names) + 1))
+            return make(name, checkpoint, settings, told, background=background)
+
+        where = accuracy_cache.path(checkpoint)
+        known = accuracy_cache.read(where)
+        backend, checked = accuracy_check.first_accepted(names, build_one, calibration, known)
+        choice = Choice(backend.name, reason, tuple(checked))
+        # One that failed may do better at the next start.
+        new = [one for one in checked if one not in known and not one.has_failed]
+        if new:
+            accuracy_cache.write(where, [*known, *new])
     log.info("backend chosen", extra={"backend": choice.backend, "reason": choice.reason})
     return backend, choice
 
 
-def candidates(settings: Settings, *, background: bool = False) -> tuple[tuple[str, ...], str]:
-    """The backends to choose from, and the reason in a few words.
+def candidates(
+    settings: Settings, checkpoint: Checkpoint, *, background: bool = False
+) -> tuple[tuple[str, ...], str]:
+    """The backends to choose from, in the order of preference, and the reason in a few words.
 
     Args:
         settings: `backend` and `device` count.
+        checkpoint: Its hidden size counts.
         background: Whether it is to run only where a processor is idle. Not in ONNX Runtime: that
             computes on the thread that calls it, and a thread of Python's is not to be lowered.
+
+    Returns:
+        Names, the last of which is the reference; or the only one.
 
     Raises:
         SettingsError: The named backend does not run on the named device.
     """
     if settings.backend != "auto":
-        if settings.device == "cuda" and settings.backend not in ON_GPU:
+        if settings.device == "cuda" and settings.backend not in ON_GPU_WITH_BF16:
             raise SettingsError(f"MGEO_BACKEND={settings.backend} runs on a CPU only; use torch")
-        if background and settings.backend in WITHOUT_VNNI[1:]:
-            return (WITHOUT_VNNI[0],), f"{settings.backend} cannot run in the background"
+        if background and settings.backend.startswith("onnxruntime"):
+            return (CPU_REFERENCE,), f"{settings.backend} cannot run in the background"
         return (settings.backend,), "MGEO_BACKEND names it"
     if settings.device == "cuda":
-        return ON_GPU, "the fastest on the GPU that MGEO_DEVICE asks for"
-    if settings.device == "auto" and _gpus():
+        return _on_gpu(_gpu_capabilities())
+    if settings.device == "auto" and (capabilities := _gpu_capabilities()):
         if _torch_is_installed():
-            return ON_GPU, "the fastest on the GPU that NVML shows"
+            return _on_gpu(capabilities)
         log.warning("the GPU is not used: torch is not installed, see requirements-gpu.lock")
-    if not lacks_vnni():
-        return WITH_VNNI, "the fastest on this CPU"
-    if background:
-        return WITHOUT_VNNI[:1], "what runs in the background on a CPU without VNNI"
-    return WITHOUT_VNNI, "the fastest on this CPU, which has no VNNI"
+    return _on_cpu(checkpoint, background=background)
 
 
-def _step(progress: Progress, names: Sequence[str], name: str) -> Progress:
+def _on_gpu(capabilities: Sequence[int]) -> tuple[tuple[str, ...], str]:
+    if min(capabilities, default=FIRST_CAPABILITY_WITH_BF16) >= FIRST_CAPABILITY_WITH_BF16:
+        return ON_GPU_WITH_BF16, "a GPU that computes in bf16"
+    return (GPU_REFERENCE,), "a GPU without bf16"
+
+
+def _on_cpu(checkpoint: Checkpoint, *, background: bool) -> tuple[tuple[str, ...], str]:
+    if checkpoint.bert["hidden_size"] < LEAST_HIDDEN_SIZE_FOR_INT8:
+        return (CPU_REFERENCE,), "the model is too small to gain from int8"
+    flags = processor_flags()
+    faster = []
+    if VNNI & flags:
+        faster.append("openvino-int8")
+        reason = "this CPU has instructions for products of 8-bit numbers"
+    elif AVX2 not in flags:
+        reason = "this CPU is not known to gain from int8"
+    elif background:
+        reason = "int8 without VNNI cannot run in the background"
+    else:
+        faster.append("onnxruntime-int8")
+        reason = "this CPU has AVX2 and no VNNI"
+    if AMX_BF16 in flags:
+        faster.append("openvino-bf16")
+    return (*faster, CPU_REFERENCE), reason
+
+
+def _step(progress: Progress, name: str, first: float, share: float) -> Progress:
     """Tells one candidate's stages as a part of them all: from 0.2 to 0.9."""
-    first, share = 0.2 + 0.7 * names.index(name) / len(names), 0.7 / len(names)
-    return lambda stage, done: progress(f"measuring {name}: {stage}", first + share * done)
+    return lambda stage, done: progress(f"{name}: {stage}", 0.2 + 0.7 * (first + share * done))
 
 
-def _make(
+def make(
     name: str,
     checkpoint: Checkpoint,
-    device: str,
-    threads: int,
+    settings: Settings,
     progress: Progress,
     *,
     background: bool = False,
 ) -> Backend:
+    """Build one backend by its name in `MGEO_BACKEND`; see `build`."""
+    device, threads = settings.device, settings.cpu_threads or available_cpus()
     library, _, precision = name.partition("-")
     # Imported here: each costs up to seconds, in which /readyz already answers with this stage.
     progress(f"importing {library}", 0.2)
@@ -167,8 +226,8 @@ def _torch_is_installed() -> bool:
     return find_spec("torch") is not None and find_spec("transformers") is not None
 
 
-def _gpus() -> int:
-    """GPUs that NVML shows. Asked of NVML because asking torch takes seconds of imports."""
+def _gpu_capabilities() -> list[int]:
+    """Major compute capability of each GPU, by NVML: importing torch takes seconds."""
     import pynvml
 
     found: list[int] = []
@@ -176,7 +235,9 @@ def _gpus() -> int:
     def ask() -> None:
         with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlInit()
-            found.append(int(pynvml.nvmlDeviceGetCount()))
+            for index in range(pynvml.nvmlDeviceGetCount()):
+                gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+                found.append(int(pynvml.nvmlDeviceGetCudaComputeCapability(gpu)[0]))
 
     # On a thread of its own: on a sick driver the call never returns.
     asking = threading.Thread(target=ask, name="gpu-count", daemon=True)
@@ -184,4 +245,5 @@ def _gpus() -> int:
     asking.join(_NVML_PATIENCE_SECONDS)
     if asking.is_alive():
         log.warning("NVML does not answer; the model runs on the CPU")
-    return sum(found)
+        return []
+    return found

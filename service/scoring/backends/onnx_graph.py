@@ -9,7 +9,7 @@ that happen to be computed beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,18 @@ _MICROSOFT = "com.microsoft"
 
 _LARGEST_VALUE = 127
 _ZERO = 128
-"""A token's numbers are kept as 1 to 255: from -127 to 127, and 128 more."""
+"""A token's numbers and those of the weights are kept as 1 to 255: from -127 to 127, and 128 more.
+Weights are unsigned, too, because of what such a processor multiplies: for signed ones ONNX Runtime
+uses `vpmaddubsw`, which adds two products in 16 bits and cuts off what those do not hold, so that
+the weights would have to be a third smaller, and coarser by as much. Unsigned ones it widens to 16
+bits first, and sums in 32 (`vpmaddwd`): nothing is cut off, and it takes as long."""
 
-_LARGEST_OF_TWO = 127
-"""Such a processor (`vpmaddubsw`) adds two products, of neighbours in a row of weights, in 16 bits:
-they hold 255 * 128, and what is more is cut off without a word. So of two neighbours those of one
-sign add up to 127 at most, or 128 once both are rounded. A limit of 64 for each would do, too, and
-round half as finely."""
+_LARGEST_UNSIGNED = 255
+
+_LOWEST = {"gelu": 0.17, "gelu_new": 0.1701, "relu": 0.0, "silu": 0.2785}
+"""How far below zero each activation goes at most. What comes out of it is kept as 0 to 255 from
+there to the token's largest: symmetric about zero, nearly half of the numbers would stand for
+nothing."""
 
 _SMALLEST_SCALE = 1e-10
 """Of a token that is all zeros, and so has none of its own."""
@@ -51,6 +56,20 @@ def build(bert: Mapping[str, Any], tensors: Tensors) -> tuple[ModelProto, dict[s
     """
     builder = _Builder(bert, tensors)
     return builder.model(), builder.large
+
+
+class _Quantised(NamedTuple):
+    """Tokens in 8 bits.
+
+    Attributes:
+        values: The numbers, shape [tokens, ...].
+        scales: What to multiply each token's by, shape [tokens, 1].
+        zero: Which number stands for zero.
+    """
+
+    values: str
+    scales: str
+    zero: str
 
 
 class _Builder:
@@ -131,9 +150,9 @@ class _Builder:
         )
         inner = self._product([f"{name}.intermediate.dense"], self._quantised(hidden))
         inner = self._activate(inner, self._tensor(f"{name}.intermediate.dense.bias"))
-        outer = self._product([f"{name}.output.dense"], self._quantised(inner))
-        bias = self._tensor(f"{name}.output.dense.bias")
-        return self._norm_of_sum(f"{name}.output.LayerNorm", outer, bias, hidden)
+        return self._norm_of_sum(
+            f"{name}.output.LayerNorm", *self._outer(f"{name}.output.dense", inner), hidden
+        )
 
     def _attention(self, name: str, hidden: str) -> str:
         # One product for all three: fewer and larger ones are faster.
@@ -177,34 +196,56 @@ class _Builder:
             return self._node("Relu", inner)
         return self._node("QuickGelu", inner, domain=_MICROSOFT, alpha=1.0)  # that is silu
 
-    def _quantised(self, values: str) -> tuple[str, str]:
-        """Each token's numbers in 8 bits, shape [tokens, ...], and what to multiply them by."""
-        largest = self._node(
-            "ReduceMax", self._node("Abs", values), self._ints("last axis", [-1]), keepdims=0
-        )
-        step = self._constant("step", np.array(1 / _LARGEST_VALUE, np.float32))
+    def _outer(self, name: str, inner: str) -> tuple[str, str]:
+        """The linear layer `name` on an activation's output, and its bias.
+
+        What is multiplied are the numbers' distances from the activation's lowest value. What that
+        adds to the products is the same for every token, and is taken from the bias.
+        """
+        lowest = np.float32(_LOWEST[self._activation])
+        above = self._node("Add", inner, self._constant("lowest", np.array(lowest)))
+        quantised = self._in_8_bits(above, self._largest(above), _LARGEST_UNSIGNED, "nought", 0)
+        numbers, step = quantised_weight(self._tensors[f"{name}.weight"])
+        added = lowest * step * (numbers.astype(np.float32) - _ZERO).sum(axis=1)
+        bias = self._constant(f"{name}.bias", self._tensors[f"{name}.bias"] - added)
+        return self._product([name], quantised), bias
+
+    def _quantised(self, values: str) -> _Quantised:
+        largest = self._largest(self._node("Abs", values))
+        return self._in_8_bits(values, largest, _LARGEST_VALUE, "zero", _ZERO)
+
+    def _largest(self, values: str) -> str:
+        return self._node("ReduceMax", values, self._ints("last axis", [-1]), keepdims=0)
+
+    def _in_8_bits(
+        self, values: str, largest: str, levels: int, name: str, zero: int
+    ) -> _Quantised:
+        """Each token's numbers in 8 bits, the largest of them `levels` from the zero."""
+        step = self._constant(f"step of {levels}", np.array(1 / levels, np.float32))
         least = self._constant("smallest scale", np.array(_SMALLEST_SCALE, np.float32))
         scale = self._node("Max", self._node("Mul", largest, step), least)
-        zeros = self._node("Expand", self._zero(), self._node("Shape", scale))
+        zero_point = self._constant(name, np.array(zero, np.uint8))
+        zeros = self._node("Expand", zero_point, self._node("Shape", scale))
         small = self._node("QuantizeLinear", values, scale, zeros, axis=0)
-        return small, self._node("Unsqueeze", scale, self._ints("last axis", [-1]))
+        scales = self._node("Unsqueeze", scale, self._ints("last axis", [-1]))
+        return _Quantised(small, scales, zero_point)
 
-    def _product(self, names: Sequence[str], quantised: tuple[str, str]) -> str:
+    def _product(self, names: Sequence[str], quantised: _Quantised) -> str:
         """The linear layers `names` on the same tokens side by side, without their biases."""
-        values, scale = quantised
         weight = np.concatenate([self._tensors[f"{name}.weight"] for name in names])
         small, step = quantised_weight(weight)
         label = "+".join(names)
         product = self._node(
             "MatMulIntegerToFloat",
-            values,
+            quantised.values,
             self._constant(f"{label}.weight", np.ascontiguousarray(small.T)),
             self._constant("one", np.array(1, np.float32)),
             self._constant(f"{label}.step", step),
-            self._zero(),
+            quantised.zero,
+            self._constant("zero", np.array(_ZERO, np.uint8)),
             domain=_MICROSOFT,
         )
-        return self._node("Mul", product, scale)
+        return self._node("Mul", product, quantised.scales)
 
     def _linear(self, name: str, values: str) -> str:
         weight, bias = self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias")
@@ -223,9 +264,6 @@ class _Builder:
 
     def _tensor(self, name: str) -> str:
         return self._constant(name, self._tensors[name])
-
-    def _zero(self) -> str:
-        return self._constant("zero", np.array(_ZERO, np.uint8))
 
     def _ints(self, name: str, value: int | list[int]) -> str:
         return self._constant(name, np.array(value, np.int64))
@@ -249,20 +287,19 @@ class _Builder:
 
 def quantised_weight(
     weight: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """The weights of a linear layer as 8-bit numbers that such a processor can multiply.
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """The weights of a linear layer as 8-bit numbers.
 
     Args:
         weight: Shape [outputs, inputs].
 
     Returns:
-        The numbers, of the same shape, and what those of each output are multiplied by.
+        The numbers, of the same shape, 128 standing for zero; and what those of each output are
+        multiplied by.
     """
-    two = np.pad(weight, ((0, 0), (0, weight.shape[1] % 2))).reshape(len(weight), -1, 2)
-    of_one_sign = np.maximum(two.clip(min=0).sum(axis=2), -two.clip(max=0).sum(axis=2))
-    step = of_one_sign.max(axis=1) / np.float32(_LARGEST_OF_TWO)
+    step = np.abs(weight).max(axis=1) / np.float32(_LARGEST_VALUE)
     step[step == 0] = 1  # a row of zeros stays one
-    return np.round(weight / step[:, None]).astype(np.int8), step
+    return (np.round(weight / step[:, None]) + _ZERO).astype(np.uint8), step
 
 
 def _input(name: str, kind: int, axes: int) -> ValueInfoProto:

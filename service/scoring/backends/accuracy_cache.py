@@ -1,4 +1,4 @@
-"""The measured choice of a backend, kept on disk: measured once for each model and machine."""
+"""What the accuracy check found, on disk: checked once for each model and kind of processor."""
 
 from __future__ import annotations
 
@@ -8,43 +8,31 @@ import json
 import logging
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from service.errors import FetchError
 from service.scoring import copies
-from service.scoring.backends.gate import LARGEST_DIFFERENCE, LEAST_AGREEMENT, Candidate
+from service.scoring.backends.accuracy_check import (
+    LARGEST_DIFFERENCE,
+    LEAST_AGREEMENT,
+    Candidate,
+)
 from service.scoring.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 
-_RULES = 2
-"""Raised when what is measured, or how, changes: what was kept before then counts no longer."""
+_RULES = 3
+"""Raised when what is compared, or how, changes: what was kept before then counts no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which backend runs the model, and why.
-
-    Attributes:
-        backend: As in `MGEO_BACKEND`.
-        reason: In a few words.
-        candidates: What was measured of each, if the choice was by measuring.
-    """
-
-    backend: str
-    reason: str
-    candidates: tuple[Candidate, ...] = ()
-
-
-def path(checkpoint: Checkpoint, names: tuple[str, ...], threads: int) -> Path | None:
-    """Where the choice for this model on this machine is kept; None where there is no place."""
+def path(checkpoint: Checkpoint) -> Path | None:
+    """Where the checks of this model on this kind of processor are kept; None where nowhere."""
     facts = [
         _RULES,
         checkpoint.version,
-        names,
-        threads,
         _processor(),
         [_version(package) for package in ("openvino", "onnxruntime", "torch")],
         [LEAST_AGREEMENT, LARGEST_DIFFERENCE],
@@ -56,33 +44,31 @@ def path(checkpoint: Checkpoint, names: tuple[str, ...], threads: int) -> Path |
         return None
 
 
-def read(where: Path | None) -> Choice | None:
-    """The kept choice, or None if there is none that can be read."""
+def read(where: Path | None) -> tuple[Candidate, ...]:
+    """The kept checks; none where there is no file that can be read."""
     if where is None:
-        return None
+        return ()
     try:
-        found = json.loads(where.read_text("utf-8"))
-        candidates = tuple(Candidate(**row) for row in found.pop("candidates"))
-        return Choice(**found, candidates=candidates)
+        return tuple(Candidate(**row) for row in json.loads(where.read_text("utf-8")))
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
         log.warning(
-            "the kept choice of a backend is not readable; measuring again",
+            "the kept accuracy check is not readable; comparing again",
             extra={"file": str(where), "error": type(error).__name__},
         )
-        return None
+        return ()
 
 
-def write(where: Path | None, choice: Choice) -> None:
-    """Keep a choice; where there is no place for it, it is measured at each start."""
+def write(where: Path | None, checks: Sequence[Candidate]) -> None:
+    """Keep checks; where there is no place for them each start compares again."""
     if where is None:
         _not_kept("no home directory", None)
         return
     partial = where.with_name(f"{where.name}.{os.getpid()}")
     try:
         where.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(asdict(choice), indent=2), "utf-8")
+        partial.write_text(json.dumps([asdict(check) for check in checks], indent=2), "utf-8")
         partial.replace(where)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -92,7 +78,7 @@ def write(where: Path | None, choice: Choice) -> None:
 
 def _not_kept(reason: str | None, where: Path | None) -> None:
     log.warning(
-        "the choice of a backend is not kept, so each start measures again; "
+        "the accuracy check is not kept, so each start compares again; "
         "MODELSCOPE_CACHE names a folder that can be written to",
         extra={"file": str(where), "error": reason},
     )
