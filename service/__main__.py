@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from service import __version__, console, settings
 from service.bulk import command as bulk
 from service.errors import ConsoleError, MGeoError
+from service.evaluation import command as evaluation
 from service.settings import BUNDLED
 from telemetry import environment
 from telemetry.environment import TelemetryError
@@ -68,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="score the pairs of a whole file")
     bulk.add_flags(score)
     score.set_defaults(run=bulk.run)
+
+    judge = commands.add_parser("evaluate", help="measure a model on labelled pairs of your own")
+    evaluation.add_flags(judge)
+    judge.set_defaults(run=evaluation.run)
 
     key = commands.add_parser("key", help="make an API key, and the line that admits it")
     key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")

@@ -1,4 +1,7 @@
-"""Figures of merit for three-way address matching. Labels are indices into relations.LABELS."""
+"""Figures of merit for three-way address matching, beside those that the service shares.
+
+Labels are indices into relations.LABELS.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from service.evaluation.figures import (
+    CALIBRATION_BINS,
+    Floats,
+    Ints,
+    Reliability,
+    confusion,
+    f1_by_class,
+)
 
-
-def confusion(truth: Ints, guess: Ints, labels: int = 3) -> Ints:
-    """Counts [true label, guessed label]."""
-    return np.bincount(truth * labels + guess, minlength=labels * labels).reshape(labels, labels)
-
-
-def f1_by_class(table: Ints) -> Floats:
-    """F1 of each class from a confusion table; 0 where a class is neither present nor guessed."""
-    hits = np.diag(table).astype(float)
-    total = table.sum(0) + table.sum(1)
-    f1: Floats = np.divide(2 * hits, total, out=np.zeros(len(table)), where=total > 0)
-    return f1
+__all__ = ["Floats", "Ints", "confusion", "f1_by_class"]
 
 
 def macro_f1(truth: Ints, guess: Ints) -> float:
@@ -47,24 +45,19 @@ def softmax(logits: Floats) -> Floats:
 
 
 def reliability(
-    probabilities: Floats, truth: Ints, bins: int = 10
+    probabilities: Floats, truth: Ints, bins: int = CALIBRATION_BINS
 ) -> list[tuple[float, float, int]]:
     """(mean confidence, accuracy, pairs) by equal-width bin of the top probability."""
-    top, guess = probabilities.max(1), probabilities.argmax(1)
-    which = np.minimum((top * bins).astype(int), bins - 1)
-    rows = []
-    for bin_ in range(bins):
-        inside = which == bin_
-        if inside.any():
-            right = float((guess[inside] == truth[inside]).mean())
-            rows.append((float(top[inside].mean()), right, int(inside.sum())))
-    return rows
+    counted = Reliability(bins)
+    counted.add(probabilities, truth)
+    return counted.rows()
 
 
-def ece(probabilities: Floats, truth: Ints, bins: int = 10) -> float:
+def ece(probabilities: Floats, truth: Ints, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error of the top label."""
-    rows = reliability(probabilities, truth, bins)
-    return sum(abs(sure - right) * n for sure, right, n in rows) / len(truth)
+    counted = Reliability(bins)
+    counted.add(probabilities, truth)
+    return counted.ece()
 
 
 def negative_log_likelihood(probabilities: Floats, truth: Ints) -> float:

@@ -40,6 +40,7 @@ class LocalScorer:
 
     Attributes:
         identity: What its results depend on.
+        model: Its name, its version and the backend that runs it.
         chunk_rows: Rows to hand it at a time.
 
     Raises:
@@ -49,13 +50,18 @@ class LocalScorer:
     def __init__(self, settings: Settings) -> None:
         self._model = models.load(settings, lambda stage, progress: None)
         self._limits = Limits(settings.max_address_chars, 1)
-        checkpoint, budget = self._model.checkpoint, self._model.batch_tokens
+        checkpoint, backend, budget = (
+            self._model.checkpoint,
+            self._model.backend,
+            self._model.batch_tokens,
+        )
+        self.model = checkpoint.name, checkpoint.version, backend.name
         self.chunk_rows = max(1, _BATCHES * budget // _TOKENS)
         self.identity: Mapping[str, object] = {
             "model": [checkpoint.name, checkpoint.version],
             "setting": {
-                "backend": self._model.backend.name,
-                "device": self._model.backend.device,
+                "backend": backend.name,
+                "device": backend.device,
                 "batch_tokens": budget,
                 "max_tokens": self._model.tokenizer.max_tokens,
                 "max_address_chars": settings.max_address_chars,

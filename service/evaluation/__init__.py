@@ -1,0 +1,1 @@
+"""`evaluate`: how good a model is on labelled pairs of one's own."""

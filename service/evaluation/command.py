@@ -1,0 +1,192 @@
+"""`evaluate` on the command line: a file of labelled pairs in, figures out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service import console, settings
+from service.bulk import inputs
+from service.bulk.columns import FIELDS
+from service.bulk.command import MODEL_SETTINGS
+from service.bulk.formats import FORMATS
+from service.errors import BulkError
+from service.evaluation.labels import EXAMPLE
+
+if TYPE_CHECKING:
+    from service.bulk.tables import Chunk, Result, Source
+    from service.evaluation.tally import Mistake, Tally
+    from service.scoring.checkpoint import Label
+
+_INTERRUPTED = 130
+_NO_LABEL_AFTER = 1000
+"""Rows after which a file in which no label is known is not read on."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `evaluate`."""
+    parser.add_argument("input", metavar="FILE", help=f"labelled pairs ({', '.join(FORMATS)})")
+    group = parser.add_argument_group("reading")
+    for place, name in enumerate((*FIELDS, "label"), 1):
+        group.add_argument(
+            f"--{name}",
+            metavar="COLUMN",
+            help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
+        )
+    inputs.add_flags(group.add_argument)
+    group.add_argument(
+        "--labels",
+        metavar="NAMES",
+        help=f"what the file calls the labels, as in {EXAMPLE}; several names of one label are "
+        "separated by | [the service's own names]",
+    )
+    add = parser.add_argument_group("results").add_argument
+    add("--precision", type=_share, nargs="+", default=[0.95], metavar="SHARE",
+        help="look up the threshold for so much precision [0.95]")  # fmt: skip
+    add("--format", choices=("text", "json", "markdown"), default="text",
+        help="of what is printed; in Markdown the table of thresholds alone [text]")  # fmt: skip
+    add("--picture", type=Path, metavar="FILE.svg", help="draw the curves into this file")
+    add("--errors", type=Path, metavar="FILE.jsonl",
+        help="write the worst mistakes, with their addresses, into this file")  # fmt: skip
+    add("--worst", type=int, default=20, metavar="INT", help="as many of them [20]")
+    add("--force", action="store_true", help="replace these files if they exist")
+    settings.add_flags(parser.add_argument_group("the model"), *MODEL_SETTINGS)
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Evaluate a model on a file.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        OperatorError: It cannot begin, or not go on.
+    """
+    try:
+        return _evaluate(flags)
+    except KeyboardInterrupt:
+        print("mgeo: interrupted: nothing is kept", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise BulkError(f"{error.filename or flags.input}: {error.strerror}") from None
+
+
+def _evaluate(flags: argparse.Namespace) -> int:
+    from service.bulk import formats
+    from service.bulk.local import LocalScorer
+    from service.bulk.progress import Progress
+    from service.evaluation import labels, picture, report
+    from service.evaluation.tally import Tally
+
+    formatted: Mapping[str, Callable[[dict[str, Any]], str]] = {
+        "text": report.text,
+        "json": lambda told: json.dumps(told, ensure_ascii=False, indent=2),
+        "markdown": report.threshold_table,
+    }
+    known = labels.names(flags.labels)
+    name, reading = inputs.reading(flags)
+    _check_outputs(flags, reading.path)
+    tally = Tally(max(0, flags.worst) if flags.errors else 0)
+    with contextlib.closing(formats.open_source(name, reading)) as source:
+        *pair, label = _columns(flags, source)
+        progress = Progress(flags.input, source.count())
+        if source.notice:
+            progress.note(source.notice)
+        scorer = LocalScorer(settings.load(flags))
+        with progress:
+            chunks = source.chunks(scorer.chunk_rows)
+            for chunk, results in scorer.score(chunks, (pair[0], pair[1]), progress.advance):
+                _count(tally, chunk, results, (pair[0], pair[1], label), known)
+    if not tally.pairs:
+        raise BulkError(f"{flags.input}: no row has a score and a label: {_bad(tally)}")
+    model = dict(zip(("name", "version", "backend"), scorer.model, strict=True))
+    told = report.document(tally, model, flags.precision)
+    console.show(formatted[flags.format](told))
+    if flags.picture:
+        measured = f"{model['name']} {model['version']} on {Path(flags.input).name}"
+        title = f"{measured}: macro-F1 {told['macro_f1']:.3f}"
+        flags.picture.write_text(picture.svg(tally, title), "utf-8")
+    if flags.errors:
+        flags.errors.write_text("".join(map(_line, tally.worst())), "utf-8")
+    if tally.bad:
+        progress.note(f"rows that count for nothing: {tally.bad:,}: {_bad(tally)}")
+    return 0
+
+
+def _count(
+    tally: Tally,
+    chunk: Chunk,
+    results: Sequence[Result],
+    columns: tuple[int, int, int],
+    known: Mapping[str, Label],
+) -> None:
+    from service.evaluation import labels
+
+    first, second, label = (chunk.values(column) for column in columns)
+    truth = [labels.label_of(cell, known) for cell in label]
+    tally.add(truth, results, list(zip(first, second, strict=True)))
+    if not tally.pairs and tally.rows >= _NO_LABEL_AFTER and not any(truth):
+        raise BulkError(
+            f"the labels of the first {tally.rows:,} rows are none that is known: say what they "
+            f"are called, as in {labels.EXAMPLE}, or name their column by --label"
+        )
+
+
+def _columns(flags: argparse.Namespace, source: Source) -> list[int]:
+    fields = (*FIELDS, "label")
+    defaults = fields if source.has_header else ("1", "2", "3")
+    found = [
+        source.column(getattr(flags, name) or default, f"--{name}")
+        for name, default in zip(fields, defaults, strict=True)
+    ]
+    if len(set(found)) < len(found):
+        raise BulkError("--address1, --address2 and --label name the same column twice")
+    return found
+
+
+def _check_outputs(flags: argparse.Namespace, source: Path | None) -> None:
+    for flag in ("picture", "errors"):
+        path: Path | None = getattr(flags, flag)
+        if path is None:
+            continue
+        if source and path.exists() and path.samefile(source):
+            raise BulkError(f"--{flag} would overwrite the input; name another file")
+        if path.exists() and not flags.force:
+            raise BulkError(f"{path} exists; give --force to replace it")
+        if not path.parent.is_dir():
+            raise BulkError(f"--{flag}: there is no folder {path.parent}")
+
+
+def _bad(tally: Tally) -> str:
+    listed = "; ".join(f"row {row}: {reason}" for row, reason in tally.first_bad)
+    return listed + (" ..." if tally.bad > len(tally.first_bad) else "")
+
+
+def _line(mistake: Mistake) -> str:
+    result = mistake.result
+    told: dict[str, Any] = {
+        "row": mistake.row,
+        **dict(zip(FIELDS, mistake.addresses, strict=True)),
+        "label": mistake.label,
+        "answered": result.label,
+        "similarity": result.similarity,
+        "probability_of_label": mistake.probability,
+    }
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be above 0 and at most 1")
+    return value

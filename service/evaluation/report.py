@@ -1,0 +1,154 @@
+"""The figures of one evaluation as text, and as a document for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from service.evaluation.figures import (
+    Thresholds,
+    f1_by_class,
+    precision_by_class,
+    recall_by_class,
+)
+from service.evaluation.tally import Tally
+from service.scoring.checkpoint import LABELS
+
+SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+"""Thresholds of the table."""
+
+BOUNDARIES = ("exact_match", "exact_match or partial_match")
+"""What a similarity of at least the threshold is taken for."""
+
+
+def document(tally: Tally, model: dict[str, str], precision: Sequence[float]) -> dict[str, Any]:
+    """All figures. Shares lie in 0 to 1; one that has no pairs to be a share of is None.
+
+    Args:
+        tally: What was counted.
+        model: Name, version and backend.
+        precision: Wanted precisions, for which thresholds are looked up.
+    """
+    table = tally.confusion
+    by_class = (precision_by_class(table), recall_by_class(table), f1_by_class(table))
+    return {
+        "model": model,
+        "rows": tally.rows,
+        "pairs": tally.pairs,
+        "macro_f1": float(by_class[2].mean()),
+        "accuracy": float(np.diag(table).sum() / table.sum()),
+        "labels": {
+            label: {
+                "pairs": int(table[index].sum()),
+                **{
+                    name: _number(values[index])
+                    for name, values in zip(("precision", "recall", "f1"), by_class, strict=True)
+                },
+            }
+            for index, label in enumerate(LABELS)
+        },
+        "confusion": {
+            label: dict(zip(LABELS, map(int, row), strict=True))
+            for label, row in zip(LABELS, table, strict=True)
+        },
+        "ece": tally.reliability.ece(),
+        "reliability": [
+            {"confidence": sure, "accuracy": right, "pairs": pairs}
+            for sure, right, pairs in tally.reliability.rows()
+        ],
+        "thresholds": {
+            boundary: [
+                {"similarity": at, "precision": precise, "recall": recall}
+                for at, precise, recall in _shown(counted)
+            ]
+            for boundary, counted in zip(BOUNDARIES, (tally.exact, tally.partial), strict=True)
+        },
+        "threshold_for_precision": {
+            boundary: [_wanted(counted, one) for one in precision]
+            for boundary, counted in zip(BOUNDARIES, (tally.exact, tally.partial), strict=True)
+        },
+    }
+
+
+def text(told: dict[str, Any]) -> str:
+    """The same, to read."""
+    return "\n".join(_lines(told))
+
+
+def threshold_table(told: dict[str, Any]) -> str:
+    """The table from similarity to precision and recall, in Markdown."""
+    lines = [
+        "| similarity | exact: precision | recall | exact or partial: precision | recall |",
+        "|---|---|---|---|---|",
+    ]
+    for exact, partial in zip(*(told["thresholds"][one] for one in BOUNDARIES), strict=True):
+        cells = [_share(one[name]) for one in (exact, partial) for name in ("precision", "recall")]
+        lines.append(f"| ≥ {exact['similarity']:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    model = told["model"]
+    yield f"model      {model['name']} {model['version']}, {model['backend']}"
+    yield f"pairs      {told['pairs']:,} of {told['rows']:,} rows"
+    yield f"macro-F1   {told['macro_f1']:.4f}"
+    yield f"accuracy   {told['accuracy']:.4f}"
+    yield f"ECE        {told['ece']:.4f} (10 bins)"
+    yield ""
+    yield f"{'label':14}{'precision':>10}{'recall':>8}{'F1':>8}{'pairs':>9}"
+    for label, one in told["labels"].items():
+        figures = f"{_share(one['precision']):>10}{_share(one['recall']):>8}{_share(one['f1']):>8}"
+        yield f"{label:14}{figures}{one['pairs']:9,}"
+    yield ""
+    yield f"{'true label':14}" + "".join(f"{f'-> {label}':>18}" for label in LABELS)
+    for label, row in told["confusion"].items():
+        yield f"{label:14}" + "".join(f"{row[guess]:18,}" for guess in LABELS)
+    yield ""
+    yield f"{'confidence':>10}{'accuracy':>10}{'pairs':>9}"
+    for one in told["reliability"]:
+        yield f"{one['confidence']:10.3f}{one['accuracy']:10.3f}{one['pairs']:9,}"
+    yield ""
+    yield f"{'':12}{'taken for exact_match':>22}{'for exact or partial':>24}"
+    yield f"{'similarity':12}{'precision':>13}{'recall':>9}{'precision':>15}{'recall':>9}"
+    for exact, partial in zip(*(told["thresholds"][one] for one in BOUNDARIES), strict=True):
+        first = f"{_share(exact['precision']):>13}{_share(exact['recall']):>9}"
+        second = f"{_share(partial['precision']):>15}{_share(partial['recall']):>9}"
+        yield f">= {exact['similarity']:<9.2f}{first}{second}"
+    yield ""
+    for boundary, rows in told["threshold_for_precision"].items():
+        for one in rows:
+            yield f"{boundary} with a precision of {one['wanted']:g}: " + (
+                "no threshold is so precise"
+                if one["similarity"] is None
+                else f"similarity >= {one['similarity']:.3f} "
+                f"(precision {one['precision']:.3f}, recall {one['recall']:.3f})"
+            )
+    for label, one in told["labels"].items():
+        if not one["pairs"]:
+            yield f"no row is {label}: macro-F1 counts it as 0; read the thresholds instead"
+
+
+def _shown(counted: Thresholds) -> Iterator[tuple[float, float | None, float | None]]:
+    at, precise, recall = counted.curve()
+    for threshold in SHOWN:
+        index = round(threshold * counted.steps)
+        yield float(at[index]), _number(precise[index]), _number(recall[index])
+
+
+def _wanted(counted: Thresholds, precision: float) -> dict[str, float | None]:
+    found = counted.lowest_with(precision) or (None, None, None)
+    return {
+        "wanted": precision,
+        **dict(zip(("similarity", "precision", "recall"), found, strict=True)),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

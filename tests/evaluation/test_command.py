@@ -1,0 +1,282 @@
+"""`evaluate`: labelled pairs of one's own in, figures out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from service.bulk import columns
+from service.bulk.tables import Chunk, Result
+from service.errors import BulkError
+from service.evaluation import command, labels
+from service.evaluation.tally import NO_LABEL
+from service.http.schemas import Limits
+from service.settings import Settings
+
+ANSWERS = {
+    "甲": Result(0.95, "exact_match", 0.9, 0.1, 0.0, False, 0.0),
+    "乙": Result(0.45, "partial_match", 0.1, 0.7, 0.2, False, 0.0),
+    "丙": Result(0.1, "not_match", 0.0, 0.2, 0.8, False, 0.0),
+}
+"""By the first address."""
+
+ROWS = [
+    ("甲", "1", "exact_match"),
+    ("甲", "2", "exact_match"),
+    ("甲", "3", "not_match"),
+    ("乙", "4", "partial_match"),
+    ("乙", "5", "exact_match"),
+    ("丙", "6", "not_match"),
+    ("丙", "7", "not_match"),
+    ("丙", "8", "partial_match"),
+]
+
+
+class FakeScorer:
+    """Answers by the first address alone, three rows at a time."""
+
+    chunk_rows = 3
+    model = ("fake", "1", "none")
+
+    def __init__(self, settings: Settings) -> None:
+        pass
+
+    def score(
+        self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
+    ) -> Iterator[tuple[Chunk, list[Result]]]:
+        for chunk in chunks:
+            read = columns.pairs(chunk, pair, Limits(512, 1))
+            report(len(chunk))
+            yield (
+                chunk,
+                [Result(error=one) if isinstance(one, str) else ANSWERS[one[0]] for one in read],
+            )
+
+
+@pytest.fixture(autouse=True)
+def scorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.bulk.local.LocalScorer", FakeScorer)
+
+
+def evaluate(path: Path, *flags: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_flags(parser)
+    return command.run(parser.parse_args([str(path), *flags]))
+
+
+def csv(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    lines = ["address1,address2,label", *map(",".join, rows)]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    return csv(tmp_path / "pairs.csv", ROWS)
+
+
+def figures(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def test_the_figures_are_those_worked_out_by_hand(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(pairs, "--format", "json", "--precision", "0.65", "1") == 0
+    told = figures(capsys)
+    assert (told["rows"], told["pairs"], told["accuracy"]) == (8, 8, 0.625)
+    assert told["model"] == {"name": "fake", "version": "1", "backend": "none"}
+    # Exact: 3 true, 3 guessed, 2 right. Partial: 2, 2, 1. Not: 3, 3, 2.
+    assert told["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
+    assert told["labels"]["exact_match"] == {
+        "pairs": 3,
+        **dict.fromkeys(("precision", "recall", "f1"), pytest.approx(2 / 3)),
+    }
+    assert told["confusion"]["exact_match"] == {
+        "exact_match": 2,
+        "partial_match": 1,
+        "not_match": 0,
+    }
+    # Confidence .9, .7 and .8; right are 2 of 3, 1 of 2 and 2 of 3.
+    gaps = 3 / 8 * (0.9 - 2 / 3) + 2 / 8 * (0.7 - 1 / 2) + 3 / 8 * (0.8 - 2 / 3)
+    assert told["ece"] == pytest.approx(gaps)
+    at_half = told["thresholds"]["exact_match or partial_match"][4]
+    assert at_half["similarity"] == 0.5
+    assert at_half["precision"] == pytest.approx(2 / 3)  # three 甲, one of them none
+    assert at_half["recall"] == pytest.approx(2 / 5)
+    enough, never = told["threshold_for_precision"]["exact_match"]
+    assert (enough["similarity"], enough["precision"]) == (0.451, pytest.approx(2 / 3))
+    assert never == {"wanted": 1.0, "similarity": None, "precision": None, "recall": None}
+
+
+def test_the_text_has_the_figures(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(pairs, "--precision", "0.65", "1") == 0
+    out = capsys.readouterr().out
+    assert "macro-F1   0.6111" in out
+    assert "exact_match with a precision of 0.65: similarity >= 0.451 (precision 0.667" in out
+    assert "exact_match with a precision of 1: no threshold is so precise" in out
+    assert not set("甲乙丙") & set(out)
+
+
+def test_the_table_of_thresholds_is_printed_for_a_page(
+    pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(pairs, "--format", "markdown") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "|---|---|---|---|---|"
+    assert "| ≥ 0.50 | 0.667 | 0.667 | 0.667 | 0.400 |" in lines
+    assert lines[-1] == "| ≥ 0.98 | - | 0.000 | - | 0.000 |"
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "xlsx"])
+def test_every_format_of_score_is_read(
+    tmp_path: Path, pairs: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(pairs, "--format", "json")
+    expected = figures(capsys)
+    path = tmp_path / f"pairs.{kind}"
+    names = ("address1", "address2", "label")
+    if kind == "tsv":
+        path.write_text("\n".join("\t".join(row) for row in (names, *ROWS)), "utf-8")
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in ROWS))
+    elif kind == "parquet":
+        pq.write_table(
+            pa.table(dict(zip(names, map(list, zip(*ROWS, strict=True)), strict=True))), path
+        )
+    else:
+        book = openpyxl.Workbook()
+        sheet = book.active
+        assert sheet
+        for row in (names, *ROWS):
+            sheet.append(row)
+        book.save(path)
+    assert evaluate(path, "--format", "json") == 0
+    assert figures(capsys) == expected
+
+
+@pytest.mark.parametrize(
+    ("flag", "written"),
+    [
+        ("exact=2,partial=1,not=0", {"exact_match": "2", "partial_match": "1", "not_match": "0"}),
+        ("exact=2,partial=1,not=0", {"exact_match": "2.0", "partial_match": "1", "not_match": "0"}),
+        (
+            "exact_match=same|SAME HOUSE,partial_match=near,not_match=far",
+            {"exact_match": "Same house", "partial_match": " near", "not_match": "FAR"},
+        ),
+        (None, {"exact_match": "是", "partial_match": "Partial", "not_match": "no-match"}),
+    ],
+)
+def test_labels_go_by_the_names_that_a_file_has(
+    tmp_path: Path,
+    pairs: Path,
+    flag: str | None,
+    written: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate(pairs, "--format", "json")
+    expected = figures(capsys)
+    path = csv(tmp_path / "other.csv", [(a, b, written[label]) for a, b, label in ROWS])
+    if "2.0" in written.values():  # as Excel has numbers
+        names = ("address1", "address2", "label")
+        book = openpyxl.Workbook()
+        sheet = book.active
+        assert sheet
+        sheet.append(names)
+        for a, b, label in ROWS:
+            sheet.append((a, b, float(written[label])))
+        path = tmp_path / "other.xlsx"
+        book.save(path)
+    assert evaluate(path, "--format", "json", *(("--labels", flag) if flag else ())) == 0
+    assert figures(capsys) == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["exact", "exact=", "=2", "same=2", "exact=1,partial=1", "exact=1|1,not=|1"]
+)
+def test_names_of_another_form_are_refused(given: str) -> None:
+    with pytest.raises(BulkError, match="--labels"):
+        labels.names(given)
+
+
+def test_bad_rows_are_counted_and_their_content_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = csv(tmp_path / "in.csv", [*ROWS, ("", "9", "not_match"), ("甲", "9", "秘密")])
+    assert evaluate(path, "--format", "json") == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["rows"], json.loads(out)["pairs"]) == (10, 8)
+    assert "rows that count for nothing: 2: row 9: " in err
+    assert f"row 10: {NO_LABEL}" in err
+    assert "秘密" not in err + out
+
+
+def test_a_file_without_a_label_that_is_known_is_refused(tmp_path: Path) -> None:
+    path = csv(tmp_path / "in.csv", [("甲", "1", "7")] * 4)
+    with pytest.raises(BulkError, match="no row has a score and a label: row 1: its label"):
+        evaluate(path)
+    path = csv(tmp_path / "long.csv", [("甲", "1", "7")] * 1100)
+    with pytest.raises(BulkError, match=r"labels of the first 1,0.* as in --labels exact=2"):
+        evaluate(path)
+
+
+def test_a_label_that_no_row_has_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(csv(tmp_path / "in.csv", [row for row in ROWS if row[2] != "partial_match"]))
+    assert "no row is partial_match: macro-F1 counts it as 0" in capsys.readouterr().out
+
+
+def test_the_worst_mistakes_go_to_the_file_that_was_asked_for(pairs: Path, tmp_path: Path) -> None:
+    errors = tmp_path / "errors.jsonl"
+    assert evaluate(pairs, "--errors", str(errors), "--worst", "2") == 0
+    told = [json.loads(line) for line in errors.read_text("utf-8").splitlines()]
+    assert [(one["row"], one["label"], one["answered"]) for one in told] == [
+        (3, "not_match", "exact_match"),
+        (5, "exact_match", "partial_match"),
+    ]
+    assert (told[0]["address1"], told[0]["address2"]) == ("甲", "3")
+    assert told[0]["probability_of_label"] == 0.0
+
+
+def test_the_picture_has_all_curves(pairs: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "curves.svg"
+    assert evaluate(pairs, "--picture", str(picture)) == 0
+    root = ElementTree.fromstring(picture.read_text("utf-8"))
+    space = "{http://www.w3.org/2000/svg}"
+    assert len(root.findall(f"{space}circle")) == 3  # one a bin
+    assert len(root.findall(f"{space}polyline")) == 5  # two and two, and the diagonal
+    shown = " ".join(one.text or "" for one in root.iter(f"{space}text"))
+    assert "taken for exact_match or partial_match" in shown
+    assert "macro-F1 0.611" in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--label", "2"), "name the same column twice"),
+        (("--label", "class"), "has no column 'class'"),
+        (("--picture", "pairs.csv"), "--picture would overwrite the input"),
+        (("--errors", "there.jsonl"), "exists; give --force"),
+        (("--errors", "no/where.jsonl"), "there is no folder"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_before_any_work(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(pairs.parent)
+    Path("there.jsonl").touch()
+    with pytest.raises(BulkError, match=message):
+        evaluate(Path("pairs.csv"), *flags)
+    with pytest.raises(BulkError, match="there is no file"):
+        evaluate(Path("none.csv"))
