@@ -183,13 +183,22 @@ def patterns(value: str) -> str:
     return value
 
 
-def file(value: str) -> str:
-    """A file of PEM that can be read."""
+def readable(value: str) -> str:
+    """A file that can be read."""
+    _content(value)
+    return value
+
+
+def _content(value: str) -> bytes:
     try:
-        text = Path(value).read_bytes()
+        return Path(value).read_bytes()
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    if b"-----BEGIN" not in text:
+
+
+def pem(value: str) -> str:
+    """A file of PEM that can be read."""
+    if b"-----BEGIN" not in _content(value):
         raise ValueError("is not a PEM file, which begins with -----BEGIN")
     return value
 

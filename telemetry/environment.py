@@ -135,9 +135,9 @@ VARIABLES: dict[str, Variable] = {
         *_otlp("HEADERS", checks.headers, "ASCII", secret=True),
         *_otlp("COMPRESSION", checks.one_of("none", "gzip", "deflate")),
         *_otlp("TIMEOUT", checks.milliseconds, _TIMEOUT),
-        *_otlp("CERTIFICATE", checks.file),
-        *_otlp("CLIENT_KEY", checks.file),
-        *_otlp("CLIENT_CERTIFICATE", checks.file),
+        *_otlp("CERTIFICATE", checks.pem),
+        *_otlp("CLIENT_KEY", checks.pem),
+        *_otlp("CLIENT_CERTIFICATE", checks.pem),
         Variable(
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
             checks.one_of("cumulative", "delta", "lowmemory", upper=True),
@@ -160,10 +160,15 @@ VARIABLES: dict[str, Variable] = {
             for name in ("ENDPOINT", "TIMEOUT")
             for note in ("no effect: there is no Zipkin exporter; the Collector has one",)
         ),
-        *(
-            Variable(name, checks.refused(why))
-            for name in ("OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE")
-            for why in ("configuration files are not supported: use the OTEL_* variables",)
+        Variable(
+            "OTEL_CONFIG_FILE",
+            checks.readable,
+            "declares the SDK instead of these variables; [below](#a-file-instead-of-variables)",
+        ),
+        Variable(
+            "OTEL_EXPERIMENTAL_CONFIG_FILE",
+            checks.refused("is called OTEL_CONFIG_FILE now"),
+            "refused: it is `OTEL_CONFIG_FILE` now",
         ),
         Variable("OTEL_SEMCONV_STABILITY_OPT_IN", checks.stable_http, "`http` is added to it"),
         Variable("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", checks.detectors),

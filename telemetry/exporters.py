@@ -1,4 +1,4 @@
-"""The exporters that the standard variables ask for: the SDK's own, and those of plugins.
+"""The exporters that the standard variables, or a configuration file, ask for: the SDK's own.
 
 The SDK's modules for logs are `opentelemetry.sdk._logs` and `..._log_exporter`: named so while the
 Python logs API is not called stable, and documented as the way to them all the same.
@@ -7,8 +7,10 @@ Python logs API is not called stable, and documented as the way to them all the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.metrics import MeterProvider
@@ -21,7 +23,31 @@ _MODULES = {
     "metrics": ("metric_exporter", "OTLPMetricExporter"),
     "logs": ("_log_exporter", "OTLPLogExporter"),
 }
-_DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
+DEFAULT_ENDPOINTS = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where and how OTLP is sent.
+
+    Attributes:
+        protocol: `grpc` or `http/protobuf`.
+        endpoint: With its scheme; of HTTP with its path.
+        plain: Without TLS.
+        timeout: Of an export with all its retries, in seconds.
+        compression: `none`, `gzip` or `deflate`.
+        headers: Beside those of the environment.
+        certificates: Files of the authorities' certificates, the client's key and its certificate;
+            by default those that the environment names.
+    """
+
+    protocol: str
+    endpoint: str
+    plain: bool
+    timeout: float
+    compression: str = "none"
+    headers: dict[str, str] | None = None
+    certificates: tuple[str | None, str | None, str | None] = (None, None, None)
 
 
 def names(read: Mapping[str, str], signal: Signal) -> list[str]:
@@ -43,43 +69,65 @@ def make(read: Mapping[str, str], signal: Signal, provider: MeterProvider | None
             exporters that it is made with.
     """
     return [
-        _otlp(read, signal, provider) if name == "otlp" else _plugin(signal, name)
+        otlp(_destination(read, signal), signal, provider)
+        if name == "otlp"
+        else plugin(signal, name)
         for name in names(read, signal)
     ]
 
 
-def _plugin(signal: Signal, name: str) -> Any:
-    [point] = entry_points(group=f"opentelemetry_{signal}_exporter", name=name)
-    return point.load()()
+def plugin(signal: Signal, name: str, **options: Any) -> Any:
+    """An exporter of an installed package; the SDK's `console` is one too.
+
+    Raises:
+        ValueError: There is none of the name.
+    """
+    for point in entry_points(group=f"opentelemetry_{signal}_exporter", name=name):
+        return point.load()(**options)
+    raise ValueError(f"the exporter {name!r} of {signal} is not installed")
 
 
-def _otlp(read: Mapping[str, str], signal: Signal, provider: MeterProvider | None) -> Any:
-    protocol = environment.of_signal(read, signal, "PROTOCOL") or "grpc"
-    with_default = {"OTEL_EXPORTER_OTLP_ENDPOINT": _DEFAULT_ENDPOINTS[protocol], **read}
-    url, plain = environment.endpoint(with_default, signal) or ("", True)
-    compression = environment.of_signal(read, signal, "COMPRESSION") or "none"
-    options: dict[str, Any] = {
-        "endpoint": url,
-        # In seconds. Explicitly, for the SDK reads the variable in seconds too.
-        "timeout": float(environment.of_signal(read, signal, "TIMEOUT")) / 1000,
-    }
+def otlp(to: Destination, signal: Signal, provider: MeterProvider | None) -> Any:
+    """An exporter of OTLP."""
+    # The time-out explicitly: the SDK reads the variable too, in seconds.
+    options: dict[str, Any] = {"endpoint": to.endpoint, "timeout": to.timeout}
+    if to.headers:
+        options["headers"] = to.headers
     if provider is not None:
         options["meter_provider"] = provider
     module, name = _MODULES[signal]
     # Imported only where needed: either takes a good part of the start's time.
-    if protocol == "grpc":
-        from grpc import Compression as GrpcCompression
+    if to.protocol == "grpc":
+        import grpc
 
-        options["insecure"] = plain
+        options["insecure"] = to.plain
         options["compression"] = {
-            "none": GrpcCompression.NoCompression,
-            "gzip": GrpcCompression.Gzip,
-            "deflate": GrpcCompression.Deflate,
-        }[compression]
+            "none": grpc.Compression.NoCompression,
+            "gzip": grpc.Compression.Gzip,
+            "deflate": grpc.Compression.Deflate,
+        }[to.compression]
+        if any(to.certificates) and not to.plain:
+            pem = [Path(file).read_bytes() if file else None for file in to.certificates]
+            options["credentials"] = grpc.ssl_channel_credentials(*pem)
         package = "opentelemetry.exporter.otlp.proto.grpc"
     else:
-        from opentelemetry.exporter.otlp.proto.http import Compression as HttpCompression
+        from opentelemetry.exporter.otlp.proto.http import Compression
 
-        options["compression"] = HttpCompression(compression)
+        options["compression"] = Compression(to.compression)
+        files = ("certificate_file", "client_key_file", "client_certificate_file")
+        options |= dict(zip(files, to.certificates, strict=True))
         package = "opentelemetry.exporter.otlp.proto.http"
     return getattr(import_module(f"{package}.{module}"), name)(**options)
+
+
+def _destination(read: Mapping[str, str], signal: Signal) -> Destination:
+    protocol = environment.of_signal(read, signal, "PROTOCOL") or "grpc"
+    with_default = {"OTEL_EXPORTER_OTLP_ENDPOINT": DEFAULT_ENDPOINTS[protocol], **read}
+    url, plain = environment.endpoint(with_default, signal) or ("", True)
+    return Destination(
+        protocol,
+        url,
+        plain,
+        float(environment.of_signal(read, signal, "TIMEOUT")) / 1000,
+        environment.of_signal(read, signal, "COMPRESSION") or "none",
+    )

@@ -9,6 +9,7 @@ exemplar on `/metrics` must never name a trace that nobody has.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -132,15 +133,17 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
         logging.getLogger("opentelemetry").setLevel(_LEVELS[level])
     if "none" in read.get("OTEL_PROPAGATORS", "").split(","):
         propagate.set_global_textmap(NoPropagation())
-    resource = _resource(service_version, instance_id)
+    identity = {
+        "service.name": "mgeo-inference",
+        "service.version": service_version,
+        "service.instance.id": instance_id,
+    }
     prometheus = PrometheusEndpoint()
-    closers: list[Callable[[], None]] = []
-    meter_provider = _meter_provider(read, resource, prometheus)
-    closers.append(meter_provider.shutdown)
-    tracer_provider = _tracer_provider(read, resource, meter_provider)
-    closers.append(tracer_provider.shutdown)
-    if exporters.names(read, "logs"):
-        closers.append(_push_logs(read, resource, meter_provider))
+    made = _declared(read, identity, prometheus) or _from_variables(read, identity, prometheus)
+    tracer_provider, meter_provider = made.tracer_provider, made.meter_provider
+    closers: list[Callable[[], None]] = [meter_provider.shutdown, tracer_provider.shutdown]
+    if made.logger_provider:
+        closers.append(_export_logs(made.logger_provider))
     closers.append(_instrument_process(meter_provider))
 
     meter = meter_provider.get_meter("mgeo", service_version, SCHEMA_URL)
@@ -155,7 +158,7 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
         instruments=instruments,
         prometheus=prometheus,
         gpu=gpu,
-        pushes_traces=bool(exporters.names(read, "traces")),
+        pushes_traces=made.pushes_traces,
         _closers=closers,
     )
 
@@ -190,17 +193,43 @@ class ResourceHashedOnce(Resource):
         return self is other or super().__eq__(other)
 
 
-def _resource(service_version: str, instance_id: str) -> Resource:
-    created = Resource.create(
-        {
-            "service.name": "mgeo-inference",
-            "service.version": service_version,
-            "service.instance.id": instance_id,
-        },
-        SCHEMA_URL,
-    )
+@dataclass(frozen=True)
+class _Providers:
+    tracer_provider: TracerProvider
+    meter_provider: MeterProvider
+    logger_provider: LoggerProvider | None
+    pushes_traces: bool
+
+
+def _declared(
+    read: dict[str, str], identity: dict[str, str], prometheus: PrometheusEndpoint
+) -> _Providers | None:
+    """What `OTEL_CONFIG_FILE` declares; None without one, and where it says `disabled`."""
+    if "OTEL_CONFIG_FILE" not in read or read.get("OTEL_SDK_DISABLED") == "true":
+        return None
+    from telemetry.config_file import Declared  # reads YAML and checks a large schema
+
+    declared = Declared(read["OTEL_CONFIG_FILE"], identity, SCHEMA_URL)
+    if declared.disabled:
+        read["OTEL_SDK_DISABLED"] = os.environ["OTEL_SDK_DISABLED"] = "true"
+        return None
+    tracers, meters = declared.providers(prometheus.reader)
+    declared.add_span_processors(tracers, meters)
+    resource = ResourceHashedOnce(tracers.resource)
+    logs = declared.logger_provider(resource, meters)
+    return _Providers(tracers, meters, logs, declared.pushes_traces)
+
+
+def _from_variables(
+    read: Mapping[str, str], identity: dict[str, str], prometheus: PrometheusEndpoint
+) -> _Providers:
+    created = Resource.create(identity, SCHEMA_URL)
     # Once more: what the user says wins over ours.
-    return ResourceHashedOnce(created.merge(OTELResourceDetector().detect()))
+    resource = ResourceHashedOnce(created.merge(OTELResourceDetector().detect()))
+    meters = _meter_provider(read, resource, prometheus)
+    tracers = _tracer_provider(read, resource, meters)
+    logs = _logger_provider(read, resource, meters) if exporters.names(read, "logs") else None
+    return _Providers(tracers, meters, logs, bool(exporters.names(read, "traces")))
 
 
 class _OwnMeterProvider(MeterProvider):
@@ -291,16 +320,20 @@ def _new_tracer_provider(read: Mapping[str, str], resource: Resource) -> TracerP
     return provider
 
 
-def _push_logs(
+def _logger_provider(
     read: Mapping[str, str], resource: Resource, meter_provider: MeterProvider
-) -> Callable[[], None]:
-    """Export all logs of the process; returns what flushes and ends that."""
+) -> LoggerProvider:
     # Not the global one: what others hand to that has passed no allow-list.
     provider = LoggerProvider(resource, shutdown_on_exit=False, meter_provider=NoOpMeterProvider())
     for exporter in exporters.make(read, "logs", meter_provider):
         provider.add_log_record_processor(
             BatchLogRecordProcessor(exporter, meter_provider=meter_provider)
         )
+    return provider
+
+
+def _export_logs(provider: LoggerProvider) -> Callable[[], None]:
+    """Export all logs of the process; returns what flushes and ends that."""
     handler = ExportingHandler(provider)
     logging.getLogger().addHandler(handler)
 

@@ -170,8 +170,9 @@ REFUSED = [
         for name in ("OTEL_PYTHON_EXCLUDED_URLS", "OTEL_PYTHON_FLASK_EXCLUDED_URLS")
         for value in ("*", "[", "a,(")
     ),
-    ("OTEL_CONFIG_FILE", "otel.yaml", "configuration files are not supported"),
-    ("OTEL_EXPERIMENTAL_CONFIG_FILE", "otel.yaml", "configuration files are not supported"),
+    ("OTEL_CONFIG_FILE", "/no/such.yaml", "cannot be read"),
+    ("OTEL_CONFIG_FILE", "/", "cannot be read"),
+    ("OTEL_EXPERIMENTAL_CONFIG_FILE", "otel.yaml", "is called OTEL_CONFIG_FILE now"),
 ]
 """Values without a meaning, and what the one line says."""
 
