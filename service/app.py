@@ -209,11 +209,13 @@ class Service:
         observe = self.telemetry.instruments.observe_value
         if cache is not None:
             observe(metrics.CACHE_SIZE, lambda: len(cache))
-        observe(metrics.QUEUE_DEPTH, lambda: sum(q.depth() for q in self._queues()))
+        observe(metrics.QUEUE_DEPTH, lambda: sum(q.wanted().pairs for q in self._queues()))
         observe(metrics.QUEUE_LIMIT, lambda: sum(q.max_pairs for q in self._queues()))
-        observe(metrics.QUEUE_TOKENS, lambda: sum(q.tokens() for q in self._queues()))
+        observe(metrics.QUEUE_TOKENS, lambda: sum(q.wanted().tokens for q in self._queues()))
         observe(metrics.QUEUE_TOKEN_LIMIT, lambda: sum(q.max_tokens for q in self._queues()))
-        observe(metrics.QUEUE_OLDEST_AGE, lambda: max(q.oldest_age() for q in self._queues()))
+        observe(
+            metrics.QUEUE_OLDEST_AGE, lambda: max(q.wanted().oldest_age for q in self._queues())
+        )
         observe(metrics.ENGINE_PROGRESS_AGE, self._progress_age)
         observe(metrics.BATCH_TOKEN_LIMIT, lambda: min(e.token_limit() for e in self._engines()))
         observe(metrics.REQUESTS_WAITING, self.predictions.waiting)

@@ -1,19 +1,23 @@
 """Which of the waiting pairs make the next batch: the whole policy, without lock, thread or clock.
 
-There are two lanes, so that a request of many pairs does not hold up those of one: a batch comes
-from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's, and
-while interactive pairs keep coming a bulk batch is as small as theirs are, and the stream that
-answered one leaves bulk work to the others for as long as its client needs to ask again. In a lane,
-a batch starts with the pair that has waited longest and takes those behind it while it stays within
-the token budget; where unequal pairs cost padding, it takes those of like length first. It never
-waits to fill: while one batch is computed, the next one gathers. What would come too late is left
-out, so that there is time for what would not.
+There are two lanes, so that a request of many pairs does not hold up those of one. A batch comes
+from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's. While
+interactive pairs keep coming, a bulk batch takes hardly longer than theirs do (`BULK_TIME`), and
+the stream that answered one leaves bulk work to the others for as long as its client needs to ask
+again.
+
+In a lane, a batch starts with the pair that has waited longest and takes those behind it while it
+stays within the token budget; where unequal pairs cost padding, it takes those of like length
+first. It never waits to fill: while one batch is computed, the next one gathers. What would come
+too late is left out, so that there is time for what would not.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from service.scoring.backends.layout import Padding, computed_tokens
 from service.scoring.job import Item
@@ -26,7 +30,13 @@ BULK_TURN = 4
 """One batch in this many is bulk while both lanes have work: slowed down, never starved."""
 
 INTERACTIVE_LINGERS_NS = 1_000_000_000
-"""How long after an interactive batch the next one is expected, and bulk batches stay small."""
+"""How long after an interactive batch the next one is expected, and bulk batches stay short."""
+
+BULK_TIME = 1.5
+"""A bulk batch may take so many times the last interactive batch's time while the next interactive
+one is expected. A cap in time, not in tokens: with a pass of `fixed + per_token * tokens` seconds,
+bulk work keeps at least (1.5 - 1) / 1.5, a third, of the tokens a second of full batches, whatever
+the two constants are. On a GPU nearly all of a pass is fixed, and bulk batches stay full."""
 
 RETURN_SECONDS = 0.01
 """How long a stream that has computed an interactive batch leaves bulk work to the others: a client
@@ -74,7 +84,7 @@ class Lane:
         self.tokens -= len(item.pair.ids)
         return item
 
-    def push(self, items: list[Item]) -> None:
+    def push(self, items: Sequence[Item]) -> None:
         """Put items back before the others, in their order."""
         self.items.extendleft(reversed(items))
         self.tokens += sum(len(item.pair.ids) for item in items)
@@ -97,6 +107,15 @@ class Lanes:
     def append(self, item: Item) -> None:
         """Put an item into its lane."""
         (self.interactive if item.interactive else self.bulk).append(item)
+
+    def push(self, items: Sequence[Item]) -> None:
+        """Put items back into their lanes, before the others."""
+        self.interactive.push([item for item in items if item.interactive])
+        self.bulk.push([item for item in items if not item.interactive])
+
+    def items(self) -> Iterator[Item]:
+        """All items, those of the interactive lane first."""
+        return itertools.chain(self.interactive.items, self.bulk.items)
 
     def depth(self) -> int:
         """Pairs in both."""
@@ -160,14 +179,22 @@ class Lanes:
             the batch is done. The batch is empty only if nothing is left in its lane.
         """
         lane = self._turn()
-        if lane is self.bulk and now_ns - self._interactive_ns < INTERACTIVE_LINGERS_NS:
-            budget = min(budget, self._interactive_tokens)
+        if lane is self.bulk:
+            budget = self.bulk_limit(budget, now_ns, seconds)
         done_ns = now_ns + seconds(min(budget, lane.tokens)) * 1e9
         batch, unwanted = _fill(lane, budget, padding, now_ns, done_ns)
         if lane is self.interactive and batch:
             self._interactive_ns = now_ns
             self._interactive_tokens = sum(len(item.pair.ids) for item in batch)
         return batch, unwanted
+
+    def bulk_limit(self, budget: int, now_ns: int, seconds: Callable[[int], float]) -> int:
+        """Most tokens of a bulk batch now, up to `budget`: see `BULK_TIME`."""
+        if now_ns - self._interactive_ns >= INTERACTIVE_LINGERS_NS:
+            return budget
+        allowed = BULK_TIME * seconds(self._interactive_tokens)
+        tokens = range(min(self._interactive_tokens, budget), budget + 1)
+        return tokens[bisect.bisect_right(tokens, allowed, key=seconds) - 1]
 
     def _turn(self) -> Lane:
         bulk_turn = not self.interactive.items or self._since_bulk + 1 >= BULK_TURN

@@ -34,6 +34,9 @@ _MEMORY = (OutOfMemory, MemoryError)
 _PROBE = ("1", "1")
 """A pair that every model can score."""
 
+_MEMORY_PATIENCE_SECONDS = 30.0
+"""How long a device may have no memory for even one pair: another process may give some back."""
+
 
 class Engine:
     """Runs the model on threads of its own, from loading to the last queued pair.
@@ -67,6 +70,8 @@ class Engine:
         self._last_progress = time.monotonic()
         self._model: Model | None = None
         self._budget = Budget(0)
+        # Since when the device has had no memory for a single pair; None while it has.
+        self._starved_since: float | None = None
         self._of_version: dict[str, str] = {}
         self._real = self._padding = self._of_version
         self.load_seconds = 0.0
@@ -200,7 +205,10 @@ class Engine:
         )
 
     def _compute(self, model: Model, batch: list[Item], own: int, stream: int | None) -> None:
-        """Score a batch, and one that fails in halves: only the pairs at fault end in an error."""
+        """Score a batch, and one that fails in halves: only the pairs at fault end in an error.
+
+        One that finds no memory is no fault of its pairs: they wait again, for smaller batches.
+        """
         parts, splits, scored, memory = [batch], _splits(len(batch)), False, False
         try:
             while parts:
@@ -210,6 +218,9 @@ class Engine:
                 memory = memory or isinstance(error, _MEMORY)
                 if error is None:
                     scored = True
+                elif len(part) > 1 and isinstance(error, _MEMORY):
+                    self._queue.put_back([item for each in (part, *parts) for item in each])
+                    parts = []
                 elif len(part) > 1 and splits:
                     splits -= 1
                     middle = len(part) // 2
@@ -221,10 +232,31 @@ class Engine:
             dying = EngineFailed("the engine failed while it held this pair")
             self._queue.fail([item for part in parts for item in part], dying)
             raise
-        if not scored and not memory:
+        if scored:
+            self._starved_since = None
+        elif not memory:
             # Pairs at fault, or a device that will never answer again? Raises if it is the latter.
             model.predict(model.tokenizer.encode([_PROBE]), stream)
+        elif len(batch) == 1:
+            self._probe_memory(model, stream)
         self._queue.done()
+
+    def _probe_memory(self, model: Model, stream: int | None) -> None:
+        """End the engine if the device has had no memory for the shortest pair for too long.
+
+        Raises:
+            OutOfMemory: It has not; a process that only answers errors is to be restarted.
+            MemoryError: Likewise.
+        """
+        try:
+            model.predict(model.tokenizer.encode([_PROBE]), stream)
+        except _MEMORY:
+            now = time.monotonic()
+            since = self._starved_since = self._starved_since or now
+            if now - since >= _MEMORY_PATIENCE_SECONDS:
+                raise
+        else:  # that pair was too long for it
+            self._starved_since = None
 
     def _forward(
         self, model: Model, batch: list[Item], stream: int | None, *, split: bool
@@ -241,8 +273,9 @@ class Engine:
         self._queue.begin(batch, Batch(shape, started, span))
         try:
             probabilities = model.predict(pairs, stream)
+            ended = time.perf_counter_ns()
         except Exception as error:
-            failure = error
+            failure, ended = error, time.perf_counter_ns()
             log.exception("batch failed", extra={"pairs": len(pairs), "tokens": computed})
             self._instruments.batch_failed.add(
                 1, {"error_type": type(error).__name__, **self._of_version}
@@ -256,12 +289,13 @@ class Engine:
                 span.set_attribute("error.type", type(error).__name__)
                 span.set_status(StatusCode.ERROR)
         else:
-            self._queue.finish(batch, probabilities.tolist(), time.perf_counter_ns())
+            self._queue.finish(batch, probabilities.tolist(), ended)
             self._budget.computed()
-        # After the waiting threads were woken: they answer while this is counted.
+        # After the waiting threads were woken: they answer while this is counted. Handing out the
+        # results is no part of the pass.
         if span:
-            span.end()
-        seconds = (time.perf_counter_ns() - started) / 1e9
+            span.end(time.time_ns() - (time.perf_counter_ns() - ended))
+        seconds = (ended - started) / 1e9
         if failure is None:  # how soon one fails says nothing of how long the others take
             self._queue.computed(computed, seconds)
         self._instruments.batch_duration.record(seconds, self._of_version)

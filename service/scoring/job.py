@@ -61,8 +61,8 @@ class Job:
     """
 
     __slots__ = (
-        "_done", "_remaining", "batches", "errors", "expires_ns", "finished_ns", "is_abandoned",
-        "keys", "pairs", "probabilities", "span", "started_ns", "submitted_ns",
+        "_done", "_remaining", "_settling", "batches", "errors", "expires_ns", "finished_ns",
+        "is_abandoned", "keys", "pairs", "probabilities", "span", "started_ns", "submitted_ns",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,8 @@ class Job:
         self.started_ns = 0
         self.finished_ns = 0
         self._remaining = len(pairs)
+        # Several of the engine's threads may each settle a part of it at once.
+        self._settling = threading.Lock()
         # Held until the last result is there. An Event does the same in Python code, on the way of
         # every request; this is one call into the interpreter at each end.
         self._done = threading.Lock()
@@ -137,8 +139,10 @@ class Job:
         self._settle(now_ns)
 
     def _settle(self, now_ns: int) -> None:
-        self._remaining -= 1
-        if not self._remaining:
+        with self._settling:
+            self._remaining -= 1
+            is_last = not self._remaining
+        if is_last:
             self.finished_ns = now_ns
             self._release()
 

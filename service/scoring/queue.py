@@ -14,6 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from service.errors import QueueFull, RequestError, TooLarge, TooLate
 from service.scoring.backends.layout import Padding
@@ -34,6 +35,21 @@ _FEWEST_TOKENS = 5
 
 class QueueClosed(Exception):
     """The queue takes no more: its engine stops. Another one may take the pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What waits in a queue without what its clients have given up, as the metrics have it.
+
+    Attributes:
+        pairs: Number of pairs.
+        tokens: Their tokens, without padding.
+        oldest_age: Seconds that the oldest of them has waited; 0 when there is none.
+    """
+
+    pairs: int
+    tokens: int
+    oldest_age: float
 
 
 class PairQueue:
@@ -90,11 +106,7 @@ class PairQueue:
                 raise type(self._failure)(str(self._failure))
             if self._closed:
                 raise QueueClosed
-            new = [
-                len(pair.ids)
-                for pair, key in zip(job.pairs, job.keys, strict=True)
-                if not self._is_joined(self._known(key), interactive)
-            ]
+            new = self._lengths_of_new(job, interactive=interactive)
             if len(new) > self.max_pairs or sum(new) > self.max_tokens:
                 raise TooLarge(
                     f"{len(new)} pairs of {sum(new)} tokens in all are more than the queue takes: "
@@ -107,6 +119,27 @@ class PairQueue:
                 self._append(job, index, interactive=interactive)
             self._changed.notify()
             return len(order) - (self.depth() - before)
+
+    def _lengths_of_new(self, job: Job, *, interactive: bool) -> list[int]:
+        """Tokens of each pair of a job that needs a place in a lane; equal ones need one place."""
+        seen: set[bytes] = set()
+        lengths = []
+        for pair, key in zip(job.pairs, job.keys, strict=True):
+            if key is not None:
+                if key in seen:
+                    continue
+                seen.add(key)
+            if not self._is_joined(self._known(key), interactive):
+                lengths.append(len(pair.ids))
+        return lengths
+
+    def put_back(self, items: Sequence[Item]) -> None:
+        """Have pairs wait again that a batch could not compute, before all others of their lane."""
+        with self._changed:
+            for item in items:
+                item.is_waiting, item.batch = True, None
+            self._lanes.push(items)
+            self._changed.notify()
 
     def check(self, expires_ns: float, pairs_ahead: int = 0) -> None:
         """Refuse early, before any work, what `put` would refuse even of the smallest job.
@@ -258,6 +291,15 @@ class PairQueue:
             oldest_ns = self._lanes.oldest_ns()
         return 0.0 if oldest_ns is None else (time.perf_counter_ns() - oldest_ns) / 1e9
 
+    def wanted(self) -> Wanted:
+        """What waits and is waited for: what is left of it will be computed."""
+        now_ns = time.perf_counter_ns()
+        with self._changed:
+            items = [item for item in self._lanes.items() if item.is_wanted_at(now_ns)]
+        oldest_ns = min((item.submitted_ns for item in items), default=now_ns)
+        tokens = sum(len(item.pair.ids) for item in items)
+        return Wanted(len(items), tokens, max(0.0, (now_ns - oldest_ns) / 1e9))
+
     def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
         if not self._fits(pairs, tokens):
             self._tidy()
@@ -279,6 +321,9 @@ class PairQueue:
     def _wait(self, tokens: int, *, interactive: bool) -> float:
         """Seconds until a job of so many tokens that comes now will be done."""
         ahead = self._lanes.ahead(interactive=interactive)
+        budget = self._budget
+        if not interactive:
+            budget = self._lanes.bulk_limit(budget, time.perf_counter_ns(), self._pace.batch)
         computing = list(self._computing.values())
         is_idle = len(computing) < self._streams
         if not ahead and is_idle:
@@ -289,7 +334,7 @@ class PairQueue:
         # Until its turn has come others join its batch, whose results all come at its end: it is
         # taken for no smaller than those under way.
         last = max((tokens for _, tokens in computing), default=0)
-        waiting = self._pace.seconds(ahead + tokens, self._budget, last, self._streams)
+        waiting = self._pace.seconds(ahead + tokens, budget, last, self._streams)
         return _CAUTION * (under_way + waiting)
 
     def _limits(self) -> str:

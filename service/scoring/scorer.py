@@ -173,30 +173,36 @@ class Scorer:
             "mgeo.pairs.cached": len(pairs) - len(missing),
             "mgeo.model_version": model.checkpoint.version,
         }
-        if missing:
-            queue.check(expires_ns)
-            tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
-            readable: dict[int, TokenizedPair] = {}
-            for index, tokens in zip(missing, tokenized, strict=True):
-                if refused := refusal.of(pairs[index], tokens):
-                    results[index] = refused
-                else:
-                    readable[index] = tokens
-            job = Job(
-                list(readable.values()),
-                labels=len(model.checkpoint.labels),
-                keys=[keys[index] for index in readable] if keys else [],
-                expires_ns=expires_ns,
-            )
-            computed = self._compute(queue, model, job, timeline, caller)
-            for index, result in zip(readable, computed, strict=True):
-                results[index] = result
-        else:
-            if pairs:
-                self._known_ns = time.perf_counter_ns()
-            timeline.enter("respond")
-        if self._cache is not None:
-            self._instruments.cache_lookup.add(len(pairs) - len(missing), {"result": "hit"})
+        hits = len(pairs) - len(missing)
+        try:
+            if missing:
+                queue.check(expires_ns)
+                tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
+                readable: dict[int, TokenizedPair] = {}
+                for index, tokens in zip(missing, tokenized, strict=True):
+                    if refused := refusal.of(pairs[index], tokens):
+                        results[index] = refused
+                    else:
+                        readable[index] = tokens
+                job = Job(
+                    list(readable.values()),
+                    labels=len(model.checkpoint.labels),
+                    keys=[keys[index] for index in readable] if keys else [],
+                    expires_ns=expires_ns,
+                )
+                computed = self._compute(queue, model, job, timeline, caller)
+                for index, result in zip(readable, computed, strict=True):
+                    results[index] = result
+            else:
+                if pairs:
+                    self._known_ns = time.perf_counter_ns()
+                timeline.enter("respond")
+        except QueueClosed:
+            hits = 0  # another model answers, and is looked up for itself
+            raise
+        finally:  # what the cache knew it knew, also where the rest of the request fails
+            if self._cache is not None:
+                self._instruments.cache_lookup.add(hits, {"result": "hit"})
         outcomes = [
             _outcome(result, model.checkpoint.labels) for result in results if result is not None
         ]

@@ -99,7 +99,9 @@ class Versions:
         self._settings, self._lifecycle, self._telemetry = settings, lifecycle, telemetry
         self._cache = cache
         self._switching = threading.Lock()
+        # Held while the lists change, or engines start: none may after `stop`.
         self._lists = threading.Lock()
+        self._stopping = False
         self._coming: list[Version] = []
         self._leaving: list[Version] = []
         declared = declarations.read(settings)
@@ -121,14 +123,17 @@ class Versions:
         What loads gives up at its next stage, and is waited for too: a thread that the end of the
         interpreter finds inside a library ends the process by an abort.
         """
-        table = self._table
+        with self._lists:
+            self._stopping = True
+            table = self._table
+            every = {*self._coming, *self._first, *table.versions, *self._leaving}
         for _, shadow in table.shadows:
             shadow.stop()
-        for version in (*self._coming, *self._first):
+        for version in every:
             version.lifecycle.to(State.DRAINING)
         threads = [
             threading.Thread(target=version.engine.stop, args=(timeout,), daemon=True)
-            for version in {*self._coming, *self._first, *(v for v, _ in table.serving)}
+            for version in every
         ]
         for thread in threads:
             thread.start()
@@ -227,12 +232,14 @@ class Versions:
             self._retire(self._coming)
             raise
         after = self._tabled(wanted, declared, before)
-        for version, shadow in after.shadows:
-            shadow.compares_with([other.model_version for other, _ in after.serving])
-            if version in self._coming:
-                shadow.start()
-        self._table = after
-        self._coming = []
+        with self._lists:
+            self._require_running()
+            for version, shadow in after.shadows:
+                shadow.compares_with([other.model_version for other, _ in after.serving])
+                if version in self._coming:
+                    shadow.start()
+            self._table = after
+            self._coming = []
         for version, shadow in before.shadows:
             if version not in wanted:
                 shadow.stop()
@@ -241,8 +248,10 @@ class Versions:
 
     def _loaded(self, declared: Declared) -> Version:
         version = self._made(declared)
-        self._coming.append(version)
-        version.engine.start()
+        with self._lists:
+            self._require_running()
+            self._coming.append(version)
+            version.engine.start()
         state = version.lifecycle.wait_while(State.STARTING)
         if state is State.FAILED:
             error = version.lifecycle.error
@@ -252,6 +261,10 @@ class Versions:
         if state is not State.READY:
             raise LoadingCancelledError
         return version
+
+    def _require_running(self) -> None:
+        if self._stopping:
+            raise LoadingCancelledError
 
     def _retire(self, versions: Sequence[Version]) -> None:
         """Unload versions that are in no table any more, in the background."""
@@ -323,16 +336,20 @@ class Versions:
     def _next(self, version: Version) -> None:
         following = self._first[self._first.index(version) + 1 :]
         if following:
-            following[0].engine.start()
+            with self._lists:
+                if not self._stopping:
+                    following[0].engine.start()
             return
+        loaded = [one for one in self._first if one.lifecycle.state is State.READY]
         try:
-            _check_distinct(self._first)
+            _check_distinct(loaded)
         except SettingsError as error:
             self._lifecycle.to(State.FAILED, error)
             return
-        for _, shadow in self._table.shadows:
-            shadow.compares_with([other.model_version for other, _ in self._table.serving])
-            shadow.start()
+        for looking, shadow in self._table.shadows:
+            if looking in loaded:
+                shadow.compares_with([other.model_version for other, _ in self._table.serving])
+                shadow.start()
         # What was built so far lives as long as the process: keep it out of every collection. What
         # is loaded later does not: a version is a cycle, and to be collected once it is unloaded.
         gc.collect()
@@ -341,14 +358,21 @@ class Versions:
 
     def _failed(self, version: Version) -> None:
         table = self._table
-        starting = self._lifecycle.state is State.STARTING and version in self._first
-        if starting or version in (other for other, _ in table.serving):
+        if version in (other for other, _ in table.serving):
             self._lifecycle.to(State.FAILED, version.lifecycle.error)
             return
         for other, shadow in table.shadows:
             if other is version:  # of no concern to any client
-                log.error("a shadow has failed", extra={"model": version.declared.name})
+                error = version.lifecycle.error
+                # A message may quote an address, unless it is for whoever operates this.
+                reason = str(error) if isinstance(error, MGeoError) else type(error).__name__
+                log.error(
+                    "a shadow has failed",
+                    extra={"model": version.declared.name, "reason": reason},
+                )
                 shadow.stop()
+        if self._lifecycle.state is State.STARTING and version in self._first:
+            self._next(version)
 
 
 def _identity(declared: Declared) -> tuple[str, str, str]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.scoring.backends.layout import Padding, computed_tokens
-from service.scoring.batching import BULK_TURN, INTERACTIVE_LINGERS_NS, Lanes, share
+from service.scoring.batching import (
+    BULK_TIME,
+    BULK_TURN,
+    INTERACTIVE_LINGERS_NS,
+    Lanes,
+    share,
+)
 from service.scoring.job import Item, Job
 from service.scoring.tokens import TokenizedPair
 
@@ -121,14 +128,100 @@ def test_bulk_gets_its_turn_while_single_pairs_keep_coming(padding: Padding) -> 
     assert from_bulk == [False, False, False, True] * 3
 
 
-def test_bulk_batches_are_as_small_as_the_interactive_ones_that_keep_coming() -> None:
-    lanes = _lanes(_item(20), *(_item(10, interactive=False) for _ in range(50)))
+@dataclass(frozen=True)
+class Device:
+    """A pass of so many tokens takes `fixed + per_token * tokens` seconds, as `Pace` has it."""
+
+    fixed: float
+    per_token: float
+
+    def seconds(self, tokens: int) -> float:
+        return self.fixed + self.per_token * tokens
+
+
+@dataclass
+class Mix:
+    """Bulk pairs without end, and a single pair every `gap` seconds, on one stream.
+
+    Attributes:
+        bulk_tokens: Tokens of bulk pairs that were computed.
+        interactive_seconds: Time in which single pairs were computed.
+        waits: Seconds that each single pair waited, but for those that came after a silence.
+    """
+
+    bulk_tokens: int = 0
+    interactive_seconds: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    def run(self, device: Device, *, gap: float, passes: int) -> float:
+        """Seconds that so many passes take."""
+        lanes = _lanes(*(_item(10, interactive=False) for _ in range(1000)))
+        clock = due = 10.0
+        came: dict[int, float] = {}
+        for _ in range(passes):
+            while due <= clock:
+                lanes.append(item := _item(SINGLE))
+                came[id(item)] = due
+                due += gap
+            batch, _ = lanes.next_batch(
+                FULL, padding=Padding.ROUNDED, now_ns=int(clock * 1e9), seconds=device.seconds
+            )
+            tokens = sum(_sizes(batch))
+            took = device.seconds(tokens)
+            if batch[0].interactive:
+                self.interactive_seconds += took
+                self.waits += [clock - came[id(item)] for item in batch]
+            else:
+                self.bulk_tokens += tokens
+                for item in batch:  # others like them
+                    lanes.append(item)
+            clock += took
+        return clock - 10.0
+
+
+FULL, SINGLE = 4000, 30
+
+
+@given(st.floats(1e-4, 1e-2), st.floats(1e-7, 1e-3), st.floats(0.02, 0.9))
+@settings(max_examples=15, deadline=None)
+def test_bulk_keeps_a_third_of_its_speed_beside_single_pairs_that_hardly_wait(
+    fixed: float, per_token: float, load: float
+) -> None:
+    """Whatever a pass costs and however often single pairs come, from 2 % of the device to 90 %."""
+    device, mix = Device(fixed, per_token), Mix()
+    own = device.seconds(SINGLE)
+    seconds = mix.run(device, gap=min(own / load, 0.9), passes=120)
+    full = FULL / device.seconds(FULL)
+    left = seconds - mix.interactive_seconds
+    # A batch holds whole pairs: one of 10 tokens may not fit any more.
+    assert mix.bulk_tokens >= (full / 3) * left * 0.7
+    # The first one finds a full bulk batch under way; the others at most a short one, and their own
+    # kind before them where they come faster than they are computed.
+    if load < 0.3:
+        assert max(mix.waits[1:], default=0.0) <= BULK_TIME * own + 1e-6
+
+
+def test_one_single_pair_a_second_does_not_slow_bulk_work_on_a_gpu() -> None:
+    """A pass of 4 ms whatever is in it: full batches, and not one pair at a time."""
+    device, mix = Device(4e-3, 1e-8), Mix()
+    seconds = mix.run(device, gap=0.999, passes=500)
+    assert mix.bulk_tokens / seconds >= 0.95 * FULL / device.seconds(FULL)
+
+
+def test_after_a_silence_bulk_batches_are_full_again() -> None:
+    device = Device(0.0, 1e-3)
+    lanes = _lanes(_item(24), *(_item(10, interactive=False) for _ in range(50)))
 
     def take(now_ns: int) -> list[int]:
-        return _sizes(lanes.next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=now_ns)[0])
+        return _sizes(
+            lanes.next_batch(
+                BUDGET, padding=Padding.ROUNDED, now_ns=now_ns, seconds=device.seconds
+            )[0]
+        )
 
-    assert take(0) == [20]
-    assert take(SOON) == [10, 10], "no longer than what an interactive pair waits for anyway"
+    assert take(0) == [24]
+    assert take(SOON) == [10] * 3, "half as long again as an interactive batch"
+    assert lanes.bulk_limit(BUDGET, SOON, device.seconds) == 36, "what admission reckons with"
     assert take(LATER) == [10] * 9, "nobody is waited for any more"
 
 

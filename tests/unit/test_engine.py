@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -229,21 +230,72 @@ def test_a_device_that_never_answers_again_fails_the_process(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("error", [OutOfMemory, MemoryError])
-def test_out_of_memory_makes_batches_smaller_and_loses_nothing(
-    bench: Bench, error: type[Exception]
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("fits", [1, 2, 3, 4, 7, 8])
+def test_out_of_memory_makes_batches_smaller_and_fails_no_pair(
+    error: type[Exception], streams: int, fits: int
 ) -> None:
-    memory = Memory(bench.backend, fits=8, error=error)
+    bench = Bench(streams=streams)
+    memory = Memory(bench.backend, fits=fits, error=error)
     assert bench.score(64).errors == {}
-    assert bench.engine.token_limit() <= memory.fits * 2 * 5
     memory.sizes.clear()
     assert bench.score(64).errors == {}
-    assert max(memory.sizes) <= memory.fits
-    # Not even one pair fits: that is an answer, and not the end of the process.
-    memory.fits = 0
-    assert set(bench.score(4).errors) == {0, 1, 2, 3}
+    assert max(memory.sizes) <= fits
+    assert bench.counted("prediction_failed") == [(0, {"model_version": bench.version})]
+    assert bench.engine.stop(10)
+
+
+def test_a_pair_that_is_too_long_for_the_memory_fails_alone_and_the_engine_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.scoring.engine._MEMORY_PATIENCE_SECONDS", 0.0)
+    good = bench.backend.answer
+
+    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
+        if _poisoned(given):
+            raise OutOfMemory
+        return good(given)
+
+    bench.backend.answer = answer
+    job = bench.score(8, poison={5})
+    assert set(job.errors) == {5}
+    assert set(bench.score(1, poison={0}).errors) == {0}
+    assert bench.score(8).errors == {}
     assert bench.lifecycle.state is State.READY
+
+
+def test_a_device_without_memory_for_one_pair_is_waited_for_and_then_ends_the_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(bench.backend, fits=0, error=OutOfMemory)
+    assert set(bench.score(4).errors) == {0, 1, 2, 3}
+    assert bench.lifecycle.state is State.READY, "another process may give some back"
     memory.fits = 64
     assert bench.score(4).errors == {}
+    memory.fits = 0
+    monkeypatch.setattr("service.scoring.engine._MEMORY_PATIENCE_SECONDS", 0.05)
+    # Since it could compute: the shortage before says nothing of this one.
+    assert isinstance(bench.score().errors[0], EngineFailed)
+    assert bench.lifecycle.state is State.READY
+    time.sleep(0.06)
+    assert bench.submit().wait(10)
+    assert bench.lifecycle.wait_while(State.READY, timeout=10) is State.FAILED
+
+
+def test_the_time_of_a_pass_is_not_that_of_handing_out_its_results(bench: Bench) -> None:
+    bench.score()
+    eventually(bench.engine.idle)
+    finish, learnt = bench.queue.finish, bench.queue._pace.batch(5)
+
+    def slow(*args: Any) -> None:
+        time.sleep(0.2)
+        finish(*args)
+
+    bench.queue.finish = slow  # type: ignore[method-assign]
+    for _ in range(3):
+        bench.score()
+        eventually(bench.engine.idle)
+    assert bench.queue._pace.batch(5) < max(0.1, 2 * learnt)
 
 
 def test_each_time_that_memory_runs_out_is_counted(bench: Bench) -> None:
@@ -251,15 +303,15 @@ def test_each_time_that_memory_runs_out_is_counted(bench: Bench) -> None:
     [none] = bench.counted("batch_out_of_memory")
     assert none == (0, {"model_version": bench.version}), "there before the first one"
     Memory(bench.backend, fits=2, error=OutOfMemory)
-    assert bench.score(8).errors == {}  # of 8, and of each 4
-    assert bench.counted("batch_out_of_memory") == [(3, none[1])]
+    assert bench.score(8).errors == {}  # of 8, and of 4
+    assert bench.counted("batch_out_of_memory") == [(2, none[1])]
 
     def broken(pairs: Sequence[TokenizedPair]) -> Probabilities:
         raise RuntimeError
 
     bench.backend.answer = broken
     bench.score(2)
-    assert bench.counted("batch_out_of_memory") == [(3, none[1])], "of nothing else"
+    assert bench.counted("batch_out_of_memory") == [(2, none[1])], "of nothing else"
 
 
 def test_an_engine_that_was_never_started_stops_at_once() -> None:

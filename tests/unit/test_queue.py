@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.backends.layout import Padding
+from service.scoring.batching import INTERACTIVE_PAIRS
 from service.scoring.cache import ResultCache
 from service.scoring.job import NEVER, Batch, Item, Job
-from service.scoring.queue import PairQueue, QueueClosed
+from service.scoring.queue import PairQueue, QueueClosed, Wanted
 from service.scoring.tokens import TokenizedPair
 
 BUDGET = 100
@@ -47,6 +48,24 @@ def test_a_job_that_does_not_fit_is_refused_as_a_whole() -> None:
         queue.put(_job([1, 1]))
     assert caught.value.retry_after is not None
     assert queue.depth() == 2
+
+
+def test_equal_pairs_of_one_job_need_one_place() -> None:
+    queue = _queue(4)
+    same = _keyed("aaaaaaaaaa")
+    assert queue.put(same) == 9, "of ten, nine are computed anyway"
+    assert queue.depth() == 1
+    mixed = _keyed("aabbccddd")
+    queue.put(mixed)
+    assert queue.depth() == 4
+    with pytest.raises(QueueFull):
+        queue.put(_keyed("ee"))
+    bulk = _queue(9, cache=None)
+    bulk.put(_keyed("abcdefghi" * 3))
+    assert bulk.depth() == 9
+    without_keys = _queue(4)
+    with pytest.raises(TooLarge):
+        without_keys.put(_job([1] * 10))
 
 
 def test_tokens_are_bounded_as_pairs_are() -> None:
@@ -211,6 +230,72 @@ def test_the_oldest_age_is_that_of_the_first_waiting_pair() -> None:
     assert queue.oldest_age() == pytest.approx(2, abs=0.5)
 
 
+def test_the_gauges_count_only_what_somebody_waits_for() -> None:
+    queue = _queue(10)
+    assert queue.wanted() == Wanted(0, 0, 0.0)
+    left, late, wanted = _job([5, 6]), _job([7], expires_in=1000), _job([8])
+    for job in (left, late, wanted):
+        queue.put(job)
+    left.submitted_ns -= int(60e9)
+    queue._lanes.interactive.items[0].submitted_ns = left.submitted_ns
+    assert (queue.wanted().pairs, queue.wanted().tokens) == (4, 26)
+    assert queue.wanted().oldest_age >= 60
+    left.abandon()
+    assert not late.wait(0)
+    now = queue.wanted()
+    assert (now.pairs, now.tokens) == (1, 8)
+    assert 0 <= now.oldest_age < 60
+    assert queue.depth() == 4, "they are taken out when their turn comes"
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_what_could_not_be_computed_waits_again_before_the_others(interactive: bool) -> None:
+    queue = _queue(100)
+    size = 3 if interactive else INTERACTIVE_PAIRS + 1
+    first, second = _job([5] * size), _job([6] * size)
+    queue.put(first)
+    batch = _take_at_once(queue)
+    assert len(batch) == size
+    queue.put(second)
+    queue.put_back(batch)
+    assert (queue.depth(), queue.tokens()) == (2 * size, 11 * size)
+    again = _take_at_once(queue)
+    assert again[:size] == batch
+    assert not any(item.is_waiting for item in again)
+
+
+def test_a_pair_that_waits_again_is_joined_and_dropped_as_any_other() -> None:
+    queue = _queue(100)
+    first, joins = _keyed("a"), _keyed("a")
+    queue.put(first)
+    queue.put_back(_take_at_once(queue))
+    assert queue.put(joins) == 1
+    first.abandon()
+    [item] = _take_at_once(queue)
+    assert [job for job, _ in item.takers] == [first, joins]
+    queue.put_back([item])
+    joins.abandon()
+    assert _take_at_once(queue) == []
+
+
+def test_two_threads_that_settle_parts_of_a_job_lose_no_result() -> None:
+    class Slow(int):
+        """A number that another thread has time to read before it is written back."""
+
+        def __sub__(self, other: int) -> Slow:
+            time.sleep(0.05)
+            return Slow(int(self) - other)
+
+    job = _job([1] * 2)
+    job._remaining = Slow(2)
+    threads = [threading.Thread(target=job.put, args=(index, [1, 0, 0], 1)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert job.wait(0)
+
+
 def test_take_waits_for_work_and_ends_when_closed() -> None:
     queue = _queue(10)
     batches: list[int] = []
@@ -234,6 +319,8 @@ class TwoStreams:
 
     def __init__(self) -> None:
         self.queue = _queue(100)
+        for tokens in (5, 50):  # nearly all of a pass is per token, as on a CPU
+            self.queue.computed(tokens, tokens / 100)
         self.queue.put(_job([5]))
         assert len(self._take()) == 1
         self.queue.put(_job([5] * 90))

@@ -1,0 +1,124 @@
+"""Models that cannot be loaded, and a service that ends while models are exchanged."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from service.errors import NotReady
+from service.scoring.version import Version
+from tests.conftest import TINY, eventually, start
+from tests.http.held import PAIR, Held, problem
+from tests.http.test_versions import Fleet
+
+A, SHADOW = {"name": "a", "weight": 1}, {"name": "worse", "role": "shadow"}
+
+
+def _engine_threads() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name.startswith(("engine", "shadow"))}
+
+
+@pytest.mark.parametrize(
+    ("broken", "first"), [("pytorch_model.bin", False), ("vocab.txt", True), ("config.json", False)]
+)
+def test_a_shadow_that_cannot_be_loaded_does_not_stop_the_start(
+    tmp_path: Path, broken: str, first: bool
+) -> None:
+    damaged = Path(shutil.copytree(TINY, tmp_path / "damaged"))
+    (damaged / broken).write_bytes(b"no")
+    shadow = {"name": "b", "role": "shadow", "source": str(damaged)}
+    models = [shadow, A] if first else [A, shadow]
+    fleet = Fleet(tmp_path, *models)
+    try:
+        assert fleet.predict() == fleet.versions["a"]
+        assert fleet.models()["b"]["status"] == "failed"
+        assert fleet.running.get("/readyz").status_code == 200
+        # Once its files are mended the next switch loads it.
+        shutil.copy(TINY / broken, damaged)
+        mended = fleet.sources["worse"]
+        assert fleet.switch(A, {**shadow, "source": str(mended)}).status_code == 200
+        assert fleet.models()["b"]["status"] == "ready"
+    finally:
+        fleet.stop()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    before = _engine_threads()
+    made = Fleet(tmp_path, A)
+    yield made
+    made.stop()
+    eventually(lambda: _engine_threads() <= before, 20)
+
+
+def test_a_shadow_that_came_by_a_switch_ends_with_the_service(fleet: Fleet) -> None:
+    assert fleet.switch(A, SHADOW).status_code == 200
+    assert any(one.name == "shadow" for one in _engine_threads())
+    # What is left is looked at when the fixture ends.
+
+
+@pytest.mark.parametrize("when", ["before it is made", "while it loads", "when it is loaded"])
+def test_a_switch_during_a_stop_leaves_no_engine(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    versions = fleet.running.service.versions
+    at, go = threading.Event(), threading.Event()
+    where = {
+        "before it is made": (versions, "_made"),
+        "while it loads": (Version, "_load"),
+        "when it is loaded": (versions, "_tabled"),
+    }[when]
+    original = getattr(*where)
+
+    def held(*args: object) -> object:
+        at.set()
+        assert go.wait(20)
+        return original(*args)
+
+    monkeypatch.setattr(*where, held)
+    fleet.declare(A, {"name": "twin", "weight": 1}, SHADOW)
+    with ThreadPoolExecutor(2) as threads:
+        switching = threads.submit(versions.switch)
+        assert at.wait(20)
+        stopping = threads.submit(fleet.running.service.stop)
+        eventually(lambda: versions._stopping)
+        go.set()
+        with pytest.raises(NotReady):
+            switching.result(30)
+        stopping.result(30)
+
+
+def test_what_the_cache_knew_is_counted_also_where_the_rest_of_the_request_fails() -> None:
+    held = Held(cache_pairs=10, max_queue_pairs=4, request_timeout=1.0)
+    unknown = [{"address1": f"文三路{number}号", "address2": "另一个"} for number in range(9)]
+    try:
+        assert held.send().result().ok
+
+        def hits() -> float:
+            return held.metrics().value("mgeo_cache_lookup_total", result="hit")
+
+        assert hits() == 0
+        too_many = held.send("/predict/batch", {"pairs": [PAIR, PAIR, *unknown]}).result()
+        problem(too_many, 413, "too-large")
+        assert hits() == 2
+        held.gate.clear()
+        late = held.send("/predict/batch", {"pairs": [PAIR, unknown[0]]}).result()
+        problem(late, 504, "timed-out")
+        assert hits() == 3
+    finally:
+        held.stop()
+
+
+def test_equal_pairs_of_one_request_are_one_load() -> None:
+    running = start(max_queue_pairs=4, cache_pairs=100)
+    try:
+        answer = running.post("/predict/batch", {"pairs": [PAIR] * 10})
+        assert answer.status_code == 200, answer.text
+        assert len({str(one) for one in answer.json()["results"]}) == 1
+    finally:
+        running.service.stop()
