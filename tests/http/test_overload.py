@@ -73,7 +73,7 @@ def test_what_a_full_queue_refuses_takes_no_thread_and_leaves_its_connection_ope
 
 
 def test_a_full_queue_refuses_nobody_whose_answer_is_known() -> None:
-    other = {"address1": PAIR["address1"], "address2": "另一个"}
+    other = {"address1": PAIR["address1"], "address2": "市人社局"}
     held = Held(max_queue_pairs=1, cache_pairs=10)
     try:
         assert [held.send(body=PAIR).result().status_code for _ in range(2)] == [200, 200]
@@ -98,7 +98,7 @@ def test_a_batch_without_a_pair_to_score_is_no_sign_that_answers_are_known() -> 
     try:
         assert held.send("/predict/batch", {"pairs": [{}]}).result().status_code == 200
         held.busy()
-        held.send(body={**PAIR, "address2": "另一个"})
+        held.send(body={**PAIR, "address2": "市人社局"})
         held.waiting(1)
         unread = {**PAIR, "address2": "又一个"}
         answer = held.send(body=unread).result()
