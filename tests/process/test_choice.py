@@ -55,8 +55,8 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def load() -> Iterator[None]:
-    """Four processes that compute without end, while it is asked for."""
-    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    """Two processes that compute without end, from when it is asked for."""
+    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
     yield
     for process in burning:
         process.kill()

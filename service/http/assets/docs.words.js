@@ -147,6 +147,8 @@ export const CHINESE = {
     "错误说明：遵循 RFC 9457，另有原脚本的 `error` 字段。",
   "What its span says of it.":
     "它的 span 上的属性。",
+  "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is fp32.":
+    "运行模型的后端及其精度，名称同 `MGEO_BACKEND`；`torch` 是 fp32。",
   "What this server is.":
     "服务器的信息。",
   "Where all of it can be looked at (`MGEO_TRACE_URL`).":
@@ -185,4 +187,6 @@ export const CHINESE = {
     "客户端愿意等待的毫秒数：超过之后不再为它计算。服务自己的时限同样有效。0 表示客户端没有时限。",
   "Which end of what is too long is cut: this model reads the beginning.":
     "过长时截去哪一端：这个模型读取开头。",
+  "`backend`: what ran the model, as in `MGEO_BACKEND`.":
+    "`backend`：运行模型的后端，名称同 `MGEO_BACKEND`。",
 };

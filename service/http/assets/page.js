@@ -114,6 +114,7 @@ function showTrace(id, trace) {
 function show({ pair, answer, stages, seconds, id, trace }) {
   at("verdict").textContent = say(answer.label);
   at("verdict").className = answer.label;
+  at("meaning").textContent = say(`${answer.label}_means`);
   at("similarity").textContent = answer.similarity.toFixed(3);
   at("truncated").hidden = !answer.truncated;
   at("unread").hidden = !answer.unread;
