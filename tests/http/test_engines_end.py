@@ -96,7 +96,9 @@ def test_a_switch_during_a_stop_leaves_no_engine(
 
 def test_what_the_cache_knew_is_counted_also_where_the_rest_of_the_request_fails() -> None:
     held = Held(cache_pairs=10, max_queue_pairs=4, request_timeout=1.0)
-    unknown = [{"address1": f"紫萱路{number}号", "address2": PAIR["address2"]} for number in range(9)]
+    unknown = [
+        {"address1": f"紫萱路{number}号", "address2": PAIR["address2"]} for number in range(9)
+    ]
     try:
         assert held.send().result().ok
 
