@@ -35,8 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         environment.check()  # before OpenTelemetry is imported, which fails on some values
-        if "stdout" in closed and parsed.run not in (_serve, bulk.run):
+        if "stdout" in closed and parsed.run != _serve and getattr(parsed, "output", "-") == "-":
             raise ConsoleError("standard output is closed: there is nowhere to write the answer to")
+        if "stdin" in closed and getattr(parsed, "input", None) == "-":
+            raise ConsoleError("standard input is closed: name a file instead of -, or pipe one in")
         status: int = parsed.run(parsed)
     except (MGeoError, TelemetryError) as error:
         print(f"mgeo: error: {error}", file=sys.stderr)

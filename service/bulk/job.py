@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from service import settings
 from service.bulk import formats, inputs
@@ -83,7 +83,7 @@ class Job:
                 self._progress.note(f"{self._flags.output} is complete already")
                 return None
         self._is_kept = journal is not None
-        file = stack.enter_context(self._output.open()) if self._output else _standard_output()
+        file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
         writing = Writing(file, self._flags.output, result_columns)
         sink = formats.open_sink(self._sink_format, writing, source)
         stack.enter_context(self._progress)
@@ -173,12 +173,6 @@ class Job:
                 f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
                 f"{header}); the column {self._flags.prefix}error says why"
             )
-
-
-def _standard_output() -> BinaryIO:
-    if sys.stdout is None or sys.stdout.closed:
-        raise BulkError("standard output is closed: name a file with -o")
-    return sys.stdout.buffer
 
 
 def _key(path: Path) -> str:

@@ -79,8 +79,6 @@ def _open(reading: Reading) -> io.BufferedReader:
     path = reading.path or reading.pipe
     if path:
         return cast(io.BufferedReader, path.open("rb", buffering=_BEGIN))
-    if sys.stdin is None or sys.stdin.closed:
-        raise BulkError("standard input is closed: name a file instead of -, or pipe one in")
     if sys.stdin.isatty():
         raise BulkError("standard input is a terminal: name a file instead of -, or pipe one in")
     return cast(io.BufferedReader, sys.stdin.buffer)
