@@ -178,7 +178,7 @@ BATCH_DURATION = Metric(
 )  # fmt: skip
 BATCH_FAILED = Metric(
     "mgeo.batch.failed", "counter", "{batch}",
-    "Forward passes that raised; what they held was tried again in halves.",
+    "Forward passes that raised; what they held was tried again in smaller ones.",
     ("error_type", "model_version"),
 )  # fmt: skip
 BATCH_OUT_OF_MEMORY = Metric(
@@ -192,7 +192,7 @@ BATCH_TOKEN_LIMIT = Metric(
 )  # fmt: skip
 QUEUE_DEPTH = Metric(
     "mgeo.queue.depth", "gauge", "{pair}",
-    "Pairs waiting for the model.",
+    "Pairs waiting for the model that somebody waits for.",
 )  # fmt: skip
 QUEUE_LIMIT = Metric(
     "mgeo.queue.limit", "gauge", "{pair}",
