@@ -30,7 +30,7 @@ def test_a_block_is_run_or_says_why_not(block: Block) -> None:
         assert not reason or len(reason.split()) > 3, reason
     for text in block.left_out:
         assert any(command.text.startswith(text) for command in block.commands), text
-    if block.language == "python":
+    if block.language == "python" and not block.reason:
         assert "assert " in block.text, "a program that shows no result can show a wrong one"
 
 
