@@ -36,7 +36,8 @@ from tests.kubernetes.manifests import (
 )
 from tools.binaries import find
 from tools.build import require
-from tools.compose import load_services
+from tools.compose import COMPOSE_FILE, load_services
+from tools.native import VICTORIALOGS_FILE
 
 COMPOSE = load_services()
 NAMESPACE = "mgeo"
@@ -79,18 +80,50 @@ def test_the_schemas_refuse_what_is_wrong(right: str, wrong: str) -> None:
     assert _kubeconform(text.replace(right, wrong)).returncode != 0
 
 
-def test_the_ways_to_combine_the_parts_are_valid_too(tmp_path: Path) -> None:
-    """As docs/kubernetes.md shows them: an overlay of one's own."""
+def _own_overlay(component: str, folder: Path) -> list[Object]:
+    """What the overlay that docs/kubernetes.md shows for a component makes, held to the schemas."""
     text = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
-    [shown] = [b.split("\n", 1)[1] for b in text.split("```")[1::2] if "collector-shards" in b]
-    for folder in ("deploy", *CONFIGURATIONS):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    overlay = tmp_path / "deploy" / "kubernetes" / "overlays" / "own"
+    uses = f"- ../../components/{component}\n"
+    [shown] = [b.split("\n", 1)[1] for b in text.split("```")[1::2] if uses in b]
+    for name in ("deploy", *CONFIGURATIONS):
+        shutil.copytree(ROOT / name, folder / name)
+    overlay = folder / "deploy" / "kubernetes" / "overlays" / "own"
     overlay.mkdir()
     (overlay / "kustomization.yaml").write_text(shown, "utf-8")
     built = kustomize(overlay)
-    assert _kubeconform(built).returncode == 0
-    objects = list(yaml.safe_load_all(built))
+    done = _kubeconform(built)
+    assert done.returncode == 0, done.stdout
+    return list(yaml.safe_load_all(built))
+
+
+def test_victorialogs_takes_the_place_of_loki(tmp_path: Path) -> None:
+    objects = _own_overlay("victorialogs", tmp_path)
+    for built in objects:
+        assert built["kind"] == "ConfigMap" or "loki" not in str(built).lower()
+    compose = load_services([COMPOSE_FILE, VICTORIALOGS_FILE])
+    [store] = containers(named(objects, "StatefulSet", "victorialogs"))
+    assert tuple(store["args"]) == compose["victorialogs"].command
+    assert store["image"] == f"{compose['victorialogs'].image}:{compose['victorialogs'].tag}"
+    for name in ("otel-collector", "grafana"):
+        [container] = containers(named(objects, "StatefulSet", name))
+        given = environment(container)
+        for key, value in compose[name].environment.items():
+            if "victorialogs" in value or key.startswith("GF_PLUGINS_"):
+                assert given[key] == value
+        policy = named(objects, "NetworkPolicy", name)["spec"]["egress"]
+        to = {"matchLabels": {"app.kubernetes.io/name": "victorialogs"}}
+        assert {"to": [{"podSelector": to}], "ports": [{"port": 9428}]} in policy
+    maps = {o["metadata"]["name"].rpartition("-")[0]: o for o in of_kind(objects, "ConfigMap")}
+    own = ROOT / "grafana" / "victorialogs"
+    shown = maps["grafana-datasources"]["data"] | maps["grafana-dashboards"]["data"]
+    for file in ("stack.yaml", "service.json"):
+        assert shown[file] == (own / file).read_text("utf-8")
+    assert "pipeline.json" in shown
+    assert "loki-config" not in maps
+
+
+def test_the_ways_to_combine_the_parts_are_valid_too(tmp_path: Path) -> None:
+    objects = _own_overlay("collector-shards", tmp_path)
     assert named(objects, "StatefulSet", "otel-collector")["spec"]["replicas"] == 3
     router = pod(named(objects, "Deployment", "otel-router"))["metadata"]["labels"]
     entrance = named(objects, "Service", "otel-collector")["spec"]
