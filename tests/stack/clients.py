@@ -6,7 +6,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -85,30 +87,90 @@ class Prometheus:
         return [exemplar for series in answer["data"] for exemplar in series["exemplars"]]
 
 
+@dataclass(frozen=True)
+class Span:
+    """One span, as OTLP has it.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+        parent_id: The same of its parent; empty for a root.
+        name: What it is called.
+        seconds: How long it took.
+        attributes: Its own, without the resource's.
+        events: Names and attributes of what happened in it.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    seconds: float
+    attributes: Mapping[str, Any]
+    events: Sequence[tuple[str, Mapping[str, Any]]]
+
+
 class Jaeger:
-    """Jaeger at `url`."""
+    """Jaeger at `url`, asked by its API v3, whose answers are OTLP."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+    def trace(self, trace_id: str) -> list[Span]:
         """The spans of a trace, none if it is unknown."""
+        return list(spans(self._ask(f"/api/v3/traces/{trace_id}")))
+
+    def search(
+        self, service: str, limit: int = 20, since: float | None = None
+    ) -> list[dict[str, Any]]:
+        """A service's most recent traces as Jaeger tells them, of an hour or `since` a time."""
+        now = time.time()
+        given = {
+            "service_name": service,
+            "num_traces": str(limit),
+            "start_time_min": _rfc3339(now - 3600 if since is None else since),
+            "start_time_max": _rfc3339(now),
+        }
+        return self._ask("/api/v3/traces", **{f"query.{key}": v for key, v in given.items()})
+
+    def _ask(self, path: str, **parameters: str) -> list[dict[str, Any]]:
         try:
-            data = get(f"{self.url}/api/traces/{trace_id}")["data"]
+            found: list[dict[str, Any]] = get(f"{self.url}{path}", **parameters)["result"][
+                "resourceSpans"
+            ]
         except AssertionError as error:
             if ": 404: " in str(error):
                 return []
             raise
-        return [span for trace in data for span in trace["spans"]]
+        return found
 
-    def search(self, service: str, limit: int = 20) -> list[dict[str, Any]]:
-        """The most recent traces of a service, as Grafana's search asks for them."""
-        now = time.time()
-        result: list[dict[str, Any]] = get(
-            f"{self.url}/api/traces",
-            service=service,
-            limit=str(limit),
-            start=str(int((now - 3600) * 1e6)),
-            end=str(int(now * 1e6)),
-        )["data"]
-        return result
+
+def spans(told: Iterable[Mapping[str, Any]]) -> Iterator[Span]:
+    """The spans of OTLP's resource spans."""
+    for resource in told:
+        for scope in resource["scopeSpans"]:
+            yield from map(_span, scope["spans"])
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _span(span: Mapping[str, Any]) -> Span:
+    return Span(
+        trace_id=span["traceId"],
+        span_id=span["spanId"],
+        parent_id=span.get("parentSpanId", ""),
+        name=span["name"],
+        seconds=(int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])) / 1e9,
+        attributes=_attributes(span),
+        events=[(event.get("name", ""), _attributes(event)) for event in span.get("events", ())],
+    )
+
+
+def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
+    """What `holder` has as `attributes`, each with its value alone."""
+    return {
+        entry["key"]: next(iter(entry["value"].values()), None)
+        for entry in holder.get("attributes", ())
+    }

@@ -3,13 +3,14 @@
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.stack import logs
-from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, get
+from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, spans
 from tests.stack.conftest import prepare
 from tests.stack.test_chain import SPANS
 from tools import native
@@ -74,14 +75,10 @@ def load_for(url: str, seconds: float) -> Iterator[Result]:
 
 def _complete_since(jaeger: Jaeger, started: float) -> int:
     """How many requests' traces that began after `started` are whole."""
-    data = get(
-        f"{jaeger.url}/api/traces",
-        service="mgeo-inference",
-        limit="20000",
-        start=str(int(started * 1e6)),
-        end=str(int(time.time() * 1e6)),
-    )["data"]
-    return sum({span["operationName"] for span in trace["spans"]} >= SPANS for trace in data)
+    names: dict[str, set[str]] = defaultdict(set)
+    for span in spans(jaeger.search("mgeo-inference", limit=20000, since=started)):
+        names[span.trace_id].add(span.name)
+    return sum(found >= SPANS for found in names.values())
 
 
 def _logged_since(log_store: logs.LogStore, started: float) -> int:

@@ -180,7 +180,7 @@ def test_latency_panel_leads_to_traces_and_logs(
 ) -> None:
     exemplars = prometheus.exemplars(fill(target.query["expr"]))
     ids = {exemplar["labels"]["trace_id"] for exemplar in exemplars}
-    with_trace = {i for i in ids if {span["operationName"] for span in jaeger.trace(i)} >= SPANS}
+    with_trace = {i for i in ids if {span.name for span in jaeger.trace(i)} >= SPANS}
     with_line = {i for i in ids if log_store.lines("mgeo-inference", trace_id=i)}
     with capsys.disabled():
         print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
@@ -55,12 +54,12 @@ def test_leaked_addresses_are_masked_in_traces_and_logs(
 
     spans = eventually("the span", lambda: jaeger.trace(trace_id), bool, seconds=30)
     lines = eventually("the line", lambda: log_store.lines("leaky"), bool, seconds=30)
-    text = json.dumps([spans, [(line.text, line.fields) for line in lines]], ensure_ascii=False)
+    assert spans[0].events
+    text = str([spans, lines])
     assert CANARY[:4] not in text
     assert "12 Example Road" not in text
     assert "looked up **** twice" in text
     # Masking everything would pass the checks above.
     assert KEPT in text
-    tags = {tag["key"]: tag["value"] for tag in spans[0]["tags"]}
-    assert tags["customer.address1"] == "****"
-    assert tags["server.address"] == "127.0.0.1"
+    assert spans[0].attributes["customer.address1"] == "****"
+    assert spans[0].attributes["server.address"] == "127.0.0.1"
