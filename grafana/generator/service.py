@@ -172,9 +172,7 @@ def _traffic(board: dashboards.Dashboard) -> None:
             "reqps",
             Query(f"sum by (key) (rate(mgeo_request_admitted_total{_RATE}))", "{{key}}"),
             Query(f"min(mgeo_api_keys{{{SELECTOR}}})", "keys"),
-            Query(
-                f"max(mgeo_api_keys_unreadable_age_seconds{{{SELECTOR}}}) > 0", "file unreadable"
-            ),
+            Query(f"max(mgeo_api_keys_unreadable_age_seconds{{{SELECTOR}}})", "file unreadable"),
         )
     )
     board.with_panel(
