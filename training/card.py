@@ -62,7 +62,7 @@ weights are fetched. Its answers are clearly weaker than theirs (see the figures
 {shape.intermediate}, vocabulary {shape.vocabulary}, {parameters / 1e6:.2f} M parameters, \
 weights stored as fp16 |
 | labels | {", ".join(f"{i} {label}" for i, label in enumerate(LABELS))} |
-| trained on | {pairs:,} showings of generated pairs, none of them real \
+| trained on | {pairs:,} showings of generated pairs, none of them real, \
 after those of the model that it went on from (docs/default-model.md) |
 | training time | {seconds / 60:.0f} minutes, {plan.threads} thread(s), seed {plan.seed} |
 | offsets of the logits | {", ".join(f"{o:+.1f}" for o in found.offsets)}, \
