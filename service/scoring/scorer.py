@@ -164,10 +164,10 @@ class Scorer:
         timeline.model_version = model.checkpoint.version
         results: list[Result | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
-        if self._cache is not None:
+        # Without keys the queue neither joins an equal pair under way nor asks the cache.
+        if self._cache is not None and not caller.fresh:
             keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
-            if not caller.fresh:
-                results = [*map(self._cache.get, keys)]
+            results = [*map(self._cache.get, keys)]
         missing = [index for index, result in enumerate(results) if result is None]
         timeline.attributes["admit"] = {
             "mgeo.pairs.cached": len(pairs) - len(missing),

@@ -125,3 +125,16 @@ def test_equal_pairs_of_one_request_are_one_load() -> None:
         assert len({str(one) for one in answer.json()["results"]}) == 1
     finally:
         running.service.stop()
+
+
+def test_an_answer_that_is_asked_for_anew_is_computed_and_not_taken_from_the_cache() -> None:
+    held = Held(cache_pairs=10)
+    try:
+        for _ in range(2):
+            assert held.send().result().ok
+        assert len(held.computed) == 1
+        for times in (2, 3):
+            assert held.send(**{"Cache-Control": "no-cache"}).result().ok
+            assert len(held.computed) == times
+    finally:
+        held.stop()

@@ -23,7 +23,7 @@ def main() -> None:
     )
     batches.CHUNK_PAIRS = 2048
     operating_point.PAIRS = 400
-    plan = Plan(pairs=1500, batch=16, threads=2, seed=4, symmetry=0.5)
+    plan = Plan(pairs=1500, batch=16, threads=2, seed=4)
     build(folder, Path("out"), plan, Sizes(24, 2, 2, 32), sources=sources)
 
 

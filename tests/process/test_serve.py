@@ -55,8 +55,8 @@ def test_sigterm_while_loading_ends_at_once() -> None:
         (("--model", "no/such/place/at/all"), {}, "no/such/place/at/all"),
         (("--api-keys-file", "no/such/file"), {}, "MGEO_API_KEYS_FILE=no/such/file: there is no"),
         (("--max-tokens", "3"), {}, "tiny reads from 5 to 512 tokens"),
-        ((), {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "only 'grpc' is supported"),
-        ((), {"OTEL_TRACES_EXPORTER": "zipkin"}, "use one of otlp, none"),
+        ((), {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "use grpc or http/protobuf"),
+        ((), {"OTEL_TRACES_EXPORTER": "zipkin"}, "use one of otlp, console, none"),
     ],
 )
 def test_what_cannot_work_stops_the_start_with_one_line(

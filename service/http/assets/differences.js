@@ -22,7 +22,8 @@ export function differences(first, second) {
   }
   for (let i = 0, j = 0; i < a.length && j < b.length;) {
     if (a[i].plain === b[j].plain) a[i++].found = b[j++].found = "both";
-    else if (longest[i + 1][j] >= longest[i][j + 1]) i++;
+    // Of equally long ways the one that keeps both texts abreast: numbers swap, the words between stay.
+    else if (longest[i + 1][j] - longest[i][j + 1] + (i <= j) > 0) i++;
     else j++;
   }
   for (const piece of a.filter(one => one.found === "only")) {
