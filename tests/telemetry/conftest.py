@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from opentelemetry import propagate
+from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 
 from telemetry import setup
 from telemetry.setup import Telemetry
@@ -15,13 +17,30 @@ Start = Callable[..., Telemetry]
 
 @pytest.fixture(autouse=True)
 def _clean_process() -> Iterator[None]:
-    """No variable and no log handler of one test reaches another, nor of who runs the tests."""
+    """Nothing that is one for the whole process reaches another test: variables, log handlers, the
+    propagator, who measures the process, and which line the SDK does not say twice."""
     root = logging.getLogger()
+    propagator = propagate.get_global_textmap()
+    process = SystemMetricsInstrumentor()
+    if process.is_instrumented_by_opentelemetry:  # by the service that other rooms share
+        process.uninstrument()
+    loggers = [
+        one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)
+    ]
+    levels = {one: (one.level, one.disabled) for one in loggers}
+    for logger in loggers:
+        for once in logger.filters:
+            if hasattr(once, "last_log"):
+                del once.last_log
     environment, handlers, level = dict(os.environ), list(root.handlers), root.level
     for name in environment:
         if name.startswith(("OTEL_", "MGEO_")):
             del os.environ[name]
     yield
+    propagate.set_global_textmap(propagator)
+    for logger, (its_level, is_disabled) in levels.items():
+        logger.setLevel(its_level)
+        logger.disabled = is_disabled
     os.environ.clear()
     os.environ.update(environment)
     root.handlers[:] = handlers
