@@ -64,6 +64,8 @@ class Fault:
         lasts: Seconds for which the alert may begin anew after the fault's end: what it looks back
             on, seen again after a gap.
         comes_back: Whether that alert always fires, and has to be seen again after the fault.
+        of_loki: Whether only Loki makes it speak. VictoriaLogs takes lines of any time: nothing is
+            lost, and nobody is to be told.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Fault:
     permitted: Mapping[str, str] = field(default_factory=dict)
     lasts: float = 120.0
     comes_back: bool = False
+    of_loki: bool = False
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -177,6 +180,7 @@ FAULTS = (
     Fault(
         "The wall clock jumps by an hour", "mgeo-2", faults.clock_moves,
         "CollectorExportFailing", OK, NOTHING, wave=3, lasts=300, about={"signal": "logs"},
+        of_loki=True,
     ),
     Fault(
         "SIGTERM under load, and a start", "mgeo-5", faults.terminated,
