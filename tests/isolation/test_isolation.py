@@ -90,6 +90,14 @@ COMMANDS = {
         (f"{WORK}/out.csv", OWN, TORCH),
         {"in.csv": _ROWS},
     ),
+    "evaluate": Command(
+        (*SERVICE, "evaluate", "in.csv", "--picture", "out.svg", "--errors", "out.csv"),
+        (f"{WORK}/out.(svg|csv)", OWN, TORCH),
+        {
+            "in.csv": "address1,address2,label\n文三路1号,文三路1号,exact_match\n"
+            "文三路1号,北京路2号,not_match\n文三路1号3栋,文三路1号,partial_match\n"
+        },
+    ),
     "key": Command((*SERVICE, "key", "billing")),
     "model info": Command((*SERVICE, "model", "info"), (OWN, TORCH)),
     "model fetch": Command(
