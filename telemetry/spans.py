@@ -22,6 +22,23 @@ from opentelemetry.util.types import Attributes
 Stage = Literal["admit", "tokenize", "queue", "compute", "respond"]
 STAGES: tuple[Stage, ...] = ("admit", "tokenize", "queue", "compute", "respond")
 
+_CLOSE_NS = 100_000
+"""Two readings of a clock further apart than this had something between them."""
+
+
+def epoch_offset_ns() -> int:
+    """What to add to a reading of the monotonic clock for nanoseconds since the epoch.
+
+    The thread may lose the processor between two readings, and a span would end milliseconds after
+    its parent. So the wall clock is read between two readings of the other, and again if they are
+    far apart.
+    """
+    for _ in range(4):
+        before, wall, after = time.perf_counter_ns(), time.time_ns(), time.perf_counter_ns()
+        if after - before < _CLOSE_NS:
+            break
+    return wall - (before + after) // 2
+
 
 class Timeline:
     """The boundaries of one request's stages, in nanoseconds of the monotonic clock.
@@ -45,10 +62,9 @@ class Timeline:
     )  # fmt: skip
 
     def __init__(self, began_ns: int | None = None) -> None:
-        now = time.perf_counter_ns()
-        began = now if began_ns is None else began_ns
+        began = time.perf_counter_ns() if began_ns is None else began_ns
         # One reading of the wall clock: a step of it during the request bends no duration.
-        self._epoch_offset = time.time_ns() - now
+        self._epoch_offset = epoch_offset_ns()
         self._marks: list[tuple[Stage, int]] = [("admit", began)]
         self._stages: list[tuple[Stage, int, int]] = []
         self.finished = 0

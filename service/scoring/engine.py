@@ -26,6 +26,7 @@ from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.streams import Streams
 from telemetry.setup import Telemetry
+from telemetry.spans import epoch_offset_ns
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +295,7 @@ class Engine:
         # After the waiting threads were woken: they answer while this is counted. Handing out the
         # results is no part of the pass.
         if span:
-            span.end(time.time_ns() - (time.perf_counter_ns() - ended))
+            span.end(epoch_offset_ns() + ended)
         seconds = (ended - started) / 1e9
         if failure is None:  # how soon one fails says nothing of how long the others take
             self._queue.computed(computed, seconds)

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, TraceFlags, Tracer
 
-from telemetry.spans import STAGES, Timeline, emit_stages
+from telemetry.spans import STAGES, Timeline, emit_stages, epoch_offset_ns
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
 
@@ -108,3 +108,21 @@ def test_a_request_begins_when_it_arrived_and_not_when_a_thread_was_free(
     spans = {span.name: span for span in collector.spans}
     assert spans["GET"].end_ns - spans["GET"].start_ns > 2e9
     assert abs(spans["admit"].start_ns - spans["GET"].start_ns) < 1_000
+
+
+def test_a_thread_that_loses_the_processor_between_two_clocks_bends_no_span(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    epoch, lost = 1_700_000_000 * 10**9, 4_000_000
+    now, readings = 0, 0
+
+    def read(offset: int) -> int:
+        nonlocal now, readings
+        readings += 1
+        now += lost if readings in (2, 6) else 100
+        return now + offset
+
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: read(0))
+    monkeypatch.setattr(time, "time_ns", lambda: read(epoch))
+
+    assert abs(epoch_offset_ns() - epoch) <= 100
