@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import override
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, Task, WSGITask
 
 from service.errors import (
@@ -79,6 +79,7 @@ class _ClosingTask(_Guarded, WSGITask):  # type: ignore[misc]
         environ[caller.BEGAN] = self.request.began_ns
         environ[caller.ARRIVED] = self.request.arrived_ns
         environ[caller.ON_HANG_UP] = self.channel.on_hang_up
+        environ[caller.ON_ANSWERED] = self.request.on_answered
         return environ
 
 
@@ -95,10 +96,9 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
         if error.status != TooBusy.status or self.channel.server.draining:
             self.set_close_on_finish()
         self.content_length = len(body)
-        method, path = _asked(self.request)
+        self.channel.count(error, self.request)
         # The client takes what follows the header of an answer to HEAD for its next answer.
-        self.write(b"" if method == "HEAD" else body)
-        self.channel.server.observer.refused(error, method, path)
+        self.write(b"" if _asked(self.request)[0] == "HEAD" else body)
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
@@ -117,6 +117,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     is_refused = False
     _hang_up: Callable[[], None] | None = None
     _heard = 0.0
+    # Something that was to be sent never was.
+    _is_cut = False
+    _unsent: list[Callable[[bool], None]]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._unsent = []
+        super().__init__(*arguments, **named)
 
     @property
     def last_activity(self) -> float:
@@ -155,19 +162,56 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def is_half(self) -> bool:
         """Whether a request has not arrived as a whole, or an answer is not sent as a whole."""
-        return not self.requests and (self.request is not None or self.total_outbufs_len > 0)
+        unsent = self.total_outbufs_len > 0 or bool(self._unsent)
+        return not self.requests and (self.request is not None or unsent)
+
+    def count(self, error: RequestError, request: Request) -> None:
+        """Have a request counted as answered with `error`, unless its client hangs up first."""
+
+        def answered(sent: bool) -> None:
+            known = error if sent else ClientGone("the client hung up")
+            self.server.observer.refused(known, *_asked(request))
+
+        # Of the request that is being answered, which is another one if the application raised.
+        self.requests[0].on_answered(answered)
 
     @override
     def service(self) -> None:
+        request = self.requests[0]
         self.server.serving.channel = self
         if not self.is_open():
             # waitress leaves such a request out, and so it would be counted nowhere.
-            gone = ClientGone("the client hung up")
-            self.server.observer.refused(gone, *_asked(self.requests[0]))
+            self.count(ClientGone("the client hung up"), request)
         try:
             super().service()
         finally:
             self.server.serving.channel = None
+            self._note_answer(request.answered)
+
+    def _note_answer(self, answered: Callable[[bool], None] | None) -> None:
+        """Tell who waits for that what has been sent; `answered` when all that waits now has."""
+        with self.outbuf_lock:
+            if answered:
+                self._unsent.append(answered)
+            if self.total_outbufs_len or not self._unsent:
+                return
+            told, self._unsent = self._unsent, []
+        for call in told:
+            call(not self._is_cut)
+
+    @override
+    def write_soon(self, data: Any) -> int:
+        try:
+            written: int = super().write_soon(data)
+        except ClientDisconnected:
+            self._is_cut = True
+            raise
+        return written
+
+    @override
+    def handle_write(self) -> None:
+        super().handle_write()
+        self._note_answer(None)
 
     def give_up(self) -> None:
         """Answer the request that has not arrived as a whole, and close."""
@@ -201,7 +245,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @override
     def handle_close(self) -> None:
-        super().handle_close()
+        with self.outbuf_lock:
+            self._is_cut = self._is_cut or self.total_outbufs_len > 0
+            super().handle_close()
+        self._note_answer(None)
         if call := self._hang_up:
             call()
 

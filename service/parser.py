@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -46,16 +47,22 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         error: Why it is not handed to the application: waitress's own error, or ours.
         began_ns: Monotonic time of its first byte.
         arrived_ns: Monotonic time of its last.
+        answered: Told, once it is known, whether all of its answer was sent.
     """
 
     command: str
     path: str
     body_rcv: Any
     error: Any
+    answered: Callable[[bool], None] | None = None
 
     def __init__(self, adj: Adjustments) -> None:
         super().__init__(adj)
         self.began_ns = self.arrived_ns = time.perf_counter_ns()
+
+    def on_answered(self, call: Callable[[bool], None]) -> None:
+        """Have `call` told whether all of the answer was sent."""
+        self.answered = call
 
     @override
     def received(self, data: bytes) -> int:

@@ -39,6 +39,8 @@ ARRIVED = "mgeo.arrived_ns"
 """Monotonic time of its last byte."""
 ON_HANG_UP = "mgeo.on_hang_up"
 """Takes what is to be called if the client hangs up before its answer."""
+ON_ANSWERED = "mgeo.on_answered"
+"""Takes what is to be called once it is known whether the answer was sent, and told that."""
 
 _KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = (
     "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION, FRESH)

@@ -1,7 +1,7 @@
 """Counts, times and traces every request of the prediction listener.
 
-Metrics and stage spans are made when the server closes the response, which is after its bytes were
-sent: telemetry costs the client no latency.
+Metrics and stage spans are made once the server has sent the response: telemetry costs the client
+no latency, and an answer that a client did not wait for is not counted as one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanContext, get_current_span
 
-from service.errors import RequestError
+from service.errors import ClientGone, RequestError
 from service.http import caller
 from telemetry.arrival import ArrivalTracerProvider
 from telemetry.recent import RecentRequests
@@ -102,9 +102,16 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                     recent.add(span, method, endpoint, response.status_code, timeline)
             parent, status = context.get_current(), response.status_code
             problem: str | None = g.get("problem")
-            response.call_on_close(
-                lambda: record(timeline, method, endpoint, status, problem, parent, span)
-            )
+
+            def answered(sent: bool) -> None:
+                counted = (status, problem) if sent else (ClientGone.status, ClientGone.code)
+                record(timeline, method, endpoint, *counted, parent, span)
+
+            on_answered = request.environ.get(caller.ON_ANSWERED)
+            if on_answered:
+                on_answered(answered)
+            else:  # another server than ours, which does not say
+                response.call_on_close(lambda: answered(True))
         return response
 
     def record(
