@@ -55,8 +55,9 @@ fuzz: $(VENV)/.development ## 100,000 bad requests, 10,000 damaged models, 24,00
 	$(BIN)/python -m tests.fuzz checkpoints --cases 10000 --seed $(or $(FUZZ_SEED),0)
 	$(BIN)/python -m tests.fuzz files --cases 24000 --seed $(or $(FUZZ_SEED),0)
 
-sbom: $(AUDIT)/.installed ## Write what the service is made of, as CycloneDX: build/sbom.cdx.json and sbom-gpu.cdx.json
+sbom: $(AUDIT)/.installed $(VENV)/.runtime ## Write what the service is made of into build: CycloneDX, and licences.md; fails on a licence that is not on the list
 	@mkdir -p build
+	$(AUDIT)/bin/pip-licenses --python $(BIN)/python --format markdown --output-file build/licences.md
 	$(SBOM) -o build/sbom.cdx.json requirements.lock
 	$(SBOM) -o build/sbom-gpu.cdx.json requirements-gpu.lock
 

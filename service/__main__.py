@@ -173,6 +173,7 @@ def _model_fetch(flags: argparse.Namespace) -> int:
         console.show(f"{digest}  {name}")
     console.show(f"MGEO_MODEL={shlex.quote(str(flags.to.resolve() if flags.to else reference))}")
     print(f"{checkpoint.name} is complete: version {checkpoint.version}", file=sys.stderr)
+    print("Its licence is its own: read it on the model's card.", file=sys.stderr)
     return 0
 
 

@@ -370,6 +370,7 @@ def test_the_command_prints_directory_sums_and_setting(
     assert all((Path(directory) / line.split("  ")[1]).is_file() for line in sums)
     assert setting == f"MGEO_MODEL={PUBLISHED}@v1.2.0"
     assert f"{PUBLISHED}@v1.2.0: 0.2 of 0.2 MB" in err.splitlines()
+    assert err.splitlines()[-1] == "Its licence is its own: read it on the model's card."
     assert source.resolve(setting.partition("=")[2], lambda *_: None) == Path(directory)
 
 
