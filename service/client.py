@@ -4,16 +4,19 @@
         client.predict("文三路478号华星时代广场A座", "文三路478号华星时代广场")["similarity"]
 
 Answers are the documents that the service sends, typed by the declarations that it builds them
-from (`service/http/schemas.py`). A call is safe to repeat, so a refused or broken one is repeated
-until its deadline.
+from (`answers.py`). Both files are also a distribution of their own, `mgeo-client`, which imports
+as `mgeo_client` (`packaging/client`). A call is safe to repeat, so a refused or broken one is
+repeated until its deadline.
 """
 
 from __future__ import annotations
 
 import email.utils
+import functools
 import http.client
 import io
 import json
+import logging
 import random
 import socket
 import time
@@ -26,8 +29,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if TYPE_CHECKING:
-    from service.http.rerank import Rank
-    from service.http.schemas import BatchAnswer, PredictionByModel
+    from .answers import BatchAnswer, PredictionByModel, Rank
 
 _RETRIED = frozenset({429, 502, 503})
 """Full, not ready, or a proxy that found nobody: another attempt may be answered."""
@@ -89,7 +91,8 @@ class MGeoClient:
         connections: Kept open at once.
 
     Raises:
-        ValueError: The URL is not one of HTTP, the time is none, or no attempt is allowed.
+        ValueError: The URL is not one of HTTP, the time is none, no attempt is allowed, or a value
+            that goes into a header is not printable ASCII.
     """
 
     def __init__(
@@ -109,6 +112,9 @@ class MGeoClient:
             raise ValueError(f"timeout must be above 0 and at most {_LONGEST_SECONDS:,} seconds")
         if attempts < 1:
             raise ValueError("attempts must be at least 1")
+        for name, value in (("api_key", api_key), ("version", version), ("session", session)):
+            if value is not None and not (value.isascii() and value.isprintable()):
+                raise ValueError(f"{name}: a header carries printable ASCII alone")
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._attempts = attempts
@@ -313,10 +319,24 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
+@functools.cache
+def _warn(failure: str) -> None:
+    """Log that traces end here; once, for every call would fail alike."""
+    logging.getLogger(__name__).warning("traces are not passed on: %s", failure)
+
+
 def _inject_trace(headers: MutableMapping[str, str]) -> None:
-    """Put the current trace context into the headers, where OpenTelemetry is installed."""
+    """Put the current trace context into the headers, where OpenTelemetry is installed.
+
+    Telemetry fails no call. Importing it does where `OTEL_PROPAGATORS` names none that is there.
+    """
+    context: dict[str, str] = {}
     try:
-        from opentelemetry.propagate import inject
+        from opentelemetry import propagate
+
+        propagate.inject(context)
     except ImportError:
         return
-    inject(headers)
+    except Exception as error:
+        _warn(f"{type(error).__name__}: {error}")
+    headers.update(context)

@@ -177,9 +177,12 @@ class Job:
 
 def _key(path: Path) -> str:
     try:
-        return path.read_text("ascii").strip()
+        key = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        raise BulkError(f"--api-key-file: {path} cannot be read, or holds no key") from None
+        key = ""
+    if not key.isprintable() or not key:
+        raise BulkError(f"--api-key-file: {path} cannot be read, or holds no key on one line")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

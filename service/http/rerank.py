@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from service.answers import Rank as Rank
 from service.errors import InvalidField, QueueFull, RequestError, Unreadable
 from service.http import caller, problems, schemas
 from service.http.bodies import json_body
@@ -61,26 +62,6 @@ class Query:
     truncation_direction: str | None
     top_n: int | None
     model: str | None
-
-
-class Rank(TypedDict):
-    """One candidate."""
-
-    index: Annotated[int, {"minimum": 0, "description": "Its place in `texts`."}]
-    score: Annotated[
-        float, {"description": "Its similarity to the query, from 0 to 1; see `raw_scores`."}
-    ]
-    text: NotRequired[Annotated[str, {"description": "The candidate, with `return_text`."}]]
-    unread: NotRequired[
-        Annotated[
-            float,
-            {
-                "minimum": 0,
-                "maximum": 1,
-                "description": "Share of an address that the model cannot read; only above 0.",
-            },
-        ]
-    ]
 
 
 class RerankProblem(schemas.Problem):

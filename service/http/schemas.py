@@ -7,11 +7,17 @@ to. `openapi.py` makes the document from both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
+from service.answers import BatchAnswer as BatchAnswer
+from service.answers import Label as Label
+from service.answers import Model as Model
+from service.answers import Prediction as Prediction
+from service.answers import PredictionByModel as PredictionByModel
+from service.answers import Probabilities as Probabilities
+from service.answers import Problem as Problem
 from service.errors import RequestError
 from service.http.shapes import Address, Object, Shape, Slots
-from service.scoring.checkpoint import Label
 from service.scoring.score import Score
 
 if TYPE_CHECKING:
@@ -60,84 +66,6 @@ def batch(limits: Limits) -> Shape[list[Pair | RequestError]]:
         "The pairs to score. One that is not a pair gets its problem in its place.",
     )
     return Object("Batch", {"pairs": pairs}, lambda slots: slots, {"pairs": [EXAMPLE]})
-
-
-_Share = Annotated[float, {"minimum": 0, "maximum": 1}]
-
-
-class Probabilities(TypedDict):
-    """The model's probability of each label; they sum to 1."""
-
-    exact_match: _Share
-    partial_match: _Share
-    not_match: _Share
-
-
-class Model(TypedDict):
-    """Which model answered, and what kind of model that is if it says so itself."""
-
-    name: str
-    version: Annotated[
-        str,
-        {"description": "The first 12 hex digits of a sha256 over the model's files."},
-    ]
-    backend: Annotated[
-        str,
-        {
-            "description": "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is "
-            "fp32."
-        },
-    ]
-    description: NotRequired[str]
-
-
-class Prediction(TypedDict):
-    """One pair's answer."""
-
-    similarity: Annotated[
-        float,
-        {"minimum": 0, "maximum": 1, "description": "P(exact_match) + 0.5 P(partial_match)."},
-    ]
-    label: Annotated[Label, {"description": "The most probable label."}]
-    probabilities: Probabilities
-    truncated: Annotated[bool, {"description": "Whether the pair was longer than the model reads."}]
-    unread: Annotated[
-        float,
-        {
-            "minimum": 0,
-            "maximum": 1,
-            "description": "Share of the characters of an address that the model does not know, "
-            "the larger one of both. Above 0 the answer is about the rest: look at such a match. "
-            "Where text is normalised (MGEO_NORMALIZE) and the addresses differ in such "
-            "characters, it is never exact_match.",
-        },
-    ]
-
-
-class PredictionByModel(Prediction):
-    """One pair's answer, and the model that gave it."""
-
-    model: Model
-
-
-class Problem(TypedDict):
-    """What is wrong: RFC 9457, with the original script's `error` member."""
-
-    type: Annotated[str, {"description": "Stable: `urn:mgeo:problem:` and a name."}]
-    title: str
-    status: int
-    detail: Annotated[str, {"description": "Names the field and its limit, never its value."}]
-    error: Annotated[str, {"description": "The title again, as the original script had it."}]
-
-
-class BatchAnswer(TypedDict):
-    """The answer to a batch."""
-
-    results: Annotated[
-        list[Prediction | Problem],
-        {"description": "One for each pair, in order: its prediction, or its problem."},
-    ]
-    model: Model
 
 
 class Health(TypedDict):

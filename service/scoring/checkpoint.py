@@ -14,12 +14,12 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
+from service.answers import Label as Label
 from service.errors import CheckpointError
 from service.scoring.tokens import CLS, NORMALIZATIONS, PAD, SEP, UNK, Normalization
 
-Label = Literal["exact_match", "partial_match", "not_match"]
 LABELS: tuple[Label, ...] = ("exact_match", "partial_match", "not_match")
 
 REQUIRED_FILES = ("config.json", "configuration.json", "vocab.txt")

@@ -323,3 +323,7 @@ def test_a_key_is_read_from_a_file(stub: Stub, tmp_path: Path) -> None:
     assert stub.authorization == "Bearer pV0-secret"
     with pytest.raises(BulkError, match=r"--api-key-file: .* cannot be read"):
         score(*arguments, "--force", "--api-key-file", tmp_path / "none")
+    for number, content in enumerate([b"", b"\n", b"one\ntwo\n", "密钥".encode(), b"a\0b"]):
+        (tmp_path / f"key{number}").write_bytes(content)
+        with pytest.raises(BulkError, match=r"--api-key-file: .* no key on one line"):
+            score(*arguments, "--force", "--api-key-file", tmp_path / f"key{number}")

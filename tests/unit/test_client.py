@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry import propagate
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import use_span
 
@@ -333,3 +335,59 @@ def test_importing_it_loads_neither_the_server_nor_a_model() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"flask", "waitress", "openvino", "torch", "tokenizers", "numpy", "opentelemetry"}
     assert heavy & set(done.stdout.split()) == set()
+
+
+_AFTER_ONE_CALL = """
+import sys
+from service.client import MGeoClient
+with MGeoClient(sys.argv[1], attempts=1) as client:
+    for _ in range(2):
+        print(client.predict("a", "b"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_PROPAGATORS", "nobody"),
+        ("OTEL_PROPAGATORS", "tracecontext,,x y"),
+        ("OTEL_PYTHON_CONTEXT", "nobody"),
+        ("OTEL_PYTHON_TRACER_PROVIDER", "nobody"),
+    ],
+)
+def test_telemetry_that_is_set_up_badly_fails_no_call(
+    server: Server, variable: str, value: str
+) -> None:
+    server.answers = [(200, {}, b'{"label": "not_match"}')] * 2
+    done = subprocess.run(
+        [sys.executable, "-c", _AFTER_ONE_CALL, server.url],
+        env=os.environ | {variable: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["{'label': 'not_match'}"] * 2, done.stderr
+
+
+def test_a_trace_that_cannot_be_passed_on_is_told_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError("no baggage")
+
+    monkeypatch.setattr(propagate, "inject", fail)
+    server.answers = [(200, {}, b"{}")] * 3
+    with MGeoClient(server.url) as client:
+        for _ in range(3):
+            client.predict(*PAIR)
+    assert [record.getMessage() for record in caplog.records] == [
+        "traces are not passed on: LookupError: no baggage"
+    ]
+
+
+@pytest.mark.parametrize("name", ["api_key", "version", "session"])
+@pytest.mark.parametrize("value", ["版本一", "a\nb", "a\r\nX-Other: b", "naïve", "a\0"])
+def test_what_no_header_can_carry_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: a header carries") as caught:
+        MGeoClient(**{name: value})
+    assert value not in str(caught.value)
