@@ -29,8 +29,7 @@ def data_sources(text: str) -> str:
         if source["type"] == "loki":
             source |= {"name": "VictoriaLogs", "uid": UID, "type": TYPE}
             source["url"] = "${VICTORIALOGS_URL}"
-        # Grafana 9's form knows no VictoriaLogs; the other one does from 12.2 on.
-        settings.pop("tracesToLogs", None)
+        # Grafana takes VictoriaLogs for a log store from 12.2 on.
         if link := settings.get("tracesToLogsV2"):
             link |= {"datasourceUid": UID, "query": _LOGS_OF_A_TRACE}
             link.pop("tags", None)

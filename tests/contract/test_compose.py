@@ -272,6 +272,7 @@ def test_grafana_is_given_every_variable_that_provisioning_reads() -> None:
     assert read == {
         "PROMETHEUS_URL",
         "JAEGER_URL",
+        "JAEGER_UI_URL",
         "LOKI_URL",
         "ALERTMANAGER_URL",
         "DASHBOARDS_DIR",

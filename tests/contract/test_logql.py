@@ -53,7 +53,7 @@ def _link() -> str:
     """The query by which Grafana goes from a span to its log lines, for a span it can have."""
     sources = yaml.safe_load(DATA_SOURCES.read_text("utf-8"))["datasources"]
     [query] = [s["jsonData"]["tracesToLogsV2"]["query"] for s in sources if s["uid"] == "jaeger"]
-    filled = query.replace("$${__tags}", 'service_name="mgeo-inference"')
+    filled = query.replace("$${__tags}", 'service_instance_id="mgeo-1"')
     return str(filled.replace("$${__trace.traceId}", "0" * 32))
 
 

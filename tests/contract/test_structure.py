@@ -83,8 +83,27 @@ def test_reports_of_use_are_turned_off_before_a_library_can_make_one() -> None:
 @pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/kubernetes/stores/grafana.yaml"])
 def test_grafana_asks_and_tells_its_maker_nothing(file: str) -> None:
     text = (ROOT / file).read_text("utf-8")
-    for name in (
-        *("ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES"),
-        *("ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "NEWS_NEWS_FEED_ENABLED"),
-    ):
-        assert re.search(rf'\bGF_{name}(, value)?: "false"', text), name
+    for name, value in {
+        "ANALYTICS_REPORTING_ENABLED": "false",
+        "ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        "NEWS_NEWS_FEED_ENABLED": "false",
+        "PLUGINS_PREINSTALL_AUTO_UPDATE": "false",
+        "PLUGINS_PREINSTALL_DISABLED": "true",
+        "PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
+        "PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
+        "SECURITY_DISABLE_GRAVATAR": "true",
+    }.items():
+        assert re.search(rf'\bGF_{name}(, value)?: "{value}"', text), name
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["docker-compose.victorialogs.yml", "deploy/kubernetes/components/victorialogs/grafana.yaml"],
+)
+def test_with_victorialogs_its_plugin_is_fetched_and_no_other_is_updated(file: str) -> None:
+    """`preinstall_disabled` would leave out `preinstall_sync` too."""
+    text = (ROOT / file).read_text("utf-8")
+    assert re.search(r'\bGF_PLUGINS_PREINSTALL_DISABLED(, value)?: "false"', text)
+    assert re.search(r"\bGF_PLUGINS_PREINSTALL_SYNC(, value)?: victoriametrics-logs-data", text)
+    assert "GF_PLUGINS_PREINSTALL_AUTO_UPDATE" not in text

@@ -91,7 +91,9 @@ def _named_connections() -> Iterator[tuple[str, str, int]]:
     """Source, target and port of each address in the workloads' settings and arguments."""
     for workload in workloads(OBJECTS):
         for container in containers(workload):
-            texts = [*environment(container).values(), *container.get("args", ())]
+            given = environment(container)
+            given.pop("JAEGER_UI_URL", None)  # the browser's way, not the pod's
+            texts = [*given.values(), *container.get("args", ())]
             for url in re.findall(r"https?://[\w.-]+:\d+", " ".join(t for t in texts if t)):
                 parts = urlsplit(url)
                 name = (parts.hostname or "").split(".")[0]

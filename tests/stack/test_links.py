@@ -1,0 +1,131 @@
+"""From a dot to its trace, from there to its log lines and metrics, and back: as Grafana asks."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from grafana.generator import victorialogs
+from tests.stack import grafana
+from tests.stack.clients import Prometheus
+from tests.stack.conftest import Traffic
+from tests.stack.logs import LogStore
+from tests.stack.test_chain import SPANS
+from tools import native
+from tools.picture import fill
+from tools.stack import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+DOTS = "histogram_quantile(0.95, sum by (le) (rate(mgeo_request_duration_seconds_bucket[1m])))"
+SOURCES = {"loki": victorialogs.DATA_SOURCES, "victorialogs": victorialogs.FOLDER / "stack.yaml"}
+
+
+@pytest.fixture(scope="module")
+def sources(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The provisioned data sources, with the addresses of the running stores."""
+    jaeger = stack.url("jaeger", 16686)
+    return grafana.data_sources(
+        SOURCES[native.log_store()], {"JAEGER_URL": jaeger, "JAEGER_UI_URL": jaeger}
+    )
+
+
+@pytest.fixture(scope="module")
+def dots(prometheus: Prometheus, traffic: Traffic) -> dict[str, dict[str, str]]:
+    """Trace id → labels of the exemplars that a latency panel shows."""
+    return {e["labels"]["trace_id"]: e["labels"] for e in prometheus.exemplars(DOTS)}
+
+
+def _follow(link: grafana.Link, jaeger_url: str) -> dict[str, Any]:
+    """The trace behind a link, by the requests of Grafana's data source or of Jaeger's page."""
+    if isinstance(link, grafana.Explore):
+        assert link.source == "jaeger"
+        return grafana.trace(jaeger_url, link.query)
+    assert link.url.startswith(f"{jaeger_url}/trace/")
+    with urllib.request.urlopen(link.url, timeout=30) as page:
+        assert page.headers["Content-Type"].startswith("text/html")
+    return grafana.trace(jaeger_url, {"query": link.url.rpartition("/")[2]})
+
+
+def _root(found: Mapping[str, Any]) -> dict[str, Any]:
+    [root] = [span for span in found["spans"] if span["operationName"] == "POST /predict"]
+    return dict(root)
+
+
+def test_every_dot_leads_to_its_trace_its_lines_and_back(
+    sources: dict[str, dict[str, Any]],
+    dots: dict[str, dict[str, str]],
+    log_store: LogStore,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = sources["jaeger"]["url"]
+    logs = sources[native.log_store()]
+    reached = {"dot → trace": 0, "trace → lines": 0, "line → trace": 0}
+    for trace_id, labels in dots.items():
+        links = grafana.exemplar_links(sources["prometheus"], labels)
+        traces = [_follow(link, url) for link in links]
+        assert len(links) == 2
+        assert all(t and t["traceID"] == trace_id for t in traces)
+        assert {span["operationName"] for span in traces[0]["spans"]} >= SPANS
+        reached["dot → trace"] += 1
+
+        source, query = grafana.logs_query(sources["jaeger"], traces[0], _root(traces[0]))
+        assert source == logs["uid"]
+        lines = log_store.ask(query)
+        assert lines, query
+        assert {line.fields["trace_id"] for line in lines} == {trace_id}
+        reached["trace → lines"] += 1
+
+        back = grafana.line_links(logs, lines[0].fields)
+        assert len(back) == 2
+        assert all(_follow(link, url)["traceID"] == trace_id for link in back)
+        reached["line → trace"] += 1
+    with capsys.disabled():
+        print(f"\n{len(dots)} dots: " + ", ".join(f"{k} {v}" for k, v in reached.items()))
+    assert len(dots) >= 50
+    assert set(reached.values()) == {len(dots)}
+
+
+def test_a_span_leads_to_the_metrics_of_its_own_instance(
+    sources: dict[str, dict[str, Any]], dots: dict[str, dict[str, str]], prometheus: Prometheus
+) -> None:
+    found = grafana.trace(sources["jaeger"]["url"], {"query": next(iter(dots))})
+    queries = grafana.metrics_queries(sources["jaeger"], found, _root(found))
+    assert len(queries) == 3
+    for query in queries.values():
+        assert '{instance="mgeo-1"}' in query
+        assert prometheus.range(fill(query))
+
+
+def test_each_span_of_a_trace_has_its_instance(
+    sources: dict[str, dict[str, Any]], dots: dict[str, dict[str, str]]
+) -> None:
+    """A link of a span without it would have a selector without labels, which Loki refuses."""
+    found = grafana.trace(sources["jaeger"]["url"], {"query": next(iter(dots))})
+    loki = grafana.data_sources(victorialogs.DATA_SOURCES, {})
+    for span in found["spans"]:
+        _, query = grafana.logs_query(loki["jaeger"], found, span)
+        assert query.startswith('{service_instance_id="mgeo-1"} | trace_id = "')
+
+
+def test_what_was_wrong_leads_nowhere(sources: dict[str, dict[str, Any]], traffic: Traffic) -> None:
+    """The links that were shipped once, so that these tests are known to see it."""
+    prometheus = {
+        "jsonData": {
+            "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": "jaeger"}]
+        }
+    }
+    [link] = grafana.exemplar_links(prometheus, {"trace_id": "0" * 32})
+    assert isinstance(link, grafana.Explore)
+    assert grafana.trace(sources["jaeger"]["url"], link.query) == {}
+    by_name = json.loads(json.dumps(sources["jaeger"]))
+    settings = by_name["jsonData"]["tracesToLogsV2"]
+    settings |= {"query": "{${__tags}}", "tags": [{"key": "service.name", "value": "service_name"}]}
+    start = int((traffic.started - 60) * 1e6)
+    query = {"queryType": "search", "service": "mgeo-inference", "limit": 1}
+    [found] = grafana.search(sources["jaeger"]["url"], query, start, start + 3_600_000_000)
+    assert grafana.logs_query(by_name, found, found["spans"][0])[1] == "{}"
