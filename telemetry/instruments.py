@@ -74,17 +74,25 @@ REQUEST = Metric(
 )  # fmt: skip
 REQUEST_DURATION = Metric(
     "mgeo.request.duration", "histogram", "s",
-    "Time from the request's arrival to its finished response, the wait for a thread included.",
-    ("method", "endpoint"), LATENCY_SECONDS,
+    "Time from the request's arrival to its finished response, the wait for a thread included. "
+    "`status_class` is 2xx, 4xx, ...: an error at once is no fast answer. `model_version` is "
+    "absent where a request came to no model.",
+    ("method", "endpoint", "status_class", "model_version"), LATENCY_SECONDS,
 )  # fmt: skip
 REQUESTS_INPROGRESS = Metric(
     "mgeo.requests.inprogress", "up_down_counter", "{request}",
     "Requests being worked on now.",
 )  # fmt: skip
+REQUEST_SAMPLED = Metric(
+    "mgeo.request.sampled", "counter", "{request}",
+    "Requests whose trace is kept: as many traces should arrive. Divided by all requests it is the "
+    "share that is sampled.",
+)  # fmt: skip
 REQUEST_ADMITTED = Metric(
     "mgeo.request.admitted", "counter", "{request}",
-    "Requests that came with an API key, by the key's name; none where no keys are required.",
-    ("key",),
+    "Requests that came with an API key, by the key's name and how they ended (2xx, 4xx, ...); "
+    "none where no keys are required.",
+    ("key", "status_class"),
 )  # fmt: skip
 API_KEYS = Metric(
     "mgeo.api_keys", "gauge", "{key}",
@@ -372,8 +380,10 @@ class Instruments:
         self.queue_dropped = self._counter(QUEUE_DROPPED)
         self.connection_closed = self._counter(CONNECTION_CLOSED)
         self.request_admitted = self._counter(REQUEST_ADMITTED)
+        self.request_sampled = self._counter(REQUEST_SAMPLED)
         self.request_problem = self._counter(REQUEST_PROBLEM)
         # From the start at zero: a rate over the first one is not missing where it began.
+        self.request_sampled.add(0)
         self.input_truncated.add(0)
         self.input_unread.add(0)
         for problem in ("not-an-address", "unreadable", "missing-fields"):

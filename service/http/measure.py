@@ -129,10 +129,15 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             instruments.requests_inprogress.add(-1)
             of_route = {"method": method, "endpoint": endpoint}
             instruments.request.add(1, {**of_route, "status": str(status)})
+            if span.trace_flags.sampled:
+                instruments.request_sampled.add(1)
             if problem:
                 instruments.request_problem.add(1, {"problem": problem})
-            instruments.request_duration.record(timeline.seconds, of_route)
-            version = timeline.model_version
+            # By class, so that an error answered in a millisecond is no fast prediction.
+            timed = {**of_route, "status_class": f"{status // 100}xx"}
+            if version := timeline.model_version:
+                timed["model_version"] = version
+            instruments.request_duration.record(timeline.seconds, timed)
             if version not in of_stage:  # few, and each is seen for long
                 of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
             for stage, start, end in timeline.stages():

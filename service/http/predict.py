@@ -69,7 +69,15 @@ def _require_key(app: Flask, keys: Keys, telemetry: Telemetry) -> None:
     @app.before_request
     def admit() -> None:
         if request.url_rule is None or request.url_rule.rule not in OPEN:
-            admitted.add(1, {"key": keys.name(request.headers.get("Authorization", ""))})
+            g.api_key = keys.name(request.headers.get("Authorization", ""))
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        # How it ended, so that a caller who gets nothing but errors is seen among those who do not.
+        if "api_key" in g:
+            ended = f"{response.status_code // 100}xx"
+            admitted.add(1, {"key": g.api_key, "status_class": ended})
+        return response
 
 
 def add_routes(

@@ -52,7 +52,9 @@ def test_with_a_key_all_is_as_without_and_counted_by_its_name(guarded: Guarded) 
     assert guarded.running.post("/predict", PAIR, headers=headers).ok
     assert guarded.running.post("/predict", {}, headers=headers).status_code == 400
     text = guarded.running.get("/metrics").text
-    assert 'mgeo_request_admitted_total{key="tester"} 2.0' in text
+    for ended in ("2xx", "4xx"):
+        line = f'mgeo_request_admitted_total{{key="tester",status_class="{ended}"}} 1.0'
+        assert line in text
     assert guarded.key not in text
 
 

@@ -38,7 +38,7 @@ def test_names_that_dashboards_and_alerts_stand_on(name: str, exported: str) -> 
     ("name", "labels"),
     [
         ("mgeo.request", ("method", "endpoint", "status")),
-        ("mgeo.request.duration", ("method", "endpoint")),
+        ("mgeo.request.duration", ("method", "endpoint", "status_class", "model_version")),
         ("mgeo.requests.inprogress", ()),
         ("nvidia.gpu.memory.used", ("gpu_id", "model")),
     ],

@@ -150,6 +150,7 @@ def check_scraped_counts(scraped: Exposition, sent: Counter[Key]) -> None:
         if s.name == "http_server_request_duration_seconds_count"
     }
     assert by_conventions == dict(sent)
+    assert scraped.total("mgeo_request_sampled_total") == sent.total()
     assert scraped.total("http_server_active_requests") == 0
     good = sent["POST", "/predict", "200"] + 2 * sent["POST", "/predict/batch", "200"]
     assert scraped.total("mgeo_prediction_total") == good

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from opentelemetry.trace import StatusCode
 
 from service.http import problems
@@ -117,3 +117,23 @@ def test_a_probe_is_left_out_whatever_its_method_and_nothing_else(
 
     assert len(server_spans(collector)) == (0 if left_out else 1)
     assert ("traceparent" in answer.headers) is not left_out
+
+
+def test_what_a_version_failed_on_is_timed_as_its_error(collector: Collector, start: Start) -> None:
+    telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    app = app_of(telemetry)
+
+    @app.post("/predict/batch")
+    def batch() -> str:
+        g.timeline.model_version = "v2"
+        raise ZeroDivisionError
+
+    app.test_client().post("/predict/batch").close()
+    assert telemetry.shutdown(5)
+    [timed] = collector.metrics["mgeo.request.duration"].points
+    assert timed.attributes == {
+        "method": "POST",
+        "endpoint": "/predict/batch",
+        "status_class": "5xx",
+        "model_version": "v2",
+    }
