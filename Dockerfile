@@ -10,8 +10,8 @@ RUN python -m venv /venv \
     && /venv/bin/python -m compileall -q /venv/lib
 
 FROM python:3.11.14-slim-bookworm
-# A new volume on that folder gets its owner.
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mgeo \
+# Its home is all that it may write to. A new volume there gets this folder's owner.
+RUN useradd --uid 10001 --home-dir /var/lib/mgeo --no-create-home --shell /usr/sbin/nologin mgeo \
     && install --directory --owner mgeo --group mgeo /var/lib/mgeo
 COPY --from=build /venv /venv
 WORKDIR /app
@@ -19,10 +19,13 @@ COPY service service
 COPY telemetry telemetry
 COPY tools/__init__.py tools/load.py tools/
 RUN /venv/bin/python -m compileall -q service telemetry
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+# MODELSCOPE_CACHE: downloaded models, and which backend was fastest here.
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 MODELSCOPE_CACHE=/var/lib/mgeo
 USER 10001
+# So that it can be written to in a read-only container, and is still there after a restart.
+VOLUME /var/lib/mgeo
 EXPOSE 5000 8000
 # Ready, not just alive: says no while the model loads and while the process drains.
 HEALTHCHECK --interval=10s --timeout=5s --retries=6 --start-period=60s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=3)"]
+    CMD ["python", "-m", "service", "ready"]
 CMD ["python", "-m", "service", "serve"]

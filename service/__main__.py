@@ -1,4 +1,4 @@
-"""The command line: `python -m service serve | predict | score | evaluate | key | model`."""
+"""The command line: `python -m service COMMAND`; `--help` lists them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from service import __version__, console, settings
-from service.bulk import command as bulk
 from service.errors import ConsoleError, MGeoError
-from service.evaluation import command as evaluation
 from service.settings import BUNDLED
 from telemetry import environment
 from telemetry.environment import TelemetryError
@@ -28,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 done, 1 the service failed while running, 2 the command cannot run,
-        130 `score` or `evaluate` was interrupted.
+        The exit status: 0 done, 1 the service failed while running or is not ready, 2 the command
+        cannot run, 130 `score` or `evaluate` was interrupted.
     """
     closed = console.open_streams()
     parsed = _parser().parse_args(arguments)
@@ -49,16 +47,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Command(argparse.ArgumentParser):
+    """One command. What only it needs is imported when it is the one that was given.
+
+    Attributes:
+        complete: Adds its flags and what runs it, before they are first parsed.
+    """
+
+    complete: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.complete is not None:
+            self.complete(self)
+            self.complete = None
+        return super().parse_known_args(args, namespace)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m service", description="MGeo: are two Chinese addresses the same place?"
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)
 
     serve = commands.add_parser("serve", help="answer predictions over HTTP")
     settings.add_flags(serve)
     serve.set_defaults(run=_serve)
+
+    ready = commands.add_parser("ready", help="ask the service that runs here if it is ready")
+    settings.add_flags(ready, "metrics_host", "metrics_port")
+    ready.set_defaults(run=_ready)
 
     predict = commands.add_parser("predict", help="score one pair here, without a server")
     predict.add_argument("address1")
@@ -69,12 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
 
     score = commands.add_parser("score", help="score the pairs of a whole file")
-    bulk.add_flags(score)
-    score.set_defaults(run=bulk.run)
+    score.complete = _complete_score
 
     judge = commands.add_parser("evaluate", help="measure a model on labelled pairs of your own")
-    evaluation.add_flags(judge)
-    judge.set_defaults(run=evaluation.run)
+    judge.complete = _complete_evaluate
 
     key = commands.add_parser("key", help="make an API key, and the line that admits it")
     key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")
@@ -116,6 +132,31 @@ def _serve(flags: argparse.Namespace) -> int:
         print(f"mgeo: error: the service failed: {type(error).__name__}", file=sys.stderr)
         return 1
     return 0
+
+
+def _complete_score(parser: argparse.ArgumentParser) -> None:
+    from service.bulk import command as bulk
+
+    bulk.add_flags(parser)
+    parser.set_defaults(run=bulk.run)
+
+
+def _complete_evaluate(parser: argparse.ArgumentParser) -> None:
+    from service.evaluation import command as evaluation
+
+    evaluation.add_flags(parser)
+    parser.set_defaults(run=evaluation.run)
+
+
+def _ready(flags: argparse.Namespace) -> int:
+    from service import ready
+
+    is_ready, told = ready.ask(settings.load(flags))
+    if is_ready:
+        console.show(told)
+        return 0
+    print(f"mgeo: not ready: {told}", file=sys.stderr)
+    return 1
 
 
 def _predict(flags: argparse.Namespace) -> int:

@@ -92,6 +92,26 @@ def test_only_loopback_is_published(files: list[Path]) -> None:
             assert ipaddress.ip_address(port["host_ip"]).is_loopback, service.name
 
 
+@pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
+def test_no_health_command_has_a_blank_in_an_argument(service: Service) -> None:
+    """Podman's Docker API splits there: the command would arrive in pieces, and fail."""
+    assert not [word for word in service.raw.get("healthcheck", {}).get("test", ()) if " " in word]
+
+
+def test_image_and_compose_ask_for_health_alike() -> None:
+    [words] = re.findall(r"HEALTHCHECK (?:--\S+ )*\\\n +CMD (\[.*\])", DOCKERFILE)
+    assert SERVICES["mgeo"].raw["healthcheck"]["test"] == ["CMD", *json.loads(words)]
+    assert SERVICES["mgeo"].health_url == "http://127.0.0.1:8000/readyz", "what `make stack` asks"
+
+
+def test_the_image_alone_can_write_what_it_keeps() -> None:
+    """Also `docker run --read-only`, without a volume that anybody has named."""
+    [kept] = re.findall(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert f"MODELSCOPE_CACHE={kept}" in DOCKERFILE
+    assert f"--home-dir {kept} " in DOCKERFILE
+    assert SERVICES["mgeo"].environment["MODELSCOPE_CACHE"] == kept
+
+
 def test_the_service_writes_to_its_volume_and_to_memory_alone() -> None:
     raw = SERVICES["mgeo"].raw
     assert raw["tmpfs"] == ["/tmp"]
