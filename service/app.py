@@ -8,8 +8,10 @@ import platform
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Generic, TypeVar
 
 from flask import Flask
 from typing_extensions import override
@@ -42,6 +44,11 @@ _TELEMETRY_FLUSH_SECONDS = 5.0
 _LAST_ANSWERS_SECONDS = 2.0
 _LOADING_ENDS_SECONDS = 5.0
 
+_COLLECTION_SECONDS = 0.01
+"""All gauges are read within this time, and no two scrapes are."""
+
+T = TypeVar("T")
+
 _OPERATIONS_BOUNDS = Bounds(
     threads=4, waiting=100, connections=100, body_bytes=1024, receive_seconds=10
 )
@@ -72,6 +79,7 @@ class Service:
         )
         cache = ResultCache(settings.cache_pairs) if settings.cache_pairs else None
         self.versions = Versions(settings, self.lifecycle, self.telemetry, cache)
+        self.telemetry.series.versions = self.versions.living
         scorer = Scorer(
             self.versions,
             self.lifecycle,
@@ -209,13 +217,12 @@ class Service:
         observe = self.telemetry.instruments.observe_value
         if cache is not None:
             observe(metrics.CACHE_SIZE, lambda: len(cache))
-        observe(metrics.QUEUE_DEPTH, lambda: sum(q.wanted().pairs for q in self._queues()))
+        wanted = _OncePerCollection(lambda: [queue.wanted() for queue in self._queues()]).read
+        observe(metrics.QUEUE_DEPTH, lambda: sum(queue.pairs for queue in wanted()))
         observe(metrics.QUEUE_LIMIT, lambda: sum(q.max_pairs for q in self._queues()))
-        observe(metrics.QUEUE_TOKENS, lambda: sum(q.wanted().tokens for q in self._queues()))
+        observe(metrics.QUEUE_TOKENS, lambda: sum(queue.tokens for queue in wanted()))
         observe(metrics.QUEUE_TOKEN_LIMIT, lambda: sum(q.max_tokens for q in self._queues()))
-        observe(
-            metrics.QUEUE_OLDEST_AGE, lambda: max(q.wanted().oldest_age for q in self._queues())
-        )
+        observe(metrics.QUEUE_OLDEST_AGE, lambda: max(queue.oldest_age for queue in wanted()))
         observe(metrics.ENGINE_PROGRESS_AGE, self._progress_age)
         observe(metrics.BATCH_TOKEN_LIMIT, lambda: min(e.token_limit() for e in self._engines()))
         observe(metrics.REQUESTS_WAITING, self.predictions.waiting)
@@ -265,6 +272,21 @@ class Service:
             for told in self.versions.report()
             if told["status"] == State.READY.value
         ]
+
+
+class _OncePerCollection(Generic[T]):
+    """A reading that several gauges share: the SDK asks for each of them by itself."""
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self._read = read
+        self._last: tuple[float, T] | None = None
+
+    def read(self) -> T:
+        """What was read a moment ago, or is now."""
+        now, last = time.monotonic(), self._last
+        if last is None or now - last[0] > _COLLECTION_SECONDS:
+            last = self._last = (now, self._read())
+        return last[1]
 
 
 def _port(port: int) -> str:

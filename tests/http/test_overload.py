@@ -223,3 +223,14 @@ def test_a_pair_that_fails_its_batch_fails_alone(held: Held) -> None:
     assert held.metrics().total("mgeo_prediction_failed_total") == 2
     held.poison = 0
     assert held.send(body=poisoned).result().ok
+
+
+def test_a_collection_walks_the_queue_once(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, walks = held.running.queue, []
+    wanted = queue.wanted
+    monkeypatch.setattr(queue, "wanted", lambda: walks.append(1) or wanted())
+    held.metrics()
+    assert len(walks) == 1
+    time.sleep(0.02)
+    held.metrics()
+    assert len(walks) == 2
