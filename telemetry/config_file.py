@@ -1,8 +1,8 @@
 """`OTEL_CONFIG_FILE`: the SDK as a file declares it, with this project's parts added.
 
-`opentelemetry-configuration` reads the file and builds the providers. The exporters of spans and
-log records are built here from what is declared, because the allow-list stands before them; and
-`/metrics`, our views and the service's identity are added to what is declared.
+`opentelemetry-configuration` reads the file and builds the providers. The exporters are built here
+from what is declared: the allow-list stands before those of spans and log records, and the end of a
+model's series before those of metrics. `/metrics`, our views and the service's identity are added.
 """
 
 from __future__ import annotations
@@ -24,8 +24,23 @@ from opentelemetry.configuration import (
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableCounter,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricReader,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.metrics.view import (
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -35,8 +50,10 @@ from telemetry.environment import Signal, TelemetryError
 from telemetry.exporters import DEFAULT_ENDPOINTS, Destination
 from telemetry.instruments import LATENCY_SECONDS
 from telemetry.privacy import AllowListExporter
+from telemetry.series import LivingSeries
 
 _DEFAULT_TIMEOUT_MS = 10_000
+_METRICS_INTERVAL_MS, _METRICS_TIMEOUT_MS = 60_000, 30_000
 _PATHS = {"grpc": "", "http/protobuf": "/v1/{}"}
 
 
@@ -58,7 +75,6 @@ class Declared:
             self._file = load_config_file(path)
             self.disabled = bool(self._file.disabled)
             self._add_identity(identity, schema_url)
-            self._refuse_what_would_be_ignored()
 
     def providers(self, reader: MetricReader) -> tuple[TracerProvider, MeterProvider]:
         """The providers of spans and metrics, which become the global ones.
@@ -82,7 +98,11 @@ class Declared:
                     tracer_provider=replace(
                         spans, processors=[], sampler=spans.sampler if spans.processors else off
                     ),
-                    meter_provider=replace(meters, views=[*_our_views(), *(meters.views or [])]),
+                    meter_provider=replace(
+                        meters,
+                        views=[*_our_views(), *(meters.views or [])],
+                        readers=[one for one in meters.readers if not one.periodic],
+                    ),
                     logger_provider=None,
                 )
             )
@@ -91,6 +111,30 @@ class Declared:
             raise TelemetryError(f"OTEL_CONFIG_FILE={self._path!r}: the SDK was not set up")
         made.add_metric_reader(reader)
         return tracers, made
+
+    def add_metric_readers(
+        self, provider: MeterProvider, series: LivingSeries
+    ) -> list[MetricReader]:
+        """Add what is declared for metrics that are pushed, without the series that have ended.
+
+        Returns:
+            What is to be shut down beside the provider.
+        """
+        declared = self._file.meter_provider
+        readers: list[MetricReader] = []
+        for one in declared.readers if declared else []:
+            if one.periodic is None:
+                continue
+            with self._errors():
+                exporter = self._exporter(one.periodic.exporter, "metrics", provider)
+                reader = PeriodicExportingMetricReader(
+                    series.only(exporter),
+                    _first(one.periodic.interval, _METRICS_INTERVAL_MS),
+                    _first(one.periodic.timeout, _METRICS_TIMEOUT_MS),
+                )
+            provider.add_metric_reader(reader)
+            readers.append(reader)
+        return readers
 
     @property
     def pushes_traces(self) -> bool:
@@ -103,7 +147,7 @@ class Declared:
         for one in declared.processors if declared else []:
             with self._errors():
                 exporter = AllowListExporter(
-                    self._exporter(one, "traces", meters), provider.resource
+                    self._exporter_of(one, "traces", meters), provider.resource
                 )
                 provider.add_span_processor(
                     _processor(one, exporter, meters, BatchSpanProcessor, SimpleSpanProcessor)
@@ -135,7 +179,7 @@ class Declared:
                 provider.add_log_record_processor(
                     _processor(
                         one,
-                        self._exporter(one, "logs", meters),
+                        self._exporter_of(one, "logs", meters),
                         meters,
                         BatchLogRecordProcessor,
                         SimpleLogRecordProcessor,
@@ -143,17 +187,21 @@ class Declared:
                 )
         return provider
 
-    def _exporter(self, processor: Any, signal: Signal, meters: MeterProvider) -> Any:
+    def _exporter_of(self, processor: Any, signal: Signal, meters: MeterProvider) -> Any:
         kind = processor.batch or processor.simple
         if kind is None:
             [name] = processor.additional_properties or ["of this kind"]
             raise ConfigurationError(f"the processor {name!r} of {signal}: use batch or simple")
-        declared = kind.exporter
+        return self._exporter(kind.exporter, signal, meters)
+
+    def _exporter(self, declared: Any, signal: Signal, meters: MeterProvider) -> Any:
+        of_metrics = _preferred if signal == "metrics" else lambda _: {}
         if declared.console is not None:
-            return exporters.plugin(signal, "console")
+            return exporters.plugin(signal, "console", **of_metrics(declared.console))
         for protocol, one in (("grpc", declared.otlp_grpc), ("http/protobuf", declared.otlp_http)):
             if one is not None:
-                return exporters.otlp(_destination(protocol, one, signal), signal, meters)
+                to = _destination(protocol, one, signal)
+                return exporters.otlp(to, signal, meters, **of_metrics(one))
         for name, options in declared.additional_properties.items():
             return exporters.plugin(signal, name, **(options or {}))
         raise ConfigurationError(f"the exporter of {signal}: use otlp_grpc, otlp_http or console")
@@ -177,18 +225,6 @@ class Declared:
                 schema_url=declared.schema_url or schema_url,
             ),
         )
-
-    def _refuse_what_would_be_ignored(self) -> None:
-        """`opentelemetry-configuration` 0.66b1 leaves these out without a word."""
-        declared = self._file.meter_provider
-        for reader in declared.readers if declared else []:
-            exporter = reader.periodic and reader.periodic.exporter
-            for one in (exporter.otlp_grpc, exporter.otlp_http) if exporter else ():
-                if one and one.tls and (one.tls.ca_file or one.tls.key_file or one.tls.cert_file):
-                    raise ConfigurationError(
-                        "tls of a metric exporter is not supported: set "
-                        "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE and its like instead"
-                    )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -233,6 +269,34 @@ def _our_views() -> list[models.View]:
             stream=models.ViewStream(name=renamed[1]),
         ),
     ]
+
+
+_SUMS = (Counter, Histogram, ObservableCounter, UpDownCounter, ObservableUpDownCounter)
+_DELTAS: dict[str, tuple[type, ...]] = {
+    "cumulative": (),
+    "delta": (Counter, Histogram, ObservableCounter),
+    "low_memory": (Counter, Histogram),
+}
+
+
+def _preferred(declared: Any) -> dict[str, Any]:
+    """What is preferred of metrics; said in full, or the SDK would read variables."""
+    deltas = _DELTAS[getattr(declared.temporality_preference, "value", "cumulative")]
+    bounds = getattr(declared.default_histogram_aggregation, "value", "explicit_bucket_histogram")
+    explicit = bounds == "explicit_bucket_histogram"
+    return {
+        "preferred_temporality": {
+            kind: AggregationTemporality.DELTA
+            if kind in deltas
+            else AggregationTemporality.CUMULATIVE
+            for kind in _SUMS
+        },
+        "preferred_aggregation": {
+            Histogram: ExplicitBucketHistogramAggregation()
+            if explicit
+            else ExponentialBucketHistogramAggregation()
+        },
+    }
 
 
 def _destination(protocol: str, declared: Any, signal: Signal) -> Destination:

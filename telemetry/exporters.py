@@ -87,10 +87,10 @@ def plugin(signal: Signal, name: str, **options: Any) -> Any:
     raise ValueError(f"the exporter {name!r} of {signal} is not installed")
 
 
-def otlp(to: Destination, signal: Signal, provider: MeterProvider | None) -> Any:
-    """An exporter of OTLP."""
+def otlp(to: Destination, signal: Signal, provider: MeterProvider | None, **preferred: Any) -> Any:
+    """An exporter of OTLP, with what is preferred of metrics."""
     # The time-out explicitly: the SDK reads the variable too, in seconds.
-    options: dict[str, Any] = {"endpoint": to.endpoint, "timeout": to.timeout}
+    options: dict[str, Any] = {**preferred, "endpoint": to.endpoint, "timeout": to.timeout}
     if to.headers:
         options["headers"] = to.headers
     if provider is not None:

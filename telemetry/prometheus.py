@@ -36,6 +36,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 from typing_extensions import override
 
+from telemetry.series import LivingSeries
+
 log = logging.getLogger(__name__)
 
 KEEP_EXEMPLAR_SECONDS = 300.0
@@ -54,14 +56,17 @@ class PrometheusEndpoint(Collector):
     """Renders all metrics of a meter provider as Prometheus text or OpenMetrics.
 
     Pass `reader` to the MeterProvider, then call `render` for each scrape.
+
+    Args:
+        series: Which are shown; all of them without.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, series: LivingSeries | None = None) -> None:
         self._scrape_lock = threading.Lock()
         self._inner = CollectorRegistry()
         self._outer = CollectorRegistry()
         self._outer.register(self)
-        self.reader = _ScrapedReader(registry=self._inner, scope_info_enabled=False)
+        self.reader = _ScrapedReader(self._inner, series or LivingSeries())
 
     def render(self, accept: str, names: Collection[str] = ()) -> tuple[bytes, str]:
         """The exposition and its content type.
@@ -128,12 +133,13 @@ class _ScrapedReader(PrometheusMetricReader):
         ratios: Exported names of the gauges of unit 1.
     """
 
-    def __init__(self, registry: CollectorRegistry, scope_info_enabled: bool) -> None:
+    def __init__(self, registry: CollectorRegistry, series: LivingSeries) -> None:
+        self._series = series
         self.exemplars: dict[_Key, Exemplar] = {}
         self.ratios: set[str] = set()
         self._left_out: set[str] = set()
         self._scraper = threading.local()
-        super().__init__(registry=registry, scope_info_enabled=scope_info_enabled)
+        super().__init__(registry=registry, scope_info_enabled=False)
 
     def scraping(self) -> _Scraping:
         """Marks this thread as a scrape while the context lasts."""
@@ -149,7 +155,7 @@ class _ScrapedReader(PrometheusMetricReader):
         self._forget_old_exemplars()
         taken = [
             replace(resource, scope_metrics=[self._take(scope) for scope in resource.scope_metrics])
-            for resource in metrics_data.resource_metrics
+            for resource in self._series.of(metrics_data).resource_metrics
         ]
         super()._receive_metrics(MetricsData(taken), timeout_millis, **kwargs)
 

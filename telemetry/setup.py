@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
@@ -49,6 +49,7 @@ from telemetry.logs import ExportingHandler
 from telemetry.privacy import AllowListExporter
 from telemetry.prometheus import PrometheusEndpoint
 from telemetry.propagation import NoPropagation
+from telemetry.series import LivingSeries
 
 __all__ = ["Telemetry", "TelemetryError", "start"]
 
@@ -83,6 +84,7 @@ class Telemetry:
         meter: Makes instruments.
         instruments: All of this project's instruments.
         prometheus: Renders `/metrics`.
+        series: Which series leave the process.
         gpu: The GPU sampler, on or off.
         pushes_traces: Whether spans leave the process.
     """
@@ -93,6 +95,7 @@ class Telemetry:
     meter: Meter
     instruments: Instruments
     prometheus: PrometheusEndpoint
+    series: LivingSeries
     gpu: GpuSampler
     pushes_traces: bool
     _closers: list[Callable[[], None]] = field(default_factory=list)
@@ -138,10 +141,17 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
         "service.version": service_version,
         "service.instance.id": instance_id,
     }
-    prometheus = PrometheusEndpoint()
-    made = _declared(read, identity, prometheus) or _from_variables(read, identity, prometheus)
+    series = LivingSeries()
+    prometheus = PrometheusEndpoint(series)
+    made = _declared(read, identity, prometheus, series) or _from_variables(
+        read, identity, prometheus, series
+    )
     tracer_provider, meter_provider = made.tracer_provider, made.meter_provider
-    closers: list[Callable[[], None]] = [meter_provider.shutdown, tracer_provider.shutdown]
+    closers: list[Callable[[], None]] = [
+        meter_provider.shutdown,
+        tracer_provider.shutdown,
+        *(reader.shutdown for reader in made.readers),
+    ]
     if made.logger_provider:
         closers.append(_export_logs(made.logger_provider))
     closers.append(_instrument_process(meter_provider))
@@ -157,6 +167,7 @@ def start(*, service_version: str, instance_id: str) -> Telemetry:
         meter=meter,
         instruments=instruments,
         prometheus=prometheus,
+        series=series,
         gpu=gpu,
         pushes_traces=made.pushes_traces,
         _closers=closers,
@@ -199,10 +210,15 @@ class _Providers:
     meter_provider: MeterProvider
     logger_provider: LoggerProvider | None
     pushes_traces: bool
+    # Those that the meter provider was not made with: it does not shut them down.
+    readers: Sequence[MetricReader] = ()
 
 
 def _declared(
-    read: dict[str, str], identity: dict[str, str], prometheus: PrometheusEndpoint
+    read: dict[str, str],
+    identity: dict[str, str],
+    prometheus: PrometheusEndpoint,
+    series: LivingSeries,
 ) -> _Providers | None:
     """What `OTEL_CONFIG_FILE` declares; None without one, and where it says `disabled`."""
     if "OTEL_CONFIG_FILE" not in read or read.get("OTEL_SDK_DISABLED") == "true":
@@ -214,19 +230,23 @@ def _declared(
         read["OTEL_SDK_DISABLED"] = os.environ["OTEL_SDK_DISABLED"] = "true"
         return None
     tracers, meters = declared.providers(prometheus.reader)
+    readers = declared.add_metric_readers(meters, series)
     declared.add_span_processors(tracers, meters)
     resource = ResourceHashedOnce(tracers.resource)
     logs = declared.logger_provider(resource, meters)
-    return _Providers(tracers, meters, logs, declared.pushes_traces)
+    return _Providers(tracers, meters, logs, declared.pushes_traces, readers)
 
 
 def _from_variables(
-    read: Mapping[str, str], identity: dict[str, str], prometheus: PrometheusEndpoint
+    read: Mapping[str, str],
+    identity: dict[str, str],
+    prometheus: PrometheusEndpoint,
+    series: LivingSeries,
 ) -> _Providers:
     created = Resource.create(identity, SCHEMA_URL)
     # Once more: what the user says wins over ours.
     resource = ResourceHashedOnce(created.merge(OTELResourceDetector().detect()))
-    meters = _meter_provider(read, resource, prometheus)
+    meters = _meter_provider(read, resource, prometheus, series)
     tracers = _tracer_provider(read, resource, meters)
     logs = _logger_provider(read, resource, meters) if exporters.names(read, "logs") else None
     return _Providers(tracers, meters, logs, bool(exporters.names(read, "traces")))
@@ -241,11 +261,14 @@ class _OwnTracerProvider(TracerProvider):
 
 
 def _meter_provider(
-    read: Mapping[str, str], resource: Resource, prometheus: PrometheusEndpoint
+    read: Mapping[str, str],
+    resource: Resource,
+    prometheus: PrometheusEndpoint,
+    series: LivingSeries,
 ) -> MeterProvider:
     readers: list[MetricReader] = [prometheus.reader]
     for exporter in exporters.make(read, "metrics", None):
-        readers.append(PeriodicExportingMetricReader(exporter))
+        readers.append(PeriodicExportingMetricReader(series.only(exporter)))
     views = [
         # The SDK's own durations are in seconds, in buckets made for milliseconds.
         View(

@@ -184,6 +184,11 @@ class Versions:
         """Whether no version that answers has anything to do."""
         return all(version.engine.idle() for version, _ in self._table.serving)
 
+    def living(self) -> set[str]:
+        """The versions of all models in memory, those that finish what they had taken too."""
+        every = (*self._first, *self._table.versions, *self._coming, *self._leaving)
+        return {version.model_version for version in every}
+
     def report(self) -> list[dict[str, Any]]:
         """Every version: what it is, what it gets, how far it is."""
         table = self._table

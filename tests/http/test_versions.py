@@ -508,3 +508,28 @@ def test_without_a_file_there_is_nothing_to_switch(running: Running) -> None:
     assert "MGEO_MODELS_FILE is not set" in problem(answer, 409, "not-switched")
     [only] = running.get("/models").json()["models"]
     assert (only["name"], only["role"], only["share"]) == ("model", "serve", 1.0)
+
+
+def test_series_of_a_model_end_with_it(sole: Fleet) -> None:
+    """Whatever came and went, there are those of the models that are there."""
+
+    def series() -> set[tuple[str, ...]]:
+        return {
+            (sample.name, *sorted(sample.labels.values()))
+            for sample in sole.metrics().samples
+            if not sample.name.startswith("otel_sdk")
+        }
+
+    def come_and_go() -> set[tuple[str, ...]]:
+        for names in (["twin"], ["a", "worse"], ["a"]):
+            shadow = {"name": "worse", "role": "shadow"}
+            models = [shadow if n == "worse" else {"name": n, "weight": 1} for n in names]
+            assert sole.switch(*models).status_code == 200
+            sole.predict()
+            eventually(lambda: set(names) == set(sole.models()))  # noqa: B023
+            gone = set(sole.versions.values()) - {sole.versions[name] for name in names}
+            assert not [one for one in series() if gone.intersection(one)]
+        return series()
+
+    sole.predict()
+    assert come_and_go() == come_and_go()

@@ -164,11 +164,6 @@ def test_disabled_is_disabled(collector: Collector, tmp_path: Path) -> None:
         ('file_format: "9.0"', "file_format"),
         ('file_format: "1.1"\ntracer_provider: {processors: 1}', "processors"),
         ('file_format: "1.1"\nnonsense:\n  - {a: 1}\nresource: 5', "resource"),
-        (
-            'file_format: "1.1"\nmeter_provider: {readers: [{periodic: {exporter: '
-            "{otlp_grpc: {tls: {ca_file: /x}}}}}]}",
-            "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
-        ),
     ],
 )
 def test_a_file_that_cannot_be_honoured_is_refused_in_one_line(
