@@ -17,7 +17,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 # Bytecode is compiled once, at installation; without it every start pays seconds for it.
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run bulk test check lint types lock fuzz sbom audit docs clean help stack stack-build \
+.PHONY: run bulk test check lint types lock fuzz sbom release audit docs clean help stack stack-build \
 	stack-collector-source dashboards bench bench-quick bench-lock chaos soak
 
 help: ## List the targets
@@ -42,11 +42,11 @@ lint: $(VENV)/.development
 types: $(VENV)/.development
 	$(BIN)/mypy
 
-lock: $(VENV)/.uv ## Resolve the *.in files into lock files, newest versions
-	$(BIN)/uv pip compile $(LOCK) requirements.in -o requirements.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements.lock requirements-gpu.in -o requirements-gpu.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock requirements-bulk.in -o requirements-bulk.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock -c requirements-bulk.lock requirements-dev.in -o requirements-dev.lock
+lock: $(VENV)/.uv ## Resolve pyproject.toml and the *.in files into lock files, newest versions
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements.lock --extra gpu pyproject.toml -o requirements-gpu.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements.lock --extra bulk pyproject.toml -o requirements-bulk.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock -c requirements-bulk.lock --all-extras pyproject.toml requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
 	$(BIN)/uv pip compile $(LOCK) tools/audit.in -o tools/audit.lock
 
@@ -60,6 +60,24 @@ sbom: $(AUDIT)/.installed $(VENV)/.runtime ## Write what the service is made of 
 	$(AUDIT)/bin/pip-licenses --python $(BIN)/python --format markdown --output-file build/licences.md
 	$(SBOM) -o build/sbom.cdx.json requirements.lock
 	$(SBOM) -o build/sbom-gpu.cdx.json requirements-gpu.lock
+
+# What the image is built from (.dockerignore), as it is committed.
+CONTEXT := Dockerfile .dockerignore service telemetry tools/__init__.py tools/load.py \
+	requirements.lock requirements-gpu.lock
+UV_BUILD := $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir build/release
+
+release: $(VENV)/.development sbom ## Make what a release consists of, in build/release: wheels, image context, SBOM, checksums; publishes nothing
+	$(eval RELEASE := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/version.py))
+	@grep -q '^## $(RELEASE)\b' CHANGELOG.md || \
+		{ echo 'mgeo: CHANGELOG.md has no heading "## $(RELEASE)", the version in service/version.py' >&2; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo "mgeo: commit first: git status names what is not" >&2; exit 1; }
+	rm -rf build/release
+	$(UV_BUILD) .
+	$(UV_BUILD) packages/client
+	git archive --format=tar.gz -o build/release/image-context-$(RELEASE).tar.gz HEAD $(CONTEXT)
+	cp build/sbom.cdx.json build/sbom-gpu.cdx.json build/licences.md build/release
+	cd build/release && rm -f .gitignore && sha256sum -- * > SHA256SUMS
+	@echo "mgeo: build/release is complete. Nothing is published: upload it, and tag the commit v$(RELEASE)"
 
 audit: $(AUDIT)/.installed ## Ask PyPI for known vulnerabilities of what the lock files name (needs the internet)
 	$(foreach file,requirements.lock requirements-gpu.lock requirements-bulk.lock requirements-dev.lock tools/uv.lock tools/audit.lock,\
@@ -99,7 +117,7 @@ soak: $(VENV)/.development ## Load the service for an hour, and see whether it g
 bench-lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
 	cd benchmarks/peers && for peer in litserve modelscope infinity bentoml; do \
 		../../$(BIN)/uv pip compile $(subst make lock,make bench-lock,$(LOCK)) \
-			$$peer.in -o $$peer.txt || exit 1; done
+			$$peer.in $$(test $$peer != litserve || echo ../../pyproject.toml) -o $$peer.txt || exit 1; done
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis

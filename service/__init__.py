@@ -1,3 +1,3 @@
 """The MGeo inference service: two Chinese addresses in, their similarity out."""
 
-__version__ = "0.1.0"
+from service.version import __version__ as __version__

@@ -1,4 +1,7 @@
-"""The command line: `python -m service COMMAND`; `--help` lists them."""
+"""The command line: `python -m service COMMAND`, or `mgeo COMMAND` installed from a wheel.
+
+`--help` lists them.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ class _Command(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m service", description="MGeo: are two Chinese addresses the same place?"
+        prog=console.COMMAND, description="MGeo: are two Chinese addresses the same place?"
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Command)

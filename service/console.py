@@ -10,6 +10,9 @@ from typing import Any
 
 from service.errors import ConsoleError
 
+COMMAND = "mgeo" if "mgeo_inference" in sys.modules else "python -m service"
+"""What calls this command line: installed from a wheel, or in a checkout."""
+
 _NAMES = ("stdin", "stdout", "stderr")
 
 

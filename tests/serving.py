@@ -48,6 +48,7 @@ class Process:
     Args:
         flags: Flags of `serve`.
         closed: Standard streams, by their numbers, that are closed when it starts.
+        cwd: The folder that it starts in.
         variables: Its environment, beside this process's own.
 
     Attributes:
@@ -57,7 +58,9 @@ class Process:
 
     command: tuple[str, ...] = (sys.executable, "-m", "service", "serve")
 
-    def __init__(self, *flags: str, closed: Sequence[int] = (), **variables: str) -> None:
+    def __init__(
+        self, *flags: str, closed: Sequence[int] = (), cwd: Path = ROOT, **variables: str
+    ) -> None:
         closing = " ".join(f"{number}>&-" for number in closed)
         self._process = subprocess.Popen(
             [
@@ -65,7 +68,7 @@ class Process:
                 *(*self.command, "--model", str(TINY)),
                 *("--port", "0", "--metrics-port", "0", "--cpu-threads", "1", *flags),
             ],
-            cwd=ROOT,
+            cwd=cwd,
             env=_environment(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -45,7 +45,7 @@ def of(path: Path | None, named: str | None, flag: str, *, is_read: bool = False
     if library and find_spec(library) is None:
         raise BulkError(
             f"{found} needs {library}, which is not installed: "
-            "install requirements-bulk.lock (`make bulk` does)"
+            "run `make bulk`, or install mgeo-inference[bulk]"
         )
     return found
 

@@ -23,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.console import COMMAND
 from service.errors import SettingsError, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Keys:
         self._keys = _read(path)
         if not self._keys:
             raise SettingsError(
-                f"MGEO_API_KEYS_FILE={path} admits nobody: add a line of `python -m service key "
+                f"MGEO_API_KEYS_FILE={path} admits nobody: add a line of `{COMMAND} key "
                 "NAME`, or unset the variable to admit everybody"
             )
         self._unreadable_since: float | None = None
@@ -204,7 +205,7 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise _NoFileError(
-            f"{what}: there is no such file; `python -m service key NAME` writes lines for one"
+            f"{what}: there is no such file; `{COMMAND} key NAME` writes lines for one"
         ) from None
     except PermissionError:
         raise SettingsError(f"{what}: permission denied; let the service's user read it") from None
@@ -230,7 +231,7 @@ def _read(path: Path) -> list[_Key]:
         if parts is None:  # the line may hold a key by mistake: it is not repeated
             raise SettingsError(
                 f"MGEO_API_KEYS_FILE={path}, line {number}: a name and 64 hexadecimal digits are "
-                "expected; `python -m service key NAME` writes such a line"
+                f"expected; `{COMMAND} key NAME` writes such a line"
             )
         keys.append(_Key(parts[1], bytes.fromhex(parts[2])))
     _warn_of_shared_keys(keys)

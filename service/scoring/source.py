@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from service.console import COMMAND
 from service.errors import FetchError
 from service.scoring import copies, fetch
 from service.scoring.backends import Progress
@@ -35,7 +36,7 @@ def resolve(model: str, progress: Progress) -> Path:
         if copies.is_unfinished(path):
             raise FetchError(
                 f"{path} holds a download that was not completed; "
-                f"run again: python -m service model fetch ... --to {path}"
+                f"run again: {COMMAND} model fetch ... --to {path}"
             )
         return path
     reference = copies.parse(model)

@@ -296,7 +296,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(
 ) -> None:
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     (tmp_path / "in.xlsx").write_bytes(b"")
-    with pytest.raises(BulkError, match=r"needs openpyxl, .* requirements-bulk\.lock"):
+    with pytest.raises(BulkError, match=r"needs openpyxl, .*`make bulk`.*\[bulk\]"):
         score(tmp_path / "in.xlsx", "-o", tmp_path / "out.csv")
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service.version import __version__
+
 ROOT = Path(__file__).parent.parent.parent
 
 FORBIDDEN = {
@@ -107,3 +109,33 @@ def test_with_victorialogs_its_plugin_is_fetched_and_no_other_is_updated(file: s
     assert re.search(r'\bGF_PLUGINS_PREINSTALL_DISABLED(, value)?: "false"', text)
     assert re.search(r"\bGF_PLUGINS_PREINSTALL_SYNC(, value)?: victoriametrics-logs-data", text)
     assert "GF_PLUGINS_PREINSTALL_AUTO_UPDATE" not in text
+
+
+def test_the_release_is_named_in_one_place() -> None:
+    """Image tags are files of their own format, so they are held to it here."""
+    for file in [
+        *(ROOT / "deploy").rglob("*.yaml"),
+        ROOT / "docs" / "kubernetes.md",
+        ROOT / "pyproject.toml",
+        ROOT / "packages" / "client" / "pyproject.toml",
+    ]:
+        text = file.read_text("utf-8")
+        tags = re.findall(r"mgeo-inference:([\d.]+)|newTag: ([\d.]+)", text)
+        assert {one or other for one, other in tags} <= {__version__}, file
+        assert not re.search(r"^version = ", text, re.M), file
+
+
+def test_the_client_is_made_of_the_service_s_files() -> None:
+    """By links, and of nothing that imports the service."""
+    folder = ROOT / "packages" / "client" / "mgeo_client"
+    links = {path.name: path.resolve() for path in folder.glob("*.py")}
+    assert links == {
+        "__init__.py": ROOT / "service" / "client.py",
+        "answers.py": ROOT / "service" / "answers.py",
+        "version.py": ROOT / "service" / "version.py",
+    }
+    for path in links.values():
+        assert not [
+            name for name in _imports(path) if name.split(".")[0] in ("service", "telemetry")
+        ]
+    assert (folder.parent / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()

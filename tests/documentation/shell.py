@@ -134,6 +134,8 @@ class Shell:
             **inherited,
             "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
             "MGEO_BACKEND": "openvino-f32",
+            # In the place of `pip install ./packages/client`.
+            "PYTHONPATH": str(ROOT / "packages" / "client"),
             # The pages ask VictoriaLogs for log lines.
             "LOKI": "",
         }

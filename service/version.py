@@ -1,0 +1,3 @@
+"""The release, in one place: the distributions, the command and telemetry all take it from here."""
+
+__version__ = "0.1.0"
