@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from flask import Flask
 from typing_extensions import override
 
-from service import __version__, descriptors, memory
+from service import __version__, console, descriptors, memory
 from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
@@ -29,7 +29,7 @@ from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
 from service.scoring.versions import Versions
 from service.server import Listener
-from service.settings import Settings, service_links
+from service.settings import BUNDLED, Settings, service_links
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
@@ -63,7 +63,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings) -> None:
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, plain=console.is_plain(settings.log_format))
         self._settings = settings
         if links := service_links():
             log.info(
@@ -146,13 +146,15 @@ class Service:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, self._on_hangup)
         self.start()
+        is_told = not console.is_plain(self._settings.log_format)
         # A bounded wait: the handler runs in this thread. Between the look at the state and the
         # wait it would wake nobody, and the wait would not end.
-        while self.lifecycle.wait_while(State.STARTING, State.READY, timeout=0.5) in (
-            State.STARTING,
-            State.READY,
-        ):
-            pass
+        going = (State.STARTING, State.READY)
+        while (state := self.lifecycle.wait_while(*going, timeout=0.5)) in going:
+            if state is State.READY and not is_told:
+                where = (self.predictions.address, self.operations.address)
+                console.welcome(*where, self._who_answers())
+                is_told = True
         self.stop()
         return self.lifecycle.state
 
@@ -202,6 +204,15 @@ class Service:
         if left := self.predictions.drain(self._settings.shutdown_grace):
             log.warning("requests cut off by the end of the grace", extra={"requests": left})
         self.versions.stop(max(0.0, deadline - time.monotonic()))
+
+    def _who_answers(self) -> str:
+        if self._settings.model == BUNDLED and not self._settings.models_file:
+            return (
+                "A small demonstration model answers. "
+                "MGEO_MODEL chooses another, such as the published MGeo."
+            )
+        models = [engine.model for engine in self._engines()]
+        return f"Answers: {', '.join(model.checkpoint.name for model in models if model)}"
 
     def _engines(self) -> list[Engine]:
         return [version.engine for version, _ in self.versions.table.serving]

@@ -41,6 +41,18 @@ def open_streams() -> frozenset[str]:
     return frozenset(closed)
 
 
+def is_plain(log_format: str) -> bool:
+    """Whether log lines are for somebody who reads along, by the setting `log_format`."""
+    return log_format == "plain" or (log_format == "auto" and sys.stderr.isatty())
+
+
+def welcome(predictions: str, operations: str, who_answers: str) -> None:
+    """Say on standard error that the service is ready: where, by host and port, and who answers."""
+    lines = (f"Page: http://{predictions}", f"Metrics: http://{operations}/metrics", who_answers)
+    with contextlib.suppress(OSError):  # the terminal is gone
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
 def text(argument: str) -> str:
     """A word of the command line as text: UTF-8 if it is that, else as the locale reads it.
 

@@ -217,6 +217,12 @@ class Settings:
         "Least severe log lines written.",
         choices=("debug", "info", "warning", "error"),
     )
+    log_format: str = _setting(
+        "auto",
+        "How log lines are written to standard error: `json` is one object a line; `auto` is plain "
+        "on a terminal, else json.",
+        choices=("auto", "json", "plain"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Structured logs: one JSON object a line on standard error, with the trace they belong to.
+"""Structured logs: one JSON object a line on standard error, with the trace they belong to; plain
+lines for somebody who reads along.
 
 An exception's message is never logged: it may quote what the client sent. Its type and the lines
 of code it passed through are. Libraries that handle requests quote them too (waitress the path,
@@ -74,6 +75,22 @@ class JsonFormatter(logging.Formatter):
             entry["exception"] = record.exc_info[0].__name__
             entry["stack"] = traceback.format_tb(record.exc_info[2])
         return _JSON.encode(entry)
+
+
+class PlainFormatter(logging.Formatter):
+    """Formats a record for a terminal: time, level, message, extras."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        words = [f"{datetime.fromtimestamp(record.created):%H:%M:%S}"]
+        if record.levelno != logging.INFO:
+            words.append(record.levelname.lower())
+        words.append(_message(record))
+        words += [f"{key}={_json_value(value)}" for key, value in _extras(record).items()]
+        if record.exc_info and record.exc_info[0] is not None:
+            words.append(record.exc_info[0].__name__)
+            words += [f"\n{line.rstrip()}" for line in traceback.format_tb(record.exc_info[2])]
+        return " ".join(words)
 
 
 class DiscreetHandler(logging.Handler):
@@ -184,10 +201,10 @@ def exported(record: logging.LogRecord) -> LogRecord:
     )
 
 
-def configure(level: str) -> None:
-    """Send all logs of the process as JSON lines to standard error, from `level` up."""
+def configure(level: str, *, plain: bool = False) -> None:
+    """Send all logs of the process as lines to standard error, from `level` up: JSON, or plain."""
     handler = LineHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(PlainFormatter() if plain else JsonFormatter())
     root = logging.getLogger()
     for former in root.handlers:
         if isinstance(former, LineHandler):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import select
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -158,3 +162,72 @@ def test_it_serves_on_when_nobody_reads_its_log() -> None:
         if process.poll() is None:
             process.kill()
             process.wait(10)
+
+
+def _on_a_terminal(*flags: str, **variables: str) -> list[str]:
+    """What `serve` writes to a terminal until it is ready, and after SIGTERM."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "service", "serve", "--port", "0", "--metrics-port", "0"),
+            *("--cpu-threads", "1", *flags),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"MGEO_BACKEND": "openvino-f32"} | variables,
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    written, is_asked = b"", False
+    try:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.5)[0]:
+                try:
+                    written += os.read(ours, 65536)
+                except OSError:  # it has ended
+                    break
+            elif not is_asked and (b"nswers" in written or b'"ready"' in written):
+                is_asked = True
+                process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(ours)
+    return written.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_on_a_terminal_it_says_in_three_plain_lines_where_it_is_and_who_answers() -> None:
+    lines = _on_a_terminal()
+    assert not [line for line in lines if line.startswith("{")], lines
+    first = next(i for i, line in enumerate(lines) if line.startswith("Page: "))
+    assert re.fullmatch(r"Page: http://127\.0\.0\.1:\d+", lines[first])
+    assert re.fullmatch(r"Metrics: http://127\.0\.0\.1:\d+/metrics", lines[first + 1])
+    assert lines[first + 2] == (
+        "A small demonstration model answers. "
+        "MGEO_MODEL chooses another, such as the published MGeo."
+    )
+    assert re.search(r"^\d\d:\d\d:\d\d state from=starting to=ready", "\n".join(lines), re.M)
+
+
+def test_another_model_is_named() -> None:
+    assert "Answers: " in "\n".join(_on_a_terminal("--model", str(TINY)))
+
+
+@pytest.mark.parametrize("way", [{"MGEO_LOG_FORMAT": "json"}, {"MGEO_LOG_FORMAT": "plain"}])
+def test_the_setting_decides_whether_a_terminal_or_a_file_gets_json(way: dict[str, str]) -> None:
+    is_json = way["MGEO_LOG_FORMAT"] == "json"
+    lines = _on_a_terminal(**way)
+    assert all(line.startswith("{") for line in lines) == is_json, lines
+    with Process(**way) as process:  # by a pipe
+        process.wait_until(lambda: "ready" in "\n".join(process.lines), "readiness")
+        assert process.terminate() == 0
+        assert bool(process.log()) == is_json
+
+
+def test_where_nobody_watches_every_line_is_json() -> None:
+    with Process() as process:
+        process.wait_until(lambda: '"ready"' in "\n".join(process.lines), "readiness")
+        assert process.terminate() == 0
+        assert process.not_log() == []

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
+import re
 from typing import Any
 
 import pytest
@@ -173,6 +175,25 @@ def test_configure_writes_lines_to_standard_error(capsys: pytest.CaptureFixture[
     assert out == ""
     [line] = err.splitlines()
     assert json.loads(line)["message"] == "two\nlines"
+
+
+def test_plain_lines_are_as_discreet_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", plain=True)
+    OURS.info("listening", extra={"bound": "127.0.0.1:1"})
+    OURS.warning("odd", extra={"share": math.inf})
+    logging.getLogger("waitress").info("Client at /secret %s", "密")
+    try:
+        raise ValueError("".join(["秘", "密"]))  # its line is in the stack, its text is not
+    except ValueError:
+        OURS.exception("failed")
+
+    first, second, third, fourth, *stack = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d listening bound=127\.0\.0\.1:1", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning odd share=inf", second)
+    assert third.endswith("Client at /secret %s")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d error failed ValueError", fourth)
+    assert "test_logs.py" in stack[0]
+    assert "秘密" not in "".join(stack)
 
 
 def test_the_lines_of_requests_are_written_soon_and_in_their_order() -> None:
