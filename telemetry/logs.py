@@ -88,8 +88,8 @@ class PlainFormatter(logging.Formatter):
         words.append(_message(record))
         words += [f"{key}={_json_value(value)}" for key, value in _extras(record).items()]
         if record.exc_info and record.exc_info[0] is not None:
-            words.append(record.exc_info[0].__name__)
-            words += [f"\n{line.rstrip()}" for line in traceback.format_tb(record.exc_info[2])]
+            stack = "".join(traceback.format_tb(record.exc_info[2])).rstrip()
+            words.append(f"{record.exc_info[0].__name__}\n{stack}")
         return " ".join(words)
 
 
