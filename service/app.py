@@ -318,13 +318,13 @@ class _CountingObserver(Observer):
         headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
         try:
             # Those that wait for their results are in the queue already.
-            self._scorer.check(caller.of(headers), max(0, ahead - self._scorer.waiting()))
+            refused = self._scorer.would_refuse(
+                caller.of(headers), max(0, ahead - self._scorer.waiting())
+            )
         except (BadRequest, UnknownModel):  # its own fault, which it is told when it has its turn
             return None
-        except RequestError as error:
-            # With a thread at hand, an answer that is known already needs no place in the queue.
-            return None if not waits and self._scorer.may_be_known() else error
-        return None
+        # With a thread at hand, an answer that is known already needs no place in the queue.
+        return None if refused and not waits and self._scorer.may_be_known() else refused
 
     @override
     def refused(self, error: RequestError, method: str, path: str) -> None:

@@ -48,8 +48,8 @@ class Pace:
         """Expected time of one batch; 0 before the first one."""
         if not self._batches:
             return 0.0
-        per_token = 0.0
-        if self._variance:
+        per_token, variance = 0.0, self._variance  # once: another thread may be observing
+        if variance:
             steepest = self._seconds / self._tokens
-            per_token = min(max(self._covariance / self._variance, 0.0), steepest)
+            per_token = min(max(self._covariance / variance, 0.0), steepest)
         return self._seconds + per_token * (tokens - self._tokens)

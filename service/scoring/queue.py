@@ -10,24 +10,17 @@ Equal pairs under way are computed once: a pair that is already waiting or being
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.errors import QueueFull, RequestError, TooLarge, TooLate
+from service.errors import RequestError, TooLarge
+from service.scoring.admission import Admission
 from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS, RETURN_SECONDS, Lanes, share
 from service.scoring.cache import Result, ResultCache
 from service.scoring.job import Batch, Item, Job
-from service.scoring.pace import Pace
-
-_LONGEST_RETRY_SECONDS = 60
-
-_CAUTION = 1.25
-"""What a wait is taken for is this much longer than the pace says: a batch may be slower than the
-last ones, and an answer has to be written and sent."""
 
 _FEWEST_TOKENS = 5
 """Of any pair: one of text for each address, and the three that the model adds."""
@@ -75,9 +68,7 @@ class PairQueue:
         self._dropped = dropped
         self._lanes = Lanes()
         self._under_way: dict[bytes, Item] = {}
-        self._pace, self._budget, self._streams = Pace(), 1, 1
-        # Of each thread that computes: until when, and how many tokens.
-        self._computing: dict[int, tuple[float, int]] = {}
+        self._admission = Admission(self._lanes, max_pairs, max_tokens)
         # Threads whose last batch was interactive.
         self._interactive: set[int] = set()
         self._tidied = True
@@ -106,21 +97,31 @@ class PairQueue:
                 raise type(self._failure)(str(self._failure))
             if self._closed:
                 raise QueueClosed
-            new = self._lengths_of_new(job, interactive=interactive)
+            results = self._results(job)
+            new = self._lengths_of_new(job, results, interactive=interactive)
             if len(new) > self.max_pairs or sum(new) > self.max_tokens:
                 raise TooLarge(
                     f"{len(new)} pairs of {sum(new)} tokens in all are more than the queue takes: "
-                    f"{self._limits()}; send fewer at a time"
+                    f"{self._admission.limits()}; send fewer at a time"
                 )
             if new:
                 self._admit(len(new), sum(new), job.expires_ns, interactive=interactive)
             before = self.depth()
             for index in order:
-                self._append(job, index, interactive=interactive)
+                self._append(job, index, results, interactive=interactive)
             self._changed.notify()
             return len(order) - (self.depth() - before)
 
-    def _lengths_of_new(self, job: Job, *, interactive: bool) -> list[int]:
+    def _results(self, job: Job) -> dict[bytes, Result]:
+        """Those of a job's pairs that came since it asked the cache, before it was tokenised."""
+        if self._cache is None:
+            return {}
+        keys = {key for key in job.keys if key is not None and key not in self._under_way}
+        return {key: found for key in keys if (found := self._cache.get(key)) is not None}
+
+    def _lengths_of_new(
+        self, job: Job, results: Mapping[bytes, Result], *, interactive: bool
+    ) -> list[int]:
         """Tokens of each pair of a job that needs a place in a lane; equal ones need one place."""
         seen: set[bytes] = set()
         lengths = []
@@ -129,8 +130,9 @@ class PairQueue:
                 if key in seen:
                     continue
                 seen.add(key)
-            if not self._is_joined(self._known(key), interactive):
-                lengths.append(len(pair.ids))
+                if key in results or self._is_joined(self._under_way.get(key), interactive):
+                    continue
+            lengths.append(len(pair.ids))
         return lengths
 
     def put_back(self, items: Sequence[Item]) -> None:
@@ -141,22 +143,28 @@ class PairQueue:
             self._lanes.push(items)
             self._changed.notify()
 
-    def check(self, expires_ns: float, pairs_ahead: int = 0) -> None:
-        """Refuse early, before any work, what `put` would refuse even of the smallest job.
+    def would_refuse(self, expires_ns: float, pairs_ahead: int = 0) -> RequestError | None:
+        """Why `put` would refuse even the smallest job now. It never waits for the lock.
+
+        So each number is read as a whole, but no two need be of the same moment.
 
         Args:
             expires_ns: When nobody waits for it any more.
             pairs_ahead: Pairs that will come before it and are not here yet; taken for as long as
                 those that are.
-
-        Raises:
-            QueueFull: Not one more pair fits.
-            TooLate: The shortest pair would not be scored in time.
         """
-        with self._changed:
-            usual = self.tokens() // self.depth() if self.depth() else _FEWEST_TOKENS
-            tokens = _FEWEST_TOKENS + pairs_ahead * usual
-            self._admit(1 + pairs_ahead, tokens, expires_ns, interactive=True)
+        depth = self.depth()
+        tokens = _FEWEST_TOKENS
+        if pairs_ahead:
+            tokens += pairs_ahead * (self.tokens() // depth if depth else _FEWEST_TOKENS)
+        if not self._admission.fits(1 + pairs_ahead, tokens) and self._changed.acquire(
+            blocking=False
+        ):
+            try:
+                self._tidy()
+            finally:
+                self._changed.release()
+        return self._admission.refusal(1 + pairs_ahead, tokens, expires_ns, interactive=True)
 
     def take(self, budget: Callable[[], int], *, padding: Padding, streams: int = 1) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
@@ -171,26 +179,30 @@ class PairQueue:
         """
         with self._changed:
             thread = threading.get_ident()
-            self._computing.pop(thread, None)
+            self._admission.computing.pop(thread, None)
             while True:
                 self._changed.wait_for(lambda: self.depth() or self._closed)
                 self._await_return(thread)
                 self._tidied = False
                 most = budget()
-                self._streams, self._budget = streams, max(1, most // streams)
+                self._admission.streams = streams
+                self._admission.budget = max(1, most // streams)
                 now_ns = time.perf_counter_ns()
-                idle = streams - len(self._computing)
+                idle = streams - len(self._admission.computing)
                 own = share(
                     most, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
                 )
                 batch, unwanted = self._lanes.next_batch(
-                    own, padding=padding, now_ns=now_ns, seconds=self._pace.batch
+                    own, padding=padding, now_ns=now_ns, seconds=self._admission.pace.batch
                 )
                 for item in batch:
                     item.is_waiting = False
                 if batch:
                     tokens = sum(len(item.pair.ids) for item in batch)
-                    self._computing[thread] = now_ns + self._pace.batch(tokens) * 1e9, tokens
+                    self._admission.computing[thread] = (
+                        now_ns + self._admission.pace.batch(tokens) * 1e9,
+                        tokens,
+                    )
                     if batch[0].interactive:
                         self._interactive.add(thread)
                 self._drop(unwanted)
@@ -207,7 +219,7 @@ class PairQueue:
         if thread not in self._interactive:
             return
         self._interactive.discard(thread)
-        if self._lanes.only_bulk() and self._computing:
+        if self._lanes.only_bulk() and self._admission.computing:
             self._changed.notify()  # another thread may have nothing to do
             self._changed.wait_for(
                 lambda: self._lanes.interactive.items or self._closed, RETURN_SECONDS
@@ -259,17 +271,16 @@ class PairQueue:
             seconds: How long that took.
         """
         with self._changed:
-            self._pace.observe(tokens, seconds)
+            self._admission.pace.observe(tokens, seconds)
 
     def done(self) -> None:
         """Note that the calling thread computes nothing more of the batch that it took."""
         with self._changed:
-            self._computing.pop(threading.get_ident(), None)
+            self._admission.computing.pop(threading.get_ident(), None)
 
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""
-        waiting = self._pace.seconds(self.tokens(), self._budget, streams=self._streams)
-        return _whole_seconds(waiting)
+        return self._admission.retry_after()
 
     def close(self) -> None:
         """Take no more, and have `take` return empty once nothing waits."""
@@ -301,47 +312,11 @@ class PairQueue:
         return Wanted(len(items), tokens, max(0.0, (now_ns - oldest_ns) / 1e9))
 
     def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
-        if not self._fits(pairs, tokens):
+        if not self._admission.fits(pairs, tokens):
             self._tidy()
-        if not self._fits(pairs, tokens):
-            raise QueueFull(
-                f"{self.depth()} pairs of {self.tokens()} tokens in all are waiting; "
-                f"the limit is {self._limits()}",
-                retry_after=self.retry_after(),
-            )
-        wait = self._wait(tokens, interactive=interactive)
-        left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
-        if wait > left:
-            raise TooLate(
-                f"an answer would take about {_said(wait)}, and {_said(left)} are left for it; "
-                "allow more time, or ask again later",
-                retry_after=_whole_seconds(wait - left),
-            )
-
-    def _wait(self, tokens: int, *, interactive: bool) -> float:
-        """Seconds until a job of so many tokens that comes now will be done."""
-        ahead = self._lanes.ahead(interactive=interactive)
-        budget = self._budget
-        if not interactive:
-            budget = self._lanes.bulk_limit(budget, time.perf_counter_ns(), self._pace.batch)
-        computing = list(self._computing.values())
-        is_idle = len(computing) < self._streams
-        if not ahead and is_idle:
-            # Whatever the pace was: there is no other way to learn that it is better now.
-            return 0.0
-        first_ns = 0.0 if is_idle else min(until_ns for until_ns, _ in computing)
-        under_way = max(0.0, (first_ns - time.perf_counter_ns()) / 1e9)
-        # Until its turn has come others join its batch, whose results all come at its end: it is
-        # taken for no smaller than those under way.
-        last = max((tokens for _, tokens in computing), default=0)
-        waiting = self._pace.seconds(ahead + tokens, budget, last, self._streams)
-        return _CAUTION * (under_way + waiting)
-
-    def _limits(self) -> str:
-        return f"{self.max_pairs} pairs and {self.max_tokens} tokens"
-
-    def _fits(self, pairs: int, tokens: int) -> bool:
-        return self.depth() + pairs <= self.max_pairs and self.tokens() + tokens <= self.max_tokens
+        refusal = self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
+        if refusal is not None:
+            raise refusal
 
     def _tidy(self) -> None:
         """Take out what nobody waits for: a full queue must not refuse others for its sake.
@@ -362,12 +337,14 @@ class PairQueue:
         if dropped := sum(bool(item.takers) for item in unwanted):
             self._dropped(dropped)
 
-    def _append(self, job: Job, index: int, *, interactive: bool) -> None:
+    def _append(
+        self, job: Job, index: int, results: Mapping[bytes, Result], *, interactive: bool
+    ) -> None:
         key = job.keys[index]
-        known = self._known(key)
-        if isinstance(known, Result):
-            job.put(index, known.probabilities, time.perf_counter_ns())
+        if key is not None and (result := results.get(key)):
+            job.put(index, result.probabilities, time.perf_counter_ns())
             return
+        known = None if key is None else self._under_way.get(key)
         if known is not None and self._is_joined(known, interactive):
             known.takers.append((job, index))
             if known.batch:
@@ -383,31 +360,11 @@ class PairQueue:
             self._under_way[key] = item
         self._lanes.append(item)
 
-    def _known(self, key: bytes | None) -> Item | Result | None:
-        """Who computes this pair already, or its result."""
-        if key is None:
-            return None
-        if (item := self._under_way.get(key)) is not None:
-            return item
-        # Asked already, before tokenising; but the result may have come since.
-        return self._cache.get(key) if self._cache is not None else None
-
     @staticmethod
-    def _is_joined(known: Item | Result | None, interactive: bool) -> bool:
+    def _is_joined(known: Item | None, interactive: bool) -> bool:
         """Whether a pair needs no place in a lane. The interactive do not wait in the bulk one."""
-        if isinstance(known, Item):
-            return not known.is_waiting or known.interactive or not interactive
-        return known is not None
+        return known is not None and (not known.is_waiting or known.interactive or not interactive)
 
     def _forget(self, item: Item) -> None:
         if item.key is not None and self._under_way.get(item.key) is item:
             del self._under_way[item.key]
-
-
-def _said(seconds: float) -> str:
-    """A time as people say it."""
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
-def _whole_seconds(wait: float) -> int:
-    return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(wait)))

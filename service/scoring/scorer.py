@@ -12,10 +12,8 @@ from service.errors import (
     ClientGone,
     EngineFailed,
     NotReady,
-    QueueFull,
     RequestError,
     TimedOut,
-    TooLate,
 )
 from service.lifecycle import Lifecycle, State
 from service.scoring import refusal, score
@@ -176,7 +174,6 @@ class Scorer:
         hits = len(pairs) - len(missing)
         try:
             if missing:
-                queue.check(expires_ns)
                 tokenized = self._tokenize(model, [pairs[index] for index in missing], timeline)
                 readable: dict[int, TokenizedPair] = {}
                 for index, tokens in zip(missing, tokenized, strict=True):
@@ -209,30 +206,24 @@ class Scorer:
         self._count(outcomes, model)
         return outcomes
 
-    def check(self, caller: Caller, requests_ahead: int = 0) -> None:
-        """Refuse, before any work, a pair that could not be scored in time.
+    def would_refuse(self, caller: Caller, requests_ahead: int = 0) -> RequestError | None:
+        """Why a pair could not be scored in time, if it is clear before any work.
 
         Args:
             caller: Who waits.
             requests_ahead: Requests that will be scored before and are not in the queue yet.
 
         Raises:
-            QueueFull: Too many pairs wait already.
-            TooLate: Its result would come too late.
             UnknownModel: No model has the name or version that the caller asks for.
         """
         expires_ns = self._expiry(caller)
         # Which of them it will be its pairs say, and those are not read yet.
         refusal: RequestError | None = None
         for version, _ in self._versions.serving(caller.wish):
-            try:
-                version.queue.check(expires_ns, requests_ahead)
-            except (QueueFull, TooLate) as error:
-                refusal = error
-            else:
-                return
-        if refusal is not None:
-            raise refusal
+            refusal = version.queue.would_refuse(expires_ns, requests_ahead)
+            if refusal is None:
+                return None
+        return refusal
 
     def waiting(self) -> int:
         """Requests that wait for results."""

@@ -184,11 +184,11 @@ def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set
 ) -> None:
     bench.score()
     eventually(bench.engine.idle)
-    good, learnt = bench.backend.answer, bench.queue._pace._batches
+    good, learnt = bench.backend.answer, bench.queue._admission.pace._batches
     computing: list[int] = []
 
     def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-        computing.append(len(bench.queue._computing))
+        computing.append(len(bench.queue._admission.computing))
         if _poisoned(given):
             raise RuntimeError
         return good(given)
@@ -197,8 +197,8 @@ def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set
     bench.score(4, poison={0})
     eventually(bench.engine.idle)
     assert computing == [1] * 5  # of 4, of 2, of 1, and of what is left of both
-    assert bench.queue._pace._batches == learnt + 2
-    assert not bench.queue._computing
+    assert bench.queue._admission.pace._batches == learnt + 2
+    assert not bench.queue._admission.computing
 
 
 def test_a_batch_full_of_failures_costs_a_bounded_number_of_passes(bench: Bench) -> None:
@@ -285,7 +285,7 @@ def test_a_device_without_memory_for_one_pair_is_waited_for_and_then_ends_the_pr
 def test_the_time_of_a_pass_is_not_that_of_handing_out_its_results(bench: Bench) -> None:
     bench.score()
     eventually(bench.engine.idle)
-    finish, learnt = bench.queue.finish, bench.queue._pace.batch(5)
+    finish, learnt = bench.queue.finish, bench.queue._admission.pace.batch(5)
 
     def slow(*args: Any) -> None:
         time.sleep(0.2)
@@ -295,7 +295,7 @@ def test_the_time_of_a_pass_is_not_that_of_handing_out_its_results(bench: Bench)
     for _ in range(3):
         bench.score()
         eventually(bench.engine.idle)
-    assert bench.queue._pace.batch(5) < max(0.1, 2 * learnt)
+    assert bench.queue._admission.pace.batch(5) < max(0.1, 2 * learnt)
 
 
 def test_each_time_that_memory_runs_out_is_counted(bench: Bench) -> None:

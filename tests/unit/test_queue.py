@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -134,25 +135,50 @@ def test_a_single_pair_is_not_refused_for_bulk_work_that_it_does_not_wait_for() 
 
 def test_a_request_is_refused_before_its_body_is_read() -> None:
     queue = _slow_queue(seconds=1)
-    queue.check(time.perf_counter_ns() + 0.5e9)  # nothing is ahead of it: it may as well be tried
+    now = time.perf_counter_ns()
+    # Nothing is ahead of it: it may as well be tried.
+    assert queue.would_refuse(now + 0.5e9) is None
     queue.put(_job([10]))
-    queue.check(time.perf_counter_ns() + 3e9)
-    with pytest.raises(TooLate):
-        queue.check(time.perf_counter_ns() + 3e9, pairs_ahead=3)
-    with pytest.raises(TooLate):
-        queue.check(time.perf_counter_ns() + 0.5e9)
+    assert queue.would_refuse(now + 3e9) is None
+    assert isinstance(queue.would_refuse(now + 3e9, pairs_ahead=3), TooLate)
+    assert isinstance(queue.would_refuse(now + 0.5e9), TooLate)
     queue.put(_job([1] * 999))
-    with pytest.raises(QueueFull):
-        queue.check(NEVER)
+    assert isinstance(queue.would_refuse(NEVER), QueueFull)
+
+
+def test_a_look_before_the_body_waits_for_no_lock() -> None:
+    queue = _slow_queue(seconds=1)
+    queue.put(_job([10]))
+    with ThreadPoolExecutor(1) as other, queue._changed:
+        assert other.submit(queue.would_refuse, NEVER).result(5) is None
+        late = other.submit(queue.would_refuse, time.perf_counter_ns() + 0.1e9).result(5)
+    assert isinstance(late, TooLate)
+
+
+def test_a_look_finds_no_queue_full_of_what_nobody_waits_for() -> None:
+    queue = _queue(2)
+    queue.put(_job([10]))
+    assert _take_at_once(queue)
+    gone = [_job([10]), _job([10])]
+    for job in gone:
+        queue.put(job)
+    for job in gone:
+        job.abandon()
+    with ThreadPoolExecutor(1) as other, queue._changed:  # no time to tidy up
+        assert isinstance(other.submit(queue.would_refuse, NEVER).result(5), QueueFull)
+    assert queue.would_refuse(NEVER) is None
+    assert queue.depth() == 0
+    queue.put(_job([10] * 2))
+    assert isinstance(queue.would_refuse(NEVER), QueueFull)
 
 
 def test_one_pair_is_never_too_large_for_those_before_it() -> None:
     """It fits as soon as they are done: it is to come back."""
     queue = _queue(10, max_tokens=100)
     for pairs_ahead in (10, 1000):
-        with pytest.raises(QueueFull) as caught:
-            queue.check(NEVER, pairs_ahead=pairs_ahead)
-        assert caught.value.retry_after is not None
+        refused = queue.would_refuse(NEVER, pairs_ahead=pairs_ahead)
+        assert isinstance(refused, QueueFull)
+        assert refused.retry_after is not None
 
 
 def test_the_batch_under_way_is_waited_for_too() -> None:
@@ -336,8 +362,8 @@ class TwoStreams:
 
     def other_is_done(self) -> None:
         """The other stream computes no more."""
-        [thread] = [key for key in self.queue._computing if key != threading.get_ident()]
-        del self.queue._computing[thread]
+        [thread] = [key for key in self.queue._admission.computing if key != threading.get_ident()]
+        del self.queue._admission.computing[thread]
 
     def soon(self, call: Callable[[], object]) -> None:
         """Have something happen while the stream waits."""

@@ -1,0 +1,104 @@
+"""Whether more may wait for the model: what fits into the queue, and what would be done in time.
+
+It reads the lanes and the pace, and owns no lock: that is the queue's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from service.errors import QueueFull, RequestError, TooLate
+from service.scoring.batching import Lanes
+from service.scoring.pace import Pace
+
+_LONGEST_RETRY_SECONDS = 60
+
+_CAUTION = 1.25
+"""What a wait is taken for is this much longer than the pace says: a batch may be slower than the
+last ones, and an answer has to be written and sent."""
+
+
+class Admission:
+    """Who may come in.
+
+    Args:
+        lanes: What waits.
+        max_pairs: Pairs that may wait.
+        max_tokens: Tokens that may wait.
+
+    Attributes:
+        pace: How fast the model is.
+        budget: Tokens of a full batch.
+        streams: Batches computed side by side.
+        computing: Of each thread that computes: until when, and how many tokens.
+    """
+
+    def __init__(self, lanes: Lanes, max_pairs: int, max_tokens: int) -> None:
+        self._lanes, self._max_pairs, self._max_tokens = lanes, max_pairs, max_tokens
+        self.pace, self.budget, self.streams = Pace(), 1, 1
+        self.computing: dict[int, tuple[float, int]] = {}
+
+    def fits(self, pairs: int, tokens: int) -> bool:
+        """Whether so many more may wait."""
+        return (
+            self._lanes.depth() + pairs <= self._max_pairs
+            and self._lanes.tokens() + tokens <= self._max_tokens
+        )
+
+    def refusal(
+        self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool
+    ) -> RequestError | None:
+        """Why so many more may not come in now: they do not fit, or would not be done in time."""
+        if not self.fits(pairs, tokens):
+            return QueueFull(
+                f"{self._lanes.depth()} pairs of {self._lanes.tokens()} tokens in all are waiting; "
+                f"the limit is {self.limits()}",
+                retry_after=self.retry_after(),
+            )
+        wait = self._wait(tokens, interactive=interactive)
+        left = max((expires_ns - time.perf_counter_ns()) / 1e9, 0.0)
+        if wait <= left:
+            return None
+        return TooLate(
+            f"an answer would take about {_said(wait)}, and {_said(left)} are left for it; "
+            "allow more time, or ask again later",
+            retry_after=_whole_seconds(wait - left),
+        )
+
+    def retry_after(self) -> int:
+        """Seconds until what waits now will be done, 1 to 60: when to try again."""
+        waiting = self.pace.seconds(self._lanes.tokens(), self.budget, streams=self.streams)
+        return _whole_seconds(waiting)
+
+    def limits(self) -> str:
+        """What may wait, for messages."""
+        return f"{self._max_pairs} pairs and {self._max_tokens} tokens"
+
+    def _wait(self, tokens: int, *, interactive: bool) -> float:
+        """Seconds until a job of so many tokens that comes now will be done."""
+        ahead = self._lanes.ahead(interactive=interactive)
+        budget = self.budget
+        if not interactive:
+            budget = self._lanes.bulk_limit(budget, time.perf_counter_ns(), self.pace.batch)
+        computing = list(self.computing.values())
+        is_idle = len(computing) < self.streams
+        if not ahead and is_idle:
+            # Whatever the pace was: there is no other way to learn that it is better now.
+            return 0.0
+        first_ns = 0.0 if is_idle else min(until_ns for until_ns, _ in computing)
+        under_way = max(0.0, (first_ns - time.perf_counter_ns()) / 1e9)
+        # Until its turn has come others join its batch, whose results all come at its end: it is
+        # taken for no smaller than those under way.
+        last = max((tokens for _, tokens in computing), default=0)
+        waiting = self.pace.seconds(ahead + tokens, budget, last, self.streams)
+        return _CAUTION * (under_way + waiting)
+
+
+def _said(seconds: float) -> str:
+    """A time as people say it."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def _whole_seconds(wait: float) -> int:
+    return max(1, min(_LONGEST_RETRY_SECONDS, math.ceil(wait)))
