@@ -17,7 +17,6 @@ from flask import Flask
 from typing_extensions import override
 
 from service import __version__, console, descriptors, memory
-from service.connections import Arrived, Bounds, Observer
 from service.errors import BadRequest, RequestError, UnknownModel
 from service.http import caller, operations, predict
 from service.http.keys import Keys
@@ -28,8 +27,9 @@ from service.scoring.engine import Engine
 from service.scoring.queue import PairQueue
 from service.scoring.scorer import Scorer
 from service.scoring.versions import Versions
-from service.server import Listener
 from service.settings import BUNDLED, Settings, service_links
+from service.transport.listener import Listener
+from service.transport.server import Arrived, Bounds, Observer
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup

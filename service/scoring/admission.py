@@ -28,6 +28,8 @@ class Admission:
         max_tokens: Tokens that may wait.
 
     Attributes:
+        max_pairs: As given.
+        max_tokens: As given.
         pace: How fast the model is.
         budget: Tokens of a full batch.
         streams: Batches computed side by side.
@@ -35,15 +37,15 @@ class Admission:
     """
 
     def __init__(self, lanes: Lanes, max_pairs: int, max_tokens: int) -> None:
-        self._lanes, self._max_pairs, self._max_tokens = lanes, max_pairs, max_tokens
+        self._lanes, self.max_pairs, self.max_tokens = lanes, max_pairs, max_tokens
         self.pace, self.budget, self.streams = Pace(), 1, 1
         self.computing: dict[int, tuple[float, int]] = {}
 
     def fits(self, pairs: int, tokens: int) -> bool:
         """Whether so many more may wait."""
         return (
-            self._lanes.depth() + pairs <= self._max_pairs
-            and self._lanes.tokens() + tokens <= self._max_tokens
+            self._lanes.depth() + pairs <= self.max_pairs
+            and self._lanes.tokens() + tokens <= self.max_tokens
         )
 
     def refusal(
@@ -73,7 +75,7 @@ class Admission:
 
     def limits(self) -> str:
         """What may wait, for messages."""
-        return f"{self._max_pairs} pairs and {self._max_tokens} tokens"
+        return f"{self.max_pairs} pairs and {self.max_tokens} tokens"
 
     def _wait(self, tokens: int, *, interactive: bool) -> float:
         """Seconds until a job of so many tokens that comes now will be done."""

@@ -63,7 +63,6 @@ class PairQueue:
         cache: ResultCache | None = None,
         dropped: Callable[[int], None] = lambda pairs: None,
     ) -> None:
-        self.max_pairs, self.max_tokens = max_pairs, max_tokens
         self._cache = cache
         self._dropped = dropped
         self._lanes = Lanes()
@@ -99,7 +98,7 @@ class PairQueue:
                 raise QueueClosed
             results = self._results(job)
             new = self._lengths_of_new(job, results, interactive=interactive)
-            if len(new) > self.max_pairs or sum(new) > self.max_tokens:
+            if len(new) > self._admission.max_pairs or sum(new) > self._admission.max_tokens:
                 raise TooLarge(
                     f"{len(new)} pairs of {sum(new)} tokens in all are more than the queue takes: "
                     f"{self._admission.limits()}; send fewer at a time"
@@ -277,6 +276,16 @@ class PairQueue:
         """Note that the calling thread computes nothing more of the batch that it took."""
         with self._changed:
             self._admission.computing.pop(threading.get_ident(), None)
+
+    @property
+    def max_pairs(self) -> int:
+        """Pairs that may wait."""
+        return self._admission.max_pairs
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that may wait."""
+        return self._admission.max_tokens
 
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,20 +13,24 @@ from service.version import __version__
 
 ROOT = Path(__file__).parent.parent.parent
 
-FORBIDDEN = {
-    "telemetry": ("service", "training", "tools", "tests"),
-    "service/scoring": (
-        "service.http",
-        "service.bulk",
-        "service.app",
-        "service.server",
-        "flask",
-        "waitress",
-    ),
-    "service/http": ("torch", "transformers", "tokenizers", "numpy", "service.app", "service.bulk"),
-    "service/bulk": ("flask", "waitress", "service.app", "service.server", "torch", "openvino"),
-    "service": ("training", "tools", "tests"),
+LAYERS = ("telemetry", "service/scoring", "service/http", "service/transport")
+"""Each may import those before it, and none behind it."""
+
+APART = {"service/bulk": ("service/transport",), "service/transport": ("service/bulk",)}
+"""Rooms beside each other."""
+
+LIBRARIES = {
+    "flask": ("service/http", "service/transport", "service/app.py", "telemetry/setup.py"),
+    "waitress": ("service/transport",),
+    "numpy": ("service/scoring", "service/bulk", "service/evaluation"),
+    "tokenizers": ("service/scoring",),
+    "openvino": ("service/scoring/backends",),
+    "onnxruntime": ("service/scoring/backends",),
 }
+"""Where a library may be imported."""
+
+OUTSIDE = ("training", "tools", "tests", "benchmarks")
+"""What neither the service nor its telemetry may import."""
 
 
 def _imports(path: Path) -> set[str]:
@@ -38,16 +43,49 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("package", FORBIDDEN)
-def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
-    files = list((ROOT / package).rglob("*.py"))
+def _files(*folders: str) -> list[Path]:
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert files
-    for path in files:
-        for name in _imports(path):
-            for forbidden in FORBIDDEN[package]:
-                assert not f"{name}.".startswith(f"{forbidden}."), (
-                    f"{path.relative_to(ROOT)} imports {name}"
-                )
+    return files
+
+
+def _meets(path: Path, forbidden: Sequence[str]) -> list[str]:
+    roots = [folder.replace("/", ".") for folder in forbidden]
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for name in sorted(_imports(path))
+        if any(f"{name}.".startswith(f"{root}.") for root in roots)
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(LAYERS)))
+def test_a_layer_imports_none_above_it(number: int) -> None:
+    above = [*LAYERS[number + 1 :], "service/app"]
+    if LAYERS[number] == "telemetry":
+        above.append("service")
+    assert not [met for path in _files(LAYERS[number]) for met in _meets(path, above)]
+
+
+@pytest.mark.parametrize("room", APART)
+def test_rooms_beside_each_other_do_not_know_each_other(room: str) -> None:
+    forbidden = [*APART[room], "service/app"]
+    assert not [met for path in _files(room) for met in _meets(path, forbidden)]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_is_imported_only_where_its_part_is(library: str) -> None:
+    allowed = [ROOT / place for place in LIBRARIES[library]]
+    assert not [
+        met
+        for path in _files("service", "telemetry")
+        if not any(path.is_relative_to(place) for place in allowed)
+        for met in _meets(path, [library])
+    ]
+
+
+def test_what_is_served_stands_without_what_made_or_tests_it() -> None:
+    found = [met for path in _files("service", "telemetry") for met in _meets(path, OUTSIDE)]
+    assert not found
 
 
 def test_only_the_torch_backends_and_the_reader_of_its_files_import_torch() -> None:

@@ -247,8 +247,8 @@ def test_requests_sent_at_once_are_refused_one_after_the_other(held: Held) -> No
     held.busy()
     held.send()
     held.waiting(1)
-    queue = held.running.queue
-    queue.max_pairs = 1
+    admission = held.running.queue._admission
+    admission.max_pairs = 1
     try:
         with _connect(held) as client:
             client.sendall(RAW * 3)
@@ -256,5 +256,5 @@ def test_requests_sent_at_once_are_refused_one_after_the_other(held: Held) -> No
             while received.count(b"queue-full") < 3:
                 received += client.recv(65536)
     finally:
-        queue.max_pairs = 1000
+        admission.max_pairs = 1000
     assert received.count(b"HTTP/1.1 429 ") == 3

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from flask import Flask, request
 
-from service.connections import Bounds
 from service.lifecycle import State
-from service.server import Listener
+from service.transport.listener import Listener
+from service.transport.server import Bounds
 from tests.conftest import eventually, start
 
 LARGE = 8 << 20
@@ -222,7 +222,9 @@ def _no_descriptor_left() -> Iterator[None]:
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the listener has logged; an exporter of an earlier test may still try its Collector."""
-    return [record.message for record in caplog.records if record.name == "service.connections"]
+    return [
+        record.message for record in caplog.records if record.name == "service.transport.server"
+    ]
 
 
 def test_without_descriptors_the_most_silent_make_room_for_those_who_come(

@@ -66,8 +66,8 @@ def test_a_name_with_several_addresses_says_which_one_is_bound(
 ) -> None:
     from flask import Flask
 
-    from service import server
-    from service.connections import Bounds
+    from service.transport import listener as server
+    from service.transport.server import Bounds
 
     def two(*_: object, **__: object) -> list[tuple[object, ...]]:
         of = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")

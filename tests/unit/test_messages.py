@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from service import errors, server
+from service import errors
 from service.errors import InvalidBody, MGeoError, OperatorError, RequestError
 from service.http import shapes
 from service.settings import load
+from service.transport import listener as server
 
 SERVICE = Path(errors.__file__).parent
 

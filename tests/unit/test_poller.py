@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 from waitress.wasyncore import dispatcher
 
-from service.poller import Poller
+from service.transport.poller import Poller
 
 
 @dataclass(slots=True)

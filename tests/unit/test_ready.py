@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.__main__ import main
-from service.connections import Bounds
 from service.http import operations
 from service.lifecycle import Lifecycle, State
-from service.server import Listener
 from service.settings import Settings
+from service.transport.listener import Listener
+from service.transport.server import Bounds
 from tests.conftest import Running
 from tests.serving import run
 

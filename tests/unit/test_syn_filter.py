@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from service.syn_filter import drop_new_connections
+from service.transport.syn_filter import drop_new_connections
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from flask import Flask
 from waitress.wasyncore import dispatcher
 
-from service.connections import BACKLOG, Bounds, Observer, Server
 from service.errors import ListenError
-from service.syn_filter import drop_new_connections
+from service.transport.server import BACKLOG, Bounds, Observer, Server
+from service.transport.syn_filter import drop_new_connections
 
 log = logging.getLogger(__name__)
 

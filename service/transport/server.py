@@ -25,11 +25,11 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
-from service.channel import Channel
 from service.errors import RequestError, TooBusy
-from service.parser import Request
-from service.poller import Poller
-from service.workers import Workers
+from service.transport.channel import Channel
+from service.transport.parser import Request
+from service.transport.poller import Poller
+from service.transport.workers import Workers
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from service.errors import (
     TooSlow,
 )
 from service.http import caller, problems
-from service.parser import Request
+from service.transport.parser import Request
 
 HEADERS = {
     # Nothing here is to be guessed at, framed, kept, or run.

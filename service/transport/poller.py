@@ -49,11 +49,11 @@ class Poller(dict[int, Any]):
 
         False while it is asked: the answer may be of the moment before the caller's change.
         """
-        return dispatcher._fileno not in self._unread
+        return _descriptor(dispatcher) not in self._unread
 
     def ask_again(self, dispatcher: wasyncore.dispatcher) -> None:
         """Before the next wait, ask it whether it is to be read or written, if it is open still."""
-        self._to_ask.append(dispatcher._fileno)
+        self._to_ask.append(_descriptor(dispatcher))
 
     def turn(self, timeout: float) -> None:
         """Wait until something can be read or written, `timeout` seconds at most, and have it done.
@@ -114,3 +114,9 @@ class Poller(dict[int, Any]):
     def close(self) -> None:
         """Let go of the system's table."""
         self._selector.close()
+
+
+def _descriptor(dispatcher: wasyncore.dispatcher) -> int | None:
+    """The number under which it is open; none of any once its socket is closed."""
+    opened = dispatcher.socket
+    return None if opened is None else int(opened.fileno())
