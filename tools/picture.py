@@ -37,8 +37,8 @@ PANELS = (
     "Latency",
     "Mean time per request, by stage",
     "Oldest pair in the queue",
-    "Batch size",
-    "Answers by label",
+    "Saturation",
+    "Latency of batches",
 )
 """Titles of the panels that are drawn, row by row."""
 
@@ -46,7 +46,7 @@ STEP = 15.0
 """Seconds between points: the scrape interval, as Grafana takes at this width."""
 
 _UNITS = {"s": 1000.0, "percentunit": 100.0}
-_SIGNS = {"s": "ms", "percentunit": "%", "reqps": "req/s", "short": ""}
+_SIGNS = {"s": "ms", "percentunit": "%", "reqps": "req/s", "cps": "/s", "short": ""}
 _DOT = "#0a6eff"
 
 WHOLE = "whole request"
@@ -61,13 +61,15 @@ class PictureError(Exception):
 
 
 def fill(expr: str) -> str:
-    """A panel's query with Grafana's variables filled in: all jobs and instances, a 15 s scrape.
+    """A panel's query with Grafana's variables filled in: all that can be chosen, a 15 s scrape.
 
     The time range, where a query asks for it, is five minutes.
     """
     for name, value in (
-        ("job", ".*"),
-        ("instance", ".*"),
+        ("job", ".+"),
+        ("instance", ".+"),
+        ("host", ".+"),
+        ("service", "mgeo-inference"),
         ("__rate_interval", "1m0s"),
         ("__range", "5m0s"),
     ):
@@ -142,7 +144,10 @@ def _panel(axes: Any, panel: Mapping[str, Any], prometheus: str, window: dict[st
                   alpha=0.6, label="one request and its trace")  # fmt: skip
     axes.set_title(panel["title"], loc="left", fontsize=12)
     axes.set_ylabel(_SIGNS[unit])
-    axes.set_ylim(bottom=0, top=100 if unit == "percentunit" else None)
+    if defaults["custom"].get("scaleDistribution", {}).get("type") == "log":
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0, top=100 if unit == "percentunit" else None)
     clock: Any = dates  # whose classes have no types
     axes.xaxis.set_major_formatter(clock.DateFormatter("%H:%M"))
     axes.xaxis.set_major_locator(clock.AutoDateLocator(maxticks=6))

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana.generator import gpu_host, pipeline, service, slo, versions, victorialogs
+from grafana.generator import gpu_host, imported, pipeline, service, slo, versions, victorialogs
 
 DASHBOARDS = Path(__file__).resolve().parent.parent / "dashboards"
 _BUILDERS = {
@@ -24,6 +24,7 @@ def render() -> dict[Path, str]:
     boards = {name: encoder.encode(_numbered(build())) + "\n" for name, build in _BUILDERS.items()}
     return (
         {DASHBOARDS / name: text for name, text in boards.items()}
+        | {imported.FILE: imported.dashboard(boards["service.json"])}
         | {victorialogs.FOLDER / name: t for name, t in victorialogs.dashboards(boards).items()}
         | {
             victorialogs.FOLDER / victorialogs.DATA_SOURCES.name: victorialogs.data_sources(
@@ -36,9 +37,10 @@ def render() -> dict[Path, str]:
 def _numbered(board: dashboards.Dashboard) -> model.Dashboard:
     """The dashboard with its panels numbered: links to a panel go by this number."""
     built = board.build()
-    for link in built.links or []:
-        # The SDK's own value hides the link in a menu of Grafana 13.
-        link.placement = None  # type: ignore[assignment]
+    marks = built.annotations.list_val or []
+    for hidden in (*(built.links or ()), *marks):
+        # The SDK's own value puts it into a menu of Grafana 13.
+        hidden.placement = None
     for number, panel in enumerate(built.panels or [], start=1):
         panel.id_val = number
     return built

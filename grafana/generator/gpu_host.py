@@ -2,9 +2,12 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from grafana.generator.panels import SELECTOR, Query, dashboard, lines
+from grafana.generator.boards import dashboard
+from grafana.generator.panels import Limits, lines
+from grafana.generator.queries import SELECTOR, Query, matching, rate
 
 _USED = f"max by (job, instance, gpu_id, model) (nvidia_gpu_memory_used_bytes{{{SELECTOR}}})"
+_DEVICES = 'instance=~"$host", device!="lo"'
 _LIMIT = f"max by (job, instance, gpu_id) (hw_gpu_memory_limit_bytes{{{SELECTOR}}})"
 
 
@@ -13,10 +16,10 @@ def build() -> dashboards.Dashboard:
     board = dashboard(
         "mgeo-gpu-host",
         "MGeo / GPU and host",
-        "The GPU as NVML reports it, the service's process, and the machine under it.",
-        variables=True,
+        "The service's process, the machine under it, and the GPU as NVML reports it.",
+        hosts=True,
     )
-    for add in (_gpu, _process, _host):
+    for add in (_process, _host, _gpu):
         add(board)
     return board
 
@@ -26,10 +29,10 @@ def _gpu(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "GPU memory in use",
-            "By all processes on the GPU, in GiB. A line that only ever rises is a leak.",
-            "short",
+            "By all processes on the GPU. A line that only ever rises is a leak.",
+            "bytes",
             Query(
-                f"nvidia_gpu_memory_used_bytes{{{SELECTOR}}}/1024/1024/1024",
+                f"nvidia_gpu_memory_used_bytes{{{SELECTOR}}}",
                 "{{instance}} GPU {{gpu_id}} {{model}}",
             ),
             width=8,
@@ -94,24 +97,42 @@ def _process(board: dashboards.Dashboard) -> None:
     board.with_panel(
         lines(
             "CPU",
-            "Cores in use. At the number of cores given to it, it is the bottleneck.",
+            "Cores in use by the process, and how many its machine has. At the number given to "
+            "it, it is the bottleneck.",
             "short",
             Query(
-                "sum by (instance) "
-                f"(rate(process_cpu_time_seconds_total{{{SELECTOR}}}[$__rate_interval]))",
+                f"sum by (job, instance) ({rate('process_cpu_time_seconds_total')})",
                 "{{instance}}",
             ),
-            width=8,
+            Query(
+                'max(count by (instance) (node_cpu_seconds_total{instance=~"$host", mode="idle"}))',
+                "largest machine",
+            ),
+            width=6,
         )
     )
     board.with_panel(
         lines(
             "Memory",
-            "Resident memory, and how much it may be. Flat after the first minutes is healthy.",
+            "Resident memory. Flat after the first minutes is healthy.",
             "bytes",
-            Query(f"process_memory_usage_bytes{{{SELECTOR}}}", "{{instance}}"),
-            Query(f"mgeo_memory_limit_bytes{{{SELECTOR}}}", "{{instance}} limit"),
-            width=8,
+            Query(f"process_memory_usage_bytes{matching()}", "{{instance}}"),
+            width=6,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Memory, share of its limit",
+            "Of the container's limit, or the machine's memory. From 90 % on an alert fires.",
+            "percentunit",
+            Query(
+                f"process_memory_usage_bytes{matching()} / on (job, instance) "
+                f"mgeo_memory_limit_bytes{matching()}",
+                "{{instance}}",
+            ),
+            width=6,
+            maximum=1,
+            limits=Limits(orange=0.8, red=0.9),
         )
     )
     board.with_panel(
@@ -119,37 +140,41 @@ def _process(board: dashboards.Dashboard) -> None:
             "Threads and open files",
             "Both are bounded by design; a steady rise is a leak.",
             "short",
-            Query(f"process_thread_count{{{SELECTOR}}}", "{{instance}} threads"),
-            Query(f"process_unix_file_descriptor_count{{{SELECTOR}}}", "{{instance}} open files"),
-            width=8,
+            Query(f"process_thread_count{matching()}", "{{instance}} threads"),
+            Query(f"process_unix_file_descriptor_count{matching()}", "{{instance}} open files"),
+            width=6,
         )
     )
 
 
 def _host(board: dashboards.Dashboard) -> None:
-    board.with_row(dashboards.Row("Host"))
+    board.with_row(dashboards.Row("Hosts"))
     board.with_panel(
         lines(
             "Host CPU",
             "Busy share of all cores. An alert fires after 15 minutes over 90 %.",
-            "percent",
+            "percentunit",
             Query(
-                "100 - (avg by (instance) "
-                '(rate(node_cpu_seconds_total{mode="idle"}[$__rate_interval])) * 100)',
+                "1 - avg by (instance) "
+                '(rate(node_cpu_seconds_total{instance=~"$host", mode="idle"}[$__rate_interval]))',
                 "{{instance}}",
             ),
             width=8,
-            maximum=100,
+            maximum=1,
         )
     )
     board.with_panel(
         lines(
             "Host memory",
-            "In use and installed. What the kernel can give back counts as free.",
-            "bytes",
-            Query("node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes", "in use"),
-            Query("node_memory_MemTotal_bytes", "installed"),
+            "Share of it in use. What the kernel can give back counts as free.",
+            "percentunit",
+            Query(
+                '1 - node_memory_MemAvailable_bytes{instance=~"$host"} '
+                "/ node_memory_MemTotal_bytes",
+                "{{instance}}",
+            ),
             width=8,
+            maximum=1,
         )
     )
     board.with_panel(
@@ -158,8 +183,8 @@ def _host(board: dashboards.Dashboard) -> None:
             "Processes that run or wait, over 1 minute, per core. Above 1 they wait.",
             "short",
             Query(
-                "node_load1 / on (instance) "
-                'count by (instance) (node_cpu_seconds_total{mode="idle"})',
+                'node_load1{instance=~"$host"} / on (instance) '
+                'count by (instance) (node_cpu_seconds_total{instance=~"$host", mode="idle"})',
                 "{{instance}}",
             ),
             width=8,
@@ -172,9 +197,9 @@ def _host(board: dashboards.Dashboard) -> None:
             "percentunit",
             Query(
                 "min by (instance, mountpoint) "
-                '(node_filesystem_avail_bytes{fstype!~"tmpfs|overlay"} '
+                '(node_filesystem_avail_bytes{instance=~"$host", fstype!~"tmpfs|overlay"} '
                 "/ node_filesystem_size_bytes)",
-                "{{mountpoint}}",
+                "{{instance}} {{mountpoint}}",
             ),
             width=12,
             maximum=1,
@@ -187,12 +212,12 @@ def _host(board: dashboards.Dashboard) -> None:
             "Bps",
             Query(
                 "sum by (instance) "
-                '(rate(node_network_receive_bytes_total{device!="lo"}[$__rate_interval]))',
+                f"(rate(node_network_receive_bytes_total{{{_DEVICES}}}[$__rate_interval]))",
                 "{{instance}} received",
             ),
             Query(
                 "sum by (instance) "
-                '(rate(node_network_transmit_bytes_total{device!="lo"}[$__rate_interval]))',
+                f"(rate(node_network_transmit_bytes_total{{{_DEVICES}}}[$__rate_interval]))",
                 "{{instance}} sent",
             ),
             width=12,

@@ -1,6 +1,6 @@
 """The few kinds of panel that the dashboards are made of, all alike in looks and behaviour."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import common, heatmap, logs, loki, prometheus, stat, table
@@ -15,47 +15,40 @@ from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 from grafana_foundation_sdk.models import text as texts_model
 
-PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-JAEGER = model.DataSourceRef(type_val="jaeger", uid="jaeger")
-LOKI = model.DataSourceRef(type_val="loki", uid="loki")
+from grafana.generator.queries import JAEGER, LOKI, PROMETHEUS, JaegerSearch, Link, Query
 
-SELECTOR = 'job=~"$job", instance=~"$instance"'
-"""Matchers that follow the dashboard's variables."""
+QUIET = "#8e8e8e"
+"""Of a figure without data: neither well nor ill."""
 
 
 @dataclass(frozen=True)
-class Query:
-    """One PromQL query of a panel.
+class Limits:
+    """From which value on a figure or line is orange, and red.
 
     Attributes:
-        expr: PromQL, with Grafana's variables.
-        legend: Name of its lines.
-        exemplars: Whether Grafana asks for exemplars too: only on raw histogram buckets, which
-            carry them; recording rules do not.
+        orange: First value that is worth a look.
+        red: First value that is wrong.
+        falling: Whether small values are the bad ones; the two are then the last good values.
     """
 
-    expr: str
-    legend: str
-    exemplars: bool = False
+    orange: float
+    red: float
+    falling: bool = False
 
-
-class JaegerSearch(variants.Dataquery):
-    """Jaeger's search as a panel's query. The SDK has no type for it; Grafana's own is this."""
-
-    def __init__(self, service: str, limit: int) -> None:
-        """Finds the `limit` most recent traces of `service` in the dashboard's time range."""
-        self.service = service
-        self.limit = limit
-
-    def to_json(self) -> dict[str, object]:
-        """The query as Grafana stores it."""
-        return {
-            "refId": "A",
-            "datasource": JAEGER,
-            "queryType": "search",
-            "service": self.service,
-            "limit": self.limit,
-        }
+    def config(self) -> dashboards.ThresholdsConfig:
+        """As Grafana has it: colours from a value upwards."""
+        steps: list[tuple[float | None, str]] = [
+            (None, "green"),
+            (self.orange, "orange"),
+            (self.red, "red"),
+        ]
+        if self.falling:
+            steps = [(None, "red"), (self.red, "orange"), (self.orange, "green")]
+        return (
+            dashboards.ThresholdsConfig()
+            .mode(model.ThresholdsMode.ABSOLUTE)
+            .steps([model.Threshold(value=value, color=color) for value, color in steps])
+        )
 
 
 class _Ready(cog.Builder[variants.Dataquery]):
@@ -68,19 +61,20 @@ class _Ready(cog.Builder[variants.Dataquery]):
         return self._query
 
 
-def _now(expr: str, legend: str) -> prometheus.Dataquery:
+def _now(expr: str, legend: str, ref: str = "A") -> prometheus.Dataquery:
     """A query of the end of the time range: what has ended is not shown as if it went on."""
     return (
         prometheus.Dataquery()
         .datasource(PROMETHEUS)
         .expr(expr)
         .legend_format(legend)
-        .ref_id("A")
+        .ref_id(ref)
         .instant()
     )
 
 
-def _target(query: Query, ref: str) -> prometheus.Dataquery:
+def ranged(query: Query, ref: str = "A") -> prometheus.Dataquery:
+    """A query of the whole time range."""
     target = (
         prometheus.Dataquery()
         .datasource(PROMETHEUS)
@@ -93,7 +87,7 @@ def _target(query: Query, ref: str) -> prometheus.Dataquery:
 
 
 def _refs(queries: Sequence[Query]) -> list[prometheus.Dataquery]:
-    return [_target(query, chr(ord("A") + index)) for index, query in enumerate(queries)]
+    return [ranged(query, chr(ord("A") + index)) for index, query in enumerate(queries)]
 
 
 def lines(
@@ -105,6 +99,10 @@ def lines(
     stacked: bool = False,
     minimum: float | None = 0,
     maximum: float | None = None,
+    logarithmic: bool = False,
+    limits: Limits | None = None,
+    links: Sequence[Link] = (),
+    colors: Mapping[str, str] | None = None,
 ) -> series.Panel:
     """Lines over time.
 
@@ -117,6 +115,11 @@ def lines(
         stacked: Areas on top of each other, for parts that add up to a whole.
         minimum: Lower end of the axis; None lets Grafana choose.
         maximum: Upper end of the axis; None lets Grafana choose.
+        logarithmic: Axis by powers of ten, without `minimum`: for dots far above the lines, which
+            a linear axis draws at its upper end.
+        limits: Drawn as lines across.
+        links: Where a click on a value leads.
+        colors: Legend → colour.
     """
     panel = (
         series.Panel()
@@ -140,7 +143,11 @@ def lines(
             .sort(common_model.SortOrder.DESCENDING)
         )
     )
-    if minimum is not None:
+    if logarithmic:
+        panel = panel.scale_distribution(
+            common.ScaleDistributionConfig().type(common_model.ScaleDistribution.LOG).log(10)
+        )
+    elif minimum is not None:
         panel = panel.min(minimum)
     if maximum is not None:
         panel = panel.max(maximum)
@@ -148,56 +155,87 @@ def lines(
         panel = panel.fill_opacity(40).stacking(
             common.StackingConfig().mode(common_model.StackingMode.NORMAL).group("A")
         )
+    if limits is not None:
+        style = common.GraphThresholdsStyleConfig().mode(
+            common_model.GraphThresholdsStyleMode.DASHED
+        )
+        panel = panel.thresholds(limits.config()).thresholds_style(style)
+    if links:
+        panel = panel.override_by_regexp("/.*/", [links_of(links)])
+    for legend, color in (colors or {}).items():
+        fixed = {"mode": "fixed", "fixedColor": color}
+        panel = panel.override_by_name(
+            legend, [model.DynamicConfigValue(id_val="color", value=fixed)]
+        )
     for target in _refs(queries):
         panel = panel.with_target(target)
     return panel
+
+
+def links_of(links: Sequence[Link]) -> model.DynamicConfigValue:
+    """Links as Grafana's setting of a field."""
+    return model.DynamicConfigValue(
+        id_val="links", value=[{"title": link.title, "url": link.url} for link in links]
+    )
 
 
 def number(
     title: str,
     description: str,
     unit: str,
-    expr: str,
-    *,
-    red_below: float | None = None,
-    red_above: float | None = None,
+    *queries: Query,
+    limits: Limits | None = None,
+    width: int = 4,
     decimals: float | None = None,
+    named: bool = False,
+    links: Sequence[Link] = (),
 ) -> stat.Panel:
-    """One figure as it is now, green or red.
+    """One figure as it is now, or a few; without data it has no colour.
 
     Args:
         title: What is shown.
         description: How to read it.
         unit: Grafana's unit id.
-        expr: PromQL that gives one series.
-        red_below: Red under this value.
-        red_above: Red from this value on.
+        queries: Each gives one series; a plain figure has one query.
+        limits: From where on it is orange and red; never, by default.
+        width: Of 24 columns.
         decimals: Digits after the point.
+        named: Whether each value's legend is shown with it.
+        links: Where a click leads.
     """
-    good, bad = "green", "red"
-    if red_below is not None:
-        steps = [(None, bad), (red_below, good)]
-    elif red_above is not None:
-        steps = [(None, good), (red_above, bad)]
-    else:
-        steps = [(None, "text")]
+    none = model.SpecialValueMap(
+        options=model.DashboardSpecialValueMapOptions(
+            match=model.SpecialValueMatch.NULL_AND_NAN,
+            result=model.ValueMappingResult(text="no data", color=QUIET, index=0),
+        )
+    )
+    neutral = dashboards.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE)
     panel = (
         stat.Panel()
         .title(title)
         .description(description)
         .datasource(PROMETHEUS)
         .unit(unit)
-        .span(4)
+        .span(width)
         .height(4)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(
-            dashboards.ThresholdsConfig()
-            .mode(model.ThresholdsMode.ABSOLUTE)
-            .steps([model.Threshold(value=value, color=color) for value, color in steps])
+            limits.config()
+            if limits
+            else neutral.steps([model.Threshold(value=None, color="text")])
         )
         .graph_mode(common_model.BigValueGraphMode.NONE)
-        .with_target(_now(expr, title))
+        .mappings([none])
+        .no_value("no data")
     )
+    if limits:
+        panel = panel.color_mode(common_model.BigValueColorMode.BACKGROUND)
+    if named:
+        panel = panel.text_mode(common_model.BigValueTextMode.VALUE_AND_NAME)
+    if links:
+        panel = panel.override_by_regexp("/.*/", [links_of(links)])
+    for ref, query in zip("ABC", queries, strict=False):
+        panel = panel.with_target(_now(query.expr, query.legend, ref))
     return panel if decimals is None else panel.decimals(decimals)
 
 
@@ -257,7 +295,7 @@ def heat(
         exemplars: Whether to show exemplars as dots.
         width: Of 24 columns.
     """
-    target = _target(Query(expr, "{{le}}", exemplars), "A").format(
+    target = ranged(Query(expr, "{{le}}", exemplars)).format(
         prometheus_model.PromQueryFormat.HEATMAP
     )
     return (
@@ -303,8 +341,8 @@ def rows(title: str, description: str, expr: str, *, width: int = 24) -> table.P
     )
 
 
-def traces(title: str, description: str, service: str) -> table.Panel:
-    """The most recent traces, each a link to itself."""
+def traces(title: str, description: str, **wanted: str) -> table.Panel:
+    """The most recent traces that are as `wanted`, each a link to itself."""
     return (
         table.Panel()
         .title(title)
@@ -313,7 +351,7 @@ def traces(title: str, description: str, service: str) -> table.Panel:
         .unit("short")
         .span(12)
         .height(9)
-        .with_target(_Ready(JaegerSearch(service, limit=20)))
+        .with_target(_Ready(JaegerSearch(20, **wanted)))
     )
 
 
@@ -330,62 +368,4 @@ def log_lines(title: str, description: str, expr: str) -> logs.Panel:
         .enable_log_details(True)
         .sort_order(common_model.LogsSortOrder.DESCENDING)
         .with_target(loki.Dataquery().datasource(LOKI).expr(expr).max_lines(100).ref_id("A"))
-    )
-
-
-def dashboard(uid: str, title: str, description: str, *, variables: bool) -> dashboards.Dashboard:
-    """An empty dashboard with the variables that every panel's query follows.
-
-    Args:
-        uid: Stable id, part of the dashboard's address.
-        title: Its name.
-        description: What question it answers.
-        variables: Whether panels are about instances of the service: adds `job` and `instance`.
-    """
-    made = (
-        dashboards.Dashboard(title)
-        .uid(uid)
-        .description(description)
-        .tags(["mgeo"])
-        .refresh("15s")
-        .time("now-30m", "now")
-        .timezone("browser")
-        .tooltip(model.DashboardCursorSync.CROSSHAIR)
-        .readonly()
-        .link(
-            dashboards.DashboardLink("MGeo")
-            .type(model.DashboardLinkType.DASHBOARDS)
-            .tags(["mgeo"])
-            .as_dropdown(True)
-            .keep_time(True)
-            .include_vars(True)
-        )
-        .with_variable(
-            dashboards.DatasourceVariable("datasource")
-            .label("Data source")
-            .type("prometheus")
-            .current(model.VariableOption(text="Prometheus", value="prometheus"))
-        )
-    )
-    if not variables:
-        return made
-    return made.with_variable(
-        _variable("job", "Job", "label_values(mgeo_ready, job)")
-    ).with_variable(
-        _variable("instance", "Instance", 'label_values(mgeo_ready{job=~"$job"}, instance)')
-    )
-
-
-def _variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
-    return (
-        dashboards.QueryVariable(name)
-        .label(label)
-        .datasource(PROMETHEUS)
-        .query(query)
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(model.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(model.VariableOption(text=["All"], value=["$__all"], selected=True))
     )

@@ -1,11 +1,19 @@
 """Dashboard *Telemetry pipeline health*: can what the other dashboards show be trusted?"""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.models import dashboard as model
 
-from grafana.generator.panels import Query, dashboard, lines, number
+from grafana.generator.boards import dashboard
+from grafana.generator.panels import Limits, lines, number
+from grafana.generator.queries import Query, matching, rate
 
-_RATE = "[$__rate_interval]"
-_LINES_STORED = '{__name__=~"loki_distributor_lines_received_total|vl_rows_ingested_total"}'
+_COLLECTOR = 'job="otel-collector"'
+_JAEGER = 'job="jaeger"'
+"""Jaeger is a Collector too, with the same metric names."""
+
+_LINES_STORED = '__name__=~"loki_distributor_lines_received_total|vl_rows_ingested_total"'
+_FAILED = 'error_type!=""'
+_SERVER = 'span_kind="SPAN_KIND_SERVER"'
 _ITEMS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 
 
@@ -16,7 +24,7 @@ def build() -> dashboards.Dashboard:
         "MGeo / Telemetry pipeline health",
         "From the service through the Collector to Prometheus, Jaeger and the log store: what "
         "flows, what waits, what is lost.",
-        variables=False,
+        of="all",
     )
     for add in (_overview, _collector, _spans, _stores):
         add(board)
@@ -30,8 +38,8 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Targets down",
             "Scrape targets that do not answer.",
             "short",
-            "count(up == 0) or vector(0)",
-            red_above=1,
+            Query(f"count(up{matching()} == 0) or vector(0)", "down"),
+            limits=Limits(1, 1),
         )
     )
     board.with_panel(
@@ -39,9 +47,9 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Items lost",
             "Spans, points and log lines that the Collector gave up on, a second. Anything but 0 "
             "is data nobody will see.",
-            "short",
-            "sum(job:otelcol_lost:rate5m) or vector(0)",
-            red_above=0.001,
+            "cps",
+            Query(f"sum(job:otelcol_lost:rate5m{matching()}) or vector(0)", "lost"),
+            limits=Limits(0.001, 0.001),
         )
     )
     board.with_panel(
@@ -49,8 +57,12 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Fullest queue",
             "Share of the Collector's fullest queue in use. It fills while a store is away.",
             "percentunit",
-            "max(otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)",
-            red_above=0.5,
+            Query(
+                f"max(otelcol_exporter_queue_size{matching(_COLLECTOR)} "
+                f"/ otelcol_exporter_queue_capacity{matching(_COLLECTOR)})",
+                "fullest",
+            ),
+            limits=Limits(0.5, 0.9),
         )
     )
     board.with_panel(
@@ -58,8 +70,11 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Exemplars stored",
             "Dots kept by Prometheus, a second. 0 with traffic: the links from panels to traces "
             "are broken.",
-            "short",
-            f"sum(rate(prometheus_tsdb_exemplar_exemplars_appended_total{_RATE}))",
+            "cps",
+            Query(
+                f"sum({rate('prometheus_tsdb_exemplar_exemplars_appended_total')}) or vector(0)",
+                "exemplars",
+            ),
         )
     )
     board.with_panel(
@@ -67,7 +82,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Series",
             "Time series in Prometheus's memory. A steady climb is a label with unbounded values.",
             "short",
-            "sum(prometheus_tsdb_head_series)",
+            Query(f"sum(prometheus_tsdb_head_series{matching()})", "series"),
         )
     )
     board.with_panel(
@@ -75,8 +90,10 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Watchdog",
             "The alert that always fires: 1 says that rules are evaluated.",
             "short",
-            'sum(ALERTS{alertname="Watchdog", alertstate="firing"}) or vector(0)',
-            red_below=1,
+            Query(
+                'count(ALERTS{alertname=~".*Watchdog", alertstate="firing"}) or vector(0)', "firing"
+            ),
+            limits=Limits(1, 1, falling=True),
         )
     )
 
@@ -87,9 +104,9 @@ def _collector(board: dashboards.Dashboard) -> None:
         lines(
             "Accepted",
             "Items that came in, a second, by signal.",
-            "short",
+            "cps",
             *(
-                Query(f"sum(rate(otelcol_receiver_accepted_{item}_total{_RATE}))", signal)
+                Query(f"sum({rate(f'otelcol_receiver_accepted_{item}_total', _COLLECTOR)})", signal)
                 for signal, item in _ITEMS.items()
             ),
             width=8,
@@ -99,9 +116,9 @@ def _collector(board: dashboards.Dashboard) -> None:
         lines(
             "Sent",
             "Items that a store has acknowledged, a second. Metrics: ready to be scraped.",
-            "short",
+            "cps",
             *(
-                Query(f"sum(rate(otelcol_exporter_sent_{item}_total{_RATE}))", signal)
+                Query(f"sum({rate(f'otelcol_exporter_sent_{item}_total', _COLLECTOR)})", signal)
                 for signal, item in _ITEMS.items()
             ),
             width=8,
@@ -111,9 +128,9 @@ def _collector(board: dashboards.Dashboard) -> None:
         lines(
             "Refused and lost",
             "Refused: the sender will try again. Lost: nobody will.",
-            "short",
-            Query("sum(job:otelcol_refused:rate5m) or vector(0)", "refused"),
-            Query("sum(job:otelcol_lost:rate5m) or vector(0)", "lost"),
+            "cps",
+            Query(f"sum(job:otelcol_refused:rate5m{matching()}) or vector(0)", "refused"),
+            Query(f"sum(job:otelcol_lost:rate5m{matching()}) or vector(0)", "lost"),
             width=8,
         )
     )
@@ -122,7 +139,10 @@ def _collector(board: dashboards.Dashboard) -> None:
             "Queues",
             "Items that wait on disk for a store. The figure above says how full the fullest is.",
             "short",
-            Query("sum by (exporter) (otelcol_exporter_queue_size)", "{{exporter}}"),
+            Query(
+                f"sum by (exporter) (otelcol_exporter_queue_size{matching(_COLLECTOR)})",
+                "{{exporter}}",
+            ),
             width=8,
         )
     )
@@ -133,9 +153,9 @@ def _collector(board: dashboards.Dashboard) -> None:
             "COLLECTOR_MEMORY_LIMIT_MIB less COLLECTOR_MEMORY_SPIKE_MIB on, so that the Collector "
             "is never killed: 288 MiB as it comes, 576 MiB in Kubernetes.",
             "bytes",
-            Query('otelcol_process_memory_rss_bytes{job="otel-collector"}', "{{instance}}"),
+            Query(f"otelcol_process_memory_rss_bytes{matching(_COLLECTOR)}", "{{instance}}"),
             Query(
-                'otelcol_process_runtime_heap_alloc_bytes{job="otel-collector"}',
+                f"otelcol_process_runtime_heap_alloc_bytes{matching(_COLLECTOR)}",
                 "{{instance}} heap",
             ),
             width=8,
@@ -146,10 +166,7 @@ def _collector(board: dashboards.Dashboard) -> None:
             "Collector's CPU",
             "Cores in use. At its container's limit, queues fill.",
             "short",
-            Query(
-                'rate(otelcol_process_cpu_seconds_total{job="otel-collector"}' + f"{_RATE})",
-                "{{instance}}",
-            ),
+            Query(rate("otelcol_process_cpu_seconds_total", _COLLECTOR), "{{instance}}"),
             width=8,
         )
     )
@@ -162,11 +179,23 @@ def _spans(board: dashboards.Dashboard) -> None:
             "Spans per second",
             "By name. Each stage of a request is a span; their rates are equal while every "
             "request is sampled.",
-            "short",
+            "cps",
             Query(
-                f"sum by (span_name) (rate(traces_span_metrics_calls_total{_RATE}))",
+                f"sum by (span_name) ({rate('traces_span_metrics_calls_total')})",
                 "{{span_name}}",
             ),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Traces per second",
+            "Requests that the instances sampled, and server spans that arrived. Fewer arrive: "
+            "they are lost on the way.",
+            "cps",
+            Query(f"sum({rate('mgeo_request_sampled_total')})", "sampled"),
+            Query(f"sum({rate('traces_span_metrics_calls_total', _SERVER)})", "arrived"),
+            width=8,
         )
     )
     board.with_panel(
@@ -177,10 +206,12 @@ def _spans(board: dashboards.Dashboard) -> None:
             "s",
             Query(
                 "histogram_quantile(0.95, sum by (le, span_name) "
-                f"(rate(traces_span_metrics_duration_seconds_bucket{_RATE})))",
+                f"({rate('traces_span_metrics_duration_seconds_bucket')}))",
                 "{{span_name}}",
                 exemplars=True,
             ),
+            logarithmic=True,
+            width=8,
         )
     )
 
@@ -192,37 +223,45 @@ def _stores(board: dashboards.Dashboard) -> None:
             "Scrape duration",
             "How long Prometheus waits for each target. It gives up after 10 s.",
             "s",
-            Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
+            Query(f"max by (job) (scrape_duration_seconds{matching()})", "{{job}}"),
             width=8,
         )
     )
     board.with_panel(
         lines(
             "Samples per second",
-            "What Prometheus takes in, by target.",
-            "short",
-            Query("sum by (job) (scrape_samples_post_metric_relabeling) / 15", "{{job}}"),
-            width=8,
-        )
-    )
-    board.with_panel(
-        lines(
-            "Rule evaluation",
-            "Time to evaluate each group of rules; every 5 s.",
-            "s",
+            "What Prometheus takes in.",
+            "cps",
             Query(
-                "max by (rule_group) (prometheus_rule_group_last_duration_seconds)",
-                "{{rule_group}}",
+                f"sum by (instance) ({rate('prometheus_tsdb_head_samples_appended_total')})",
+                "{{instance}}",
             ),
             width=8,
         )
     )
     board.with_panel(
         lines(
+            "Rule evaluation",
+            "Time to evaluate each group of rules.",
+            "s",
+            Query(
+                f"max by (rule_group) (prometheus_rule_group_last_duration_seconds{matching()})",
+                "{{rule_group}}",
+            ),
+            width=8,
+        ).with_transformation(
+            # Without the path of the file that is in front of the group's name.
+            model.DataTransformerConfig(
+                id_val="renameByRegex", options={"regex": ".*;(.*)", "renamePattern": "$1"}
+            )
+        )
+    )
+    board.with_panel(
+        lines(
             "Spans stored by Jaeger",
             "A second. Compare with what the Collector sent.",
-            "short",
-            Query(f'sum(rate(otelcol_exporter_sent_spans_total{{job="jaeger"}}{_RATE}))', "stored"),
+            "cps",
+            Query(f"sum({rate('otelcol_exporter_sent_spans_total', _JAEGER)})", "stored"),
             width=8,
         )
     )
@@ -230,8 +269,8 @@ def _stores(board: dashboards.Dashboard) -> None:
         lines(
             "Log lines stored",
             "A second. Compare with the log records that the Collector sent.",
-            "short",
-            Query(f"sum by (job) (rate({_LINES_STORED}[$__rate_interval]))", "{{job}}"),
+            "cps",
+            Query(f"sum by (job) ({rate('', _LINES_STORED)})", "{{job}}"),
             width=8,
         )
     )
@@ -239,9 +278,28 @@ def _stores(board: dashboards.Dashboard) -> None:
         lines(
             "Alerts sent",
             "Notifications that Prometheus handed to Alertmanager, a second, and those dropped.",
-            "short",
-            Query(f"sum(rate(prometheus_notifications_sent_total{_RATE}))", "sent"),
-            Query(f"sum(rate(prometheus_notifications_dropped_total{_RATE}))", "dropped"),
+            "cps",
+            Query(f"sum({rate('prometheus_notifications_sent_total')})", "sent"),
+            Query(f"sum({rate('prometheus_notifications_dropped_total')})", "dropped"),
             width=8,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Spans that instances lost",
+            "A second: the service's own queue was full, or the Collector took too long.",
+            "cps",
+            Query(
+                f"sum({rate('otel_sdk_processor_span_processed_total', _FAILED)}) or vector(0)",
+                "lost",
+            ),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Servers that the load balancer uses",
+            "As HAProxy counts them; none without HAProxy.",
+            "short",
+            Query(f"max by (proxy) (haproxy_backend_active_servers{matching()})", "{{proxy}}"),
         )
     )

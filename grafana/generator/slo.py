@@ -1,14 +1,22 @@
 """Dashboard *SLO and alerts*: how much error budget is left, and what is firing?"""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.builders import statetimeline as timelines
+from grafana_foundation_sdk.models import common as common_model
+from grafana_foundation_sdk.models import dashboard as model
 
-from grafana.generator.panels import Query, dashboard, lines, number, rows
+from grafana.generator.boards import ALERTS, dashboard
+from grafana.generator.overview import firing_now
+from grafana.generator.panels import Limits, lines, number, ranged
+from grafana.generator.queries import PROMETHEUS, Query
 
 AVAILABILITY_BUDGET = 0.005
 LATENCY_BUDGET = 0.01
 """Shares of requests that may fail, or take over half a second: as in prometheus/rules/slo.yml."""
 
 _WINDOWS = ("5m", "30m", "1h", "6h", "3d")
+_JOB = '{job=~"$job"}'
+_YOUNG = "On a stack that is younger: since its first data."
 
 
 def build() -> dashboards.Dashboard:
@@ -17,7 +25,7 @@ def build() -> dashboards.Dashboard:
         "mgeo-slo",
         "MGeo / SLO and alerts",
         "Two objectives, how fast their error budgets burn, and what fires.",
-        variables=True,
+        instances=False,
     )
     _objective(
         board,
@@ -41,70 +49,73 @@ def _objective(
     board: dashboards.Dashboard, name: str, objective: str, record: str, budget: float
 ) -> None:
     board.with_row(dashboards.Row(f"{name}: {objective}"))
-    board.with_panel(
+    for panel in (
         number(
-            f"{name} over three days",
-            f"Share of requests that met the objective: {objective}.",
+            f"{name}, last three days",
+            f"Share of requests that met the objective: {objective}. {_YOUNG}",
             "percentunit",
-            f'1 - max({record}3d{{job=~"$job"}})',
-            red_below=1 - budget,
+            Query(f"1 - max({record}3d{_JOB})", "met"),
+            limits=Limits(orange=1 - budget, red=1 - 2 * budget, falling=True),
             decimals=3,
-        )
-    )
-    board.with_panel(
+        ),
         number(
-            f"{name} budget left",
-            "What is left if the last three days are typical: 1 is untouched, 0 is spent, below "
-            "0 the objective is missed.",
+            f"{name}, budget left",
+            "Of 30 days, if all of them are as the last three: 100 % is untouched, 0 is spent, "
+            f"-100 % or less is spent twice. {_YOUNG}",
             "percentunit",
-            f'1 - max({record}3d{{job=~"$job"}}) / {budget}',
-            red_below=0,
-            decimals=1,
-        )
-    )
-    board.with_panel(
+            Query(f"clamp_min(1 - max({record}3d{_JOB}) / {budget}, -1)", "left"),
+            limits=Limits(orange=0.25, red=0, falling=True),
+            decimals=0,
+        ),
         number(
-            f"{name} burn rate now",
+            f"{name}, burn rate now",
             "How many times faster than allowed the budget is being spent, over the last hour. "
             "At 1 it lasts exactly the month; from 14.4 on it pages.",
             "short",
-            f'max({record}1h{{job=~"$job"}}) / {budget}',
-            red_above=14.4,
+            Query(f"max({record}1h{_JOB}) / {budget}", "burn rate"),
+            limits=Limits(orange=1, red=14.4),
             decimals=2,
-        )
-    )
+        ),
+    ):
+        board.with_panel(panel.height(8))
     board.with_panel(
         lines(
             f"{name} burn rate",
             "By window. An alert needs its long window (it matters) and its short one (it goes "
-            "on) above the line: 14.4 for 1 h and 5 m, 6 for 6 h and 30 m, 1 for 3 d and 6 h.",
+            "on) above a line: 14.4 for 1 h and 5 m, 6 for 6 h and 30 m, 1 for 3 d and 6 h. On a "
+            "young stack the long windows are alike.",
             "short",
-            *(
-                Query(f'max({record}{window}{{job=~"$job"}}) / {budget}', window)
-                for window in _WINDOWS
-            ),
+            *(Query(f"max({record}{window}{_JOB}) / {budget}", window) for window in _WINDOWS),
             width=12,
-        )
+            limits=Limits(orange=1, red=14.4),
+        ).axis_soft_max(15)
     )
 
 
 def _alerts(board: dashboards.Dashboard) -> None:
     board.with_row(dashboards.Row("Alerts"))
+    board.with_panel(firing_now(width=24))
+    states = {
+        "1": model.ValueMappingResult(text="pending", color="yellow", index=0),
+        "2": model.ValueMappingResult(text="firing", color="red", index=1),
+    }
+    said = f'ALERTS{{{ALERTS}, alertstate="%s"}}'
     board.with_panel(
-        rows(
-            "Pending and firing now",
-            "Every alert has a heading of its name in docs/runbooks.md. `Watchdog` always fires: "
-            "if it is missing, no alert can reach anybody.",
-            'ALERTS{alertstate=~"pending|firing"}',
-        )
-    )
-    board.with_panel(
-        lines(
-            "Alerts over time",
-            "How many fire, by name.",
-            "short",
-            Query('sum by (alertname) (ALERTS{alertstate="firing"})', "{{alertname}}"),
-            width=24,
-            stacked=True,
+        timelines.Panel()
+        .title("Alerts over time")
+        .description("From when to when each was pending and fired. `Watchdog` is left out.")
+        .datasource(PROMETHEUS)
+        .unit("short")
+        .span(24)
+        .height(8)
+        .show_value(common_model.VisibilityMode.NEVER)
+        .mappings([model.ValueMap(options=states)])
+        .with_target(
+            ranged(
+                Query(
+                    f"max by (alertname, instance) (2 * {said % 'firing'} or {said % 'pending'})",
+                    "{{alertname}} {{instance}}",
+                )
+            )
         )
     )

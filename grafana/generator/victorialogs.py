@@ -5,15 +5,35 @@ Written from the data sources and dashboards with Loki, so that only what speaks
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from grafana.generator.queries import STAGE_LOG_LINES
+from grafana.generator.service import ALL_LINES, BAD_LINES
 
 FOLDER = Path(__file__).resolve().parent.parent / "victorialogs"
 DATA_SOURCES = FOLDER.parent / "provisioning" / "datasources" / "stack.yaml"
 TYPE = "victoriametrics-logs-datasource"
 UID = "victorialogs"
-LOGSQL = {'{service_name="mgeo-inference"}': '{"service.name"="mgeo-inference"}'}
+
+_OURS = '{"service.name"=~"$service"} "service.instance.id":~"$instance"'
+_LINE = 'format if (status:*) "<status> <method> <endpoint> <duration_ms> ms" as _msg'
+LOGSQL = {
+    ALL_LINES: f"{_OURS} | {_LINE}",
+    BAD_LINES: f"{_OURS} severity:!INFO | {_LINE}",
+}
 """LogQL → the same in LogsQL, for each query of a panel."""
+
+_LINKS = {
+    STAGE_LOG_LINES.url: STAGE_LOG_LINES.url.replace(
+        json.dumps('{service_name="${service}"} | ${__field.labels.stage}_ms >= 50'),
+        json.dumps('{"service.name"="${service}"} ${__field.labels.stage}_ms:>=50'),
+    )
+    .replace('"queryType":"range"', '"queryType":"instant"')
+    .replace('"type":"loki"', f'"type":"{TYPE}"')
+}
+"""Address of a link of a panel → the same for VictoriaLogs."""
 
 _LOGS_OF_A_TRACE = 'trace_id:="$${__trace.traceId}"'
 _HEAD = (
@@ -40,17 +60,29 @@ def dashboards(shipped: dict[str, str]) -> dict[str, str]:
     """Of the dashboards, as file name → JSON, those with log lines, and these in LogsQL.
 
     Raises:
-        KeyError: a panel's query has no LogsQL in the table.
+        KeyError: a panel's query or link has no LogsQL in the tables.
     """
     made = {}
     for name, text in shipped.items():
         board = json.loads(text)
-        panels = [p for p in board["panels"] if p.get("datasource", {}).get("type") == "loki"]
-        for panel in panels:
-            panel["datasource"] = {"type": TYPE, "uid": UID}
-            for target in panel["targets"]:
-                target |= {"datasource": panel["datasource"], "queryType": "instant"}
-                target["expr"] = LOGSQL[target["expr"]]
-        if panels:
-            made[name] = json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        variables = [v for v in board["templating"]["list"] if v.get("query") == "loki"]
+        for variable in variables:
+            variable |= {"query": TYPE, "current": {"text": "VictoriaLogs", "value": UID}}
+        if variables:
+            translated = _translated(board)
+            made[name] = json.dumps(translated, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return made
+
+
+def _translated(value: Any) -> Any:
+    """The same with each query of Loki, and each link that has one, in LogsQL."""
+    if isinstance(value, list):
+        return [_translated(one) for one in value]
+    if not isinstance(value, dict):
+        return _LINKS[value] if isinstance(value, str) and '"type":"loki"' in value else value
+    made = {key: _translated(one) for key, one in value.items()}
+    if made.get("datasource", {}).get("type") == "loki":
+        made["datasource"] = {"type": TYPE, "uid": made["datasource"]["uid"]}
+        if "expr" in made:
+            made |= {"expr": LOGSQL[made["expr"]], "queryType": "instant"}
     return made

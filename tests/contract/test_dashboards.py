@@ -10,26 +10,28 @@ from typing import Any
 import pytest
 import yaml
 
-from grafana.generator import victorialogs
+from grafana.generator import imported, victorialogs
 from grafana.generator.__main__ import DASHBOARDS, render
-from grafana.generator.victorialogs import DATA_SOURCES
+from grafana.generator.boards import STORES
+from grafana.generator.panels import QUIET
+from grafana.generator.queries import FAILED, SCORING
 from telemetry import instruments
-from tests.stack.grafana import (
-    PLUGINS,
-    data_sources,
-    exemplar_links,
-    line_links,
-    opened,
-    opened_in_grafana_9,
-)
+from tests.stack.grafana import Explore, opened
 
 ROOT = Path(__file__).parent.parent.parent
 BOARDS = {file.name: json.loads(file.read_text("utf-8")) for file in DASHBOARDS.glob("*.json")}
-NOT_SHOWN = {
-    "mgeo_model_load_duration_seconds": "one value per start, no course over time",
-    "mgeo_start_time_seconds": "the same; alert Restarting counts its changes",
-}
+NOT_SHOWN = {"mgeo_model_load_duration_seconds": "one value per start, no course over time"}
 """Metrics that no panel shows, and why."""
+
+VARIABLES = {
+    "mgeo-service": ["datasource", "traces", "logs", "job", "instance", "service"],
+    "mgeo-gpu-host": ["datasource", "job", "instance", "host"],
+    "mgeo-slo": ["datasource", "job"],
+    "mgeo-pipeline": ["datasource", "job", "instance"],
+    "mgeo-versions": ["datasource", "job", "instance"],
+}
+FIRST_SCREEN = 20
+"""Rows of Grafana's grid that 900 pixels below its own head show."""
 
 
 def _panels() -> list[tuple[str, dict[str, Any]]]:
@@ -39,6 +41,12 @@ def _panels() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+_SELECTOR = (
+    r"(?<![:\w])(?:up|(?:mgeo|nvidia|hw|process|otelcol|prometheus|scrape|traces|haproxy|otel)_\w+)"
+    r"(?![\w(])(\{[^}]*\})?"
+)
+"""A metric with what stands behind it; `hw` and the like inside of words left out."""
+
 PANELS = pytest.mark.parametrize(
     ("board", "panel"), _panels(), ids=[f"{n}: {p['title']}" for n, p in _panels()]
 )
@@ -46,7 +54,7 @@ PANELS = pytest.mark.parametrize(
 
 def test_committed_dashboards_are_as_generated() -> None:
     made = render()
-    committed = {*DASHBOARDS.iterdir(), *victorialogs.FOLDER.glob("s*")}
+    committed = {*DASHBOARDS.iterdir(), *victorialogs.FOLDER.glob("s*"), imported.FILE}
     assert set(made) == committed
     for file, text in made.items():
         assert file.read_text("utf-8") == text, "run `make dashboards`"
@@ -60,8 +68,9 @@ def test_dashboard_has_a_name_and_variables(board: dict[str, Any]) -> None:
     assert board["editable"] is False
     # `inControlsMenu`, which the SDK writes, hides the only way between the dashboards in a menu.
     assert not any("placement" in link for link in board["links"])
-    names = [v["name"] for v in board["templating"]["list"]]
-    assert names in (["datasource", "job", "instance"], ["datasource"])
+    variables = board["templating"]["list"]
+    assert [v["name"] for v in variables] == VARIABLES[board["uid"]]
+    assert all(v["allValue"] == ".+" for v in variables if v.get("includeAll"))
     ids = [panel["id"] for panel in board["panels"]]
     assert len(ids) == len(set(ids))
 
@@ -76,32 +85,139 @@ def test_panel_explains_itself(board: str, panel: dict[str, Any]) -> None:
 
 @PANELS
 def test_queries_follow_the_variables(board: str, panel: dict[str, Any]) -> None:
+    names = VARIABLES[BOARDS[board]["uid"]]
     for target in panel["targets"]:
         expr = target.get("expr", "")
+        assert target["datasource"] == panel["datasource"]
+        assert target["datasource"]["uid"] in {"${datasource}", "${traces}", "${logs}"}
         if target["datasource"]["type"] != "prometheus":
-            assert target["datasource"]["uid"] in {"jaeger", "loki"}
             continue
-        assert target["datasource"]["uid"] == "${datasource}"
-        assert not re.search(r"rate\([^)]*\[\d", expr), "use $__rate_interval"
+        assert not re.search(r"\[\d", expr), "use $__rate_interval"
+        assert not re.search(r"/ ?(15|60|1000|1024)\b", expr), "a unit or an interval as a number"
         assert not re.search(r'le="\d+(\.0)?"', expr), "Prometheus 2 and 3 write it differently"
-        for selector in re.findall(r"(?<![:\w])(?:mgeo|nvidia|hw|process)_\w+(\{[^}]*\})?", expr):
+        for selector in re.findall(_SELECTOR, expr):
             assert "$job" in selector
-            assert "$instance" in selector
+            assert ("$instance" in selector) == ("instance" in names)
+        for selector in re.findall(r"(?<![:\w])node_\w+(\{[^}]*\})", expr):
+            assert "$host" in selector
+
+
+@PANELS
+def test_variables_of_a_query_exist(board: str, panel: dict[str, Any]) -> None:
+    known = {*VARIABLES[BOARDS[board]["uid"]], "__rate_interval", "__range"}
+    asked = json.dumps([panel["targets"], panel["datasource"]])
+    assert set(re.findall(r"\$\{?(\w+)", asked)) <= known
 
 
 @PANELS
 def test_a_figure_is_of_now(board: str, panel: dict[str, Any]) -> None:
     """Of a range, the last value would stay until the range has left it behind."""
     if panel["type"] == "stat":
-        [target] = panel["targets"]
-        assert (target["instant"], target["range"]) == (True, False)
+        assert all((t["instant"], t["range"]) == (True, False) for t in panel["targets"])
         assert panel["options"]["graphMode"] == "none"
 
 
+@PANELS
+def test_a_figure_without_data_is_neither_green_nor_red(board: str, panel: dict[str, Any]) -> None:
+    if panel["type"] == "stat":
+        mappings = panel["fieldConfig"]["defaults"]["mappings"]
+        quiet = [m["options"]["result"] for m in mappings if m["type"] == "special"]
+        assert [q["color"] for q in quiet] == [QUIET] or any(m["type"] == "value" for m in mappings)
+        assert "no data" in panel["fieldConfig"]["defaults"]["noValue"]
+
+
 def test_a_figure_that_must_not_fail_silently_is_zero_without_series() -> None:
-    figures = {p["title"]: p["targets"][0]["expr"] for _, p in _panels() if p["type"] == "stat"}
-    for title in ("Instances ready", "In progress", "Watchdog", "Targets down", "Items lost"):
-        assert figures[title].endswith(" or vector(0)")
+    figures = {p["title"]: p["targets"] for _, p in _panels() if p["type"] == "stat"}
+    for title in ("Instances answering", "Alerts firing", "Watchdog", "Targets down", "Items lost"):
+        assert all(target["expr"].endswith(" or vector(0)") for target in figures[title])
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_layout_has_no_holes(board: dict[str, Any]) -> None:
+    places = [(p["title"], p["gridPos"]) for p in board["panels"]]
+    cells: dict[tuple[int, int], str] = {}
+    for title, place in places:
+        assert place["x"] + place["w"] <= 24, title
+        for row in range(place["y"], place["y"] + place["h"]):
+            for column in range(place["x"], place["x"] + place["w"]):
+                assert (row, column) not in cells, (title, cells[row, column])
+                cells[row, column] = title
+    height = max(row for row, _ in cells) + 1
+    assert len(cells) == 24 * height, "a hole"
+
+
+def test_the_first_screen_says_whether_all_is_well_and_where_it_is_not() -> None:
+    panels = BOARDS["service.json"]["panels"]
+    first = [p for p in panels if p["gridPos"]["y"] + p["gridPos"]["h"] <= FIRST_SCREEN]
+    assert [p["title"] for p in first[:5]] == [
+        "Instances answering",
+        "Success rate",
+        "P95 latency of single predictions",
+        "Nearest limit",
+        "Alerts firing",
+    ]
+    for figure in first[:5]:
+        colors = [s["color"] for s in figure["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+        assert {"green", "red"} <= set(colors)
+    assert {p["title"] for p in first[5:]} == {
+        "Firing now",
+        "Requests per second",
+        "P95 latency by instance",
+        "Problems",
+        "Mean time per request, by stage",
+        "Saturation",
+    }
+
+
+@pytest.mark.parametrize("name", ["service.json", "versions.json", "gpu-host.json"])
+def test_a_dashboard_marks_what_changed(name: str) -> None:
+    marks = BOARDS[name]["annotations"]["list"]
+    assert [m["name"] for m in marks] == ["Start", "Not ready", "Model version", "Alert"]
+    assert all(m["datasource"]["uid"] == "${datasource}" and m["enable"] for m in marks)
+
+
+def _links() -> list[tuple[str, str]]:
+    return [
+        (name, link["url"])
+        for name, panel in _panels()
+        for override in panel.get("fieldConfig", {}).get("overrides", ())
+        for setting in override["properties"]
+        if setting["id"] == "links"
+        for link in setting["value"]
+    ]
+
+
+def test_links_lead_to_traces_log_lines_hosts_and_rules() -> None:
+    leads = {"search": 0, "range": 0, "/d/mgeo-gpu-host": 0, "/alerting/": 0}
+    built_in = {"__value", "__field", "__from", "__to", "__url_time_range"}
+    for board, url in _links():
+        used = set(re.findall(r"\$\{(\w+)", url))
+        assert used <= {*VARIABLES[BOARDS[board]["uid"]], *built_in}
+        target = opened(url)
+        if isinstance(target, Explore):
+            assert target.source in {"${traces}", "${logs}"}
+            leads[target.query["queryType"]] += 1
+        else:
+            leads[next(start for start in leads if url.startswith(start))] += 1
+    assert all(leads.values()), leads
+
+
+def test_figures_and_rules_mean_the_same_requests() -> None:
+    rules = (ROOT / "prometheus" / "rules" / "recording.yml").read_text("utf-8")
+    assert SCORING in rules
+    assert FAILED in rules
+
+
+def test_the_dashboard_for_import_asks_for_its_data_sources() -> None:
+    board = json.loads(imported.FILE.read_text("utf-8"))
+    inputs = {i["name"]: i["pluginId"] for i in board["__inputs"]}
+    assert inputs == {"DS_PROMETHEUS": "prometheus", "DS_JAEGER": "jaeger", "DS_LOKI": "loki"}
+    chosen = {v["query"]: v["current"]["value"] for v in board["templating"]["list"][:3]}
+    assert chosen == {kind: f"${{DS_{kind.upper()}}}" for kind in STORES}
+    assert {p["type"] for p in board["panels"]} - {"row"} == {
+        r["id"] for r in board["__requires"] if r["type"] == "panel"
+    }
+    assert board["panels"] == BOARDS["service.json"]["panels"]
 
 
 @PANELS
@@ -145,44 +261,3 @@ def test_recordings_that_panels_read_exist() -> None:
         for target in panel["targets"]:
             for name in re.findall(r"\b(?:job|gpu):\w+(?::\w+)?", target.get("expr", "")):
                 assert name in recorded, name
-
-
-@pytest.mark.parametrize("file", [DATA_SOURCES, victorialogs.FOLDER / "stack.yaml"], ids=str)
-def test_data_sources_are_linked_both_ways(file: Path) -> None:
-    """Which requests the links make, and what they find: tests/stack/test_links.py."""
-    given = {"JAEGER_UI_URL": "http://j"}
-    sources = data_sources(file, given)
-    [logs] = [s for s in sources.values() if s["type"] in {"loki", victorialogs.TYPE}]
-    trace = {"trace_id": "0" * 32}
-    for links in exemplar_links(sources["prometheus"], trace), line_links(logs, trace):
-        explore, page = links
-        # A query type is one that Jaeger's data source ignores (grafana/grafana#111448).
-        assert explore.source == "jaeger"
-        assert explore.query["query"] == "0" * 32
-        assert not explore.query.get("queryType")
-        assert page.url == f"http://j/trace/{'0' * 32}"
-    jaeger = sources["jaeger"]["jsonData"]
-    assert jaeger["tracesToLogsV2"]["datasourceUid"] == logs["uid"]
-    assert "tracesToLogs" not in jaeger, "Grafana 10 and later do not read it"
-    assert jaeger["tracesToMetrics"]["datasourceUid"] == "prometheus"
-
-
-def test_explore_of_grafana_9_opens_the_same_trace() -> None:
-    [first, _] = data_sources(DATA_SOURCES, {})["prometheus"]["jsonData"][
-        "exemplarTraceIdDestinations"
-    ]
-    assert opened_in_grafana_9(first["url"]) == opened(first["url"])
-
-
-def test_prometheus_is_described_as_it_runs() -> None:
-    prometheus = data_sources(DATA_SOURCES, {})["prometheus"]["jsonData"]
-    scrape = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text("utf-8"))
-    assert prometheus["timeInterval"] == scrape["global"]["scrape_interval"]
-    compose = (ROOT / "docker-compose.yml").read_text("utf-8")
-    assert f"prom/prometheus:v{prometheus['prometheusVersion']}\n" in compose
-
-
-def test_documentation_names_the_plugins_whose_source_was_read() -> None:
-    text = (ROOT / "docs" / "observability.md").read_text("utf-8")
-    for name, version in PLUGINS.items():
-        assert f"`{name}` {version}" in text

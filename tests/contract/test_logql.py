@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from grafana.generator.__main__ import DASHBOARDS
+from grafana.generator.queries import STAGE_LOG_LINES
 from grafana.generator.victorialogs import DATA_SOURCES
+from tests.stack.grafana import Explore, opened
+from tools.picture import fill
 
 PARSER = Path(sys.prefix) / "logql"
 _SCRIPT = """
@@ -41,7 +44,7 @@ def _errors(*queries: str) -> list[list[int]]:
 
 def _panels() -> list[str]:
     return [
-        target["expr"]
+        fill(target["expr"])
         for file in DASHBOARDS.glob("*.json")
         for panel in json.loads(file.read_text("utf-8"))["panels"]
         for target in panel.get("targets", ())
@@ -57,9 +60,17 @@ def _link() -> str:
     return str(filled.replace("$${__trace.traceId}", "0" * 32))
 
 
+def _link_of_a_stage() -> str:
+    """The query by which a panel goes from a stage to its log lines."""
+    link = opened(STAGE_LOG_LINES.url)
+    assert isinstance(link, Explore)
+    expr: str = link.query["expr"]
+    return expr.replace("${service}", "mgeo-inference").replace("${__field.labels.stage}", "queue")
+
+
 def test_queries_for_loki_are_logql() -> None:
-    queries = [*_panels(), _link()]
-    assert len(queries) >= 2
+    queries = [*_panels(), _link(), _link_of_a_stage()]
+    assert len(queries) >= 4
     assert not [q for q in queries if "$" in q], "a variable that this test does not fill"
     assert dict(zip(queries, _errors(*queries), strict=True)) == {q: [] for q in queries}
 

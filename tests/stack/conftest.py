@@ -1,5 +1,6 @@
 """The whole stack on free ports, started once for all tests of this folder."""
 
+import random
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.stack import logs, names
 from tests.stack.clients import Jaeger, Prometheus, eventually
@@ -14,7 +16,7 @@ from tests.telemetry.nvml import stub
 from tools import native
 from tools.build import BuildError
 from tools.compose import REPOSITORY, load_services
-from tools.load import Result, run
+from tools.load import Result, pair, run
 from tools.stack import Stack
 
 MODEL = REPOSITORY / "tests" / "data" / "tiny"
@@ -131,3 +133,17 @@ def traffic(stack: Stack, predict_url: str, prometheus: Prometheus) -> Traffic:
         seconds=60,
     )
     return done
+
+
+@pytest.fixture(scope="session")
+def batches(stack: Stack, prometheus: Prometheus, traffic: Traffic) -> None:
+    """Batches of one to a hundred pairs, until a minute's dots are in Prometheus."""
+    source, http = random.Random(0), requests.Session()
+    http.trust_env = False
+    url = stack.url("mgeo", 5000, "/predict/batch")
+    for number in range(300):
+        body = {"pairs": [pair(source) for _ in range(1 + number % 100)]}
+        assert http.post(url, json=body, timeout=30).status_code == 200
+        time.sleep(0.1)
+    dots = 'mgeo_request_duration_seconds_bucket{endpoint="/predict/batch"}'
+    eventually("dots", lambda: prometheus.exemplars(dots), lambda d: len(d) >= 10, seconds=45)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import time
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +24,10 @@ from tools.stack import Stack
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 DOTS = "histogram_quantile(0.95, sum by (le) (rate(mgeo_request_duration_seconds_bucket[1m])))"
+BOARDS = {
+    "loki": victorialogs.FOLDER.parent / "dashboards" / "service.json",
+    "victorialogs": victorialogs.FOLDER / "service.json",
+}
 SOURCES = {"loki": victorialogs.DATA_SOURCES, "victorialogs": victorialogs.FOLDER / "stack.yaml"}
 
 
@@ -110,6 +116,47 @@ def test_each_span_of_a_trace_has_its_instance(
     for span in found["spans"]:
         _, query = grafana.logs_query(loki["jaeger"], found, span)
         assert query.startswith('{service_instance_id="mgeo-1"} | trace_id = "')
+
+
+def test_links_of_panels_find_what_they_say(
+    sources: dict[str, dict[str, Any]], log_store: LogStore, traffic: Traffic
+) -> None:
+    """From a latency to traces as slow, from a stage to log lines with as much of it."""
+    file = BOARDS[native.log_store()]
+    urls = {
+        setting["value"][0]["url"] if setting["id"] == "links" else ""
+        for panel in json.loads(file.read_text("utf-8"))["panels"]
+        for override in panel.get("fieldConfig", {}).get("overrides", ())
+        for setting in override["properties"]
+    }
+    filled = {
+        "${service}": "mgeo-inference",
+        "${traces}": "jaeger",
+        "${logs}": native.log_store(),
+        "${__value.raw}": "0.0021",
+        "${__field.labels.stage}": "compute",
+        "${__from}": str(int(traffic.started * 1e3)),
+        "${__to}": str(int(time.time() * 1e3)),
+        ">= 50": ">= 1",
+        ":>=50": ":>=1",
+    }
+    found = {"traces": 0, "lines": 0}
+    for url in sorted(url for url in urls if url.startswith("/explore")):
+        link = grafana.opened(functools.reduce(lambda u, k: u.replace(k, filled[k]), filled, url))
+        assert isinstance(link, grafana.Explore)
+        assert "$" not in json.dumps(link.query)
+        if link.source == "jaeger":
+            start, end = (int(float(filled[k]) * 1e3) for k in ("${__from}", "${__to}"))
+            traces = grafana.search(sources["jaeger"]["url"], link.query, start, end)
+            spans = [[span["duration"] for span in trace["spans"]] for trace in traces]
+            assert all(max(durations) >= 2100 for durations in spans)
+            found["traces"] += len(traces)
+        else:
+            assert link.source == sources[native.log_store()]["uid"]
+            lines = log_store.ask(link.query["expr"])
+            assert all(float(line.fields["compute_ms"]) >= 1 for line in lines)
+            found["lines"] += len(lines)
+    assert all(found.values()), found
 
 
 def test_what_was_wrong_leads_nowhere(sources: dict[str, dict[str, Any]], traffic: Traffic) -> None:

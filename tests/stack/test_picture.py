@@ -7,19 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.stack.clients import Prometheus
-from tests.stack.conftest import Traffic
 from tools import picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_every_panel_is_drawn_with_its_dots(
-    prometheus: Prometheus, traffic: Traffic, tmp_path: Path
+    prometheus: Prometheus, batches: None, tmp_path: Path
 ) -> None:
     path = tmp_path / "dashboard.svg"
     assert picture.draw(prometheus.url, path) >= 20
     drawn = path.read_text("utf-8")
-    for text in (*picture.PANELS, "/predict 200", "P95", "compute", "exact_match"):
+    for text in (*picture.PANELS, "2xx", "P95", "compute", "mgeo-1 memory"):
         assert f">{text}<" in drawn, text
 
 
