@@ -364,4 +364,4 @@ def _nearest(name: str, known: Sequence[str] | set[str]) -> str:
 
     matches = get_close_matches(name, sorted(known), n=1)
     hint = f"; did you mean {matches[0]}?" if matches else ""
-    return hint + " (README.md lists all settings)"
+    return hint + " (docs/settings.md lists all settings)"

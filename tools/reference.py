@@ -105,7 +105,7 @@ def alerts_table() -> str:
 
 
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
-    "settings": ("README.md", settings_table),
+    "settings": ("docs/settings.md", settings_table),
     "routes": ("docs/api.md", routes_table),
     "otel": ("docs/telemetry.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),

@@ -19,7 +19,7 @@ CARD = (ROOT / "service" / "models" / "default" / "README.md").read_text("utf-8"
 
 def test_the_first_answer_is_the_one_shown() -> None:
     sent = re.search(r"-d '(\{.*?\})'", README)
-    shown = re.search(r"```json\n(\{\"similarity\".*?\})\n```", README)
+    shown = re.search(r"```json\n(\{\s*\"similarity\".*?\})\n```", README, re.S)
     assert sent
     assert shown
     pair, answer = json.loads(sent[1]), json.loads(shown[1])

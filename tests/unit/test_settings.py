@@ -36,7 +36,7 @@ def test_variables_of_others_are_left_alone() -> None:
     ("environment", "message"),
     [
         ({"MGEO_PROT": "1"}, "MGEO_PROT is not a setting; did you mean MGEO_PORT?"),
-        ({"MGEO_XYZZY": "1"}, "MGEO_XYZZY is not a setting (README.md lists all settings)"),
+        ({"MGEO_XYZZY": "1"}, "MGEO_XYZZY is not a setting (docs/settings.md lists all settings)"),
         ({"MGEO_PORT": "65536"}, "MGEO_PORT='65536': must be from 0 to 65,535"),
         ({"MGEO_PORT": "-1"}, "must be from 0 to 65,535"),
         ({"MGEO_MAX_BODY_BYTES": "1"}, "must be from 1,024 to 1,073,741,824"),
