@@ -40,6 +40,9 @@ TARGET_SHARE = 0.45
 TRACES_A_SECOND = 100
 """Chosen: sampled requests a second, over all replicas, that are worth their storage."""
 
+RETENTION_DAYS = 32
+"""What Prometheus keeps: the objectives' 30 days, and a little."""
+
 SAMPLE_BYTES = 2
 """Assumed: Prometheus's documentation says 1 to 2 bytes a stored sample."""
 
@@ -60,7 +63,7 @@ class Capacity:
         http: Replicas, of one core each, if every pair came from the cache.
         series: Series in Prometheus, of the bundled model's replicas.
         prometheus_gb: Prometheus's memory for these, in GB.
-        samples_gb: Prometheus's disk for these and 15 days, in GB.
+        samples_gb: Prometheus's disk for these and `RETENTION_DAYS`, in GB.
         sampling: The share of requests to trace.
         traces_gb: What all sampled requests of a day send in spans and log lines, in GB.
         unsampled_gb: The same if every request were sampled.
@@ -91,7 +94,7 @@ def capacity(requests_per_second: float) -> Capacity:
         http=_replicas(requests_per_second, cached),
         series=series,
         prometheus_gb=series * SERIES_MEMORY / 1e9,
-        samples_gb=series / EXPORT_SECONDS * SAMPLE_BYTES * 15 * _DAY / 1e9,
+        samples_gb=series / EXPORT_SECONDS * SAMPLE_BYTES * RETENTION_DAYS * _DAY / 1e9,
         sampling=sampling,
         traces_gb=sampling * all_bytes / 1e9,
         unsampled_gb=all_bytes / 1e9,
@@ -122,7 +125,7 @@ def capacity_table() -> str:
     """What each of `LOADS` needs."""
     lines = [
         "| requests/s | cores, bundled | cores, published size | cores, HTTP alone | series "
-        "| Prometheus: memory, disk for 15 days | sampled "
+        "| Prometheus: memory, disk for 32 days | sampled "
         "| traces and log lines a day | if all were |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

@@ -90,16 +90,17 @@ def metrics_table() -> str:
 
 def alerts_table() -> str:
     """Every alert as a Markdown table."""
-    lines = ["| alert | severity | after | says |", "|---|---|---|---|"]
+    lines = ["| alert | severity | after | means |", "|---|---|---|---|"]
     for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml")):
         rules = [r for g in yaml.safe_load(file.read_text("utf-8"))["groups"] for r in g["rules"]]
         for rule in rules:
             if "alert" in rule:
                 name = rule["alert"]
-                says = re.sub(r"{{.*?}}", "…", rule["annotations"]["summary"])
+                over = f" (over {long})" if (long := rule["labels"].get("long")) else ""
                 lines.append(
                     f"| [{name}](runbooks.md#{name.lower()}) | {rule['labels']['severity']} "
-                    f"| {rule.get('for', 'at once')} | {says} |"
+                    f"| {rule.get('for', 'at once')} "
+                    f"| {rule['annotations']['summary']}{over} |"
                 )
     return "\n".join(lines)
 

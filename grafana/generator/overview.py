@@ -114,7 +114,8 @@ def _figures() -> list[stat.Panel]:
         number(
             "P95 latency of single predictions",
             "95 % of answered requests to /predict were faster than this. Orange from the "
-            "objective of 0.5 s on, red from 2 s, where an alert is. Batches have a panel of their own.",
+            "objective of 0.5 s on, red from 2 s, where an alert is. Batches have a panel of "
+            "their own.",
             "s",
             Query(quantile("0.95", "mgeo_request_duration_seconds", SINGLE), "P95"),
             limits=LATENCY,

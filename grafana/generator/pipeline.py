@@ -11,6 +11,8 @@ _COLLECTOR = 'job="otel-collector"'
 _JAEGER = 'job="jaeger"'
 """Jaeger is a Collector too, with the same metric names."""
 
+_REFUSED = "job_instance_receiver_signal:otelcol_refused:rate5m"
+_LOST = "job_instance_exporter_signal_while:otelcol_lost:rate5m"
 _LINES_STORED = '__name__=~"loki_distributor_lines_received_total|vl_rows_ingested_total"'
 _FAILED = 'error_type!=""'
 _SERVER = 'span_kind="SPAN_KIND_SERVER"'
@@ -48,7 +50,7 @@ def _overview(board: dashboards.Dashboard) -> None:
             "Spans, points and log lines that the Collector gave up on, a second. Anything but 0 "
             "is data nobody will see.",
             "cps",
-            Query(f"sum(job:otelcol_lost:rate5m{matching()}) or vector(0)", "lost"),
+            Query(f"sum({_LOST}{matching()}) or vector(0)", "lost"),
             limits=Limits(0.001, 0.001),
         )
     )
@@ -129,8 +131,8 @@ def _collector(board: dashboards.Dashboard) -> None:
             "Refused and lost",
             "Refused: the sender will try again. Lost: nobody will.",
             "cps",
-            Query(f"sum(job:otelcol_refused:rate5m{matching()}) or vector(0)", "refused"),
-            Query(f"sum(job:otelcol_lost:rate5m{matching()}) or vector(0)", "lost"),
+            Query(f"sum({_REFUSED}{matching()}) or vector(0)", "refused"),
+            Query(f"sum({_LOST}{matching()}) or vector(0)", "lost"),
             width=8,
         )
     )

@@ -13,8 +13,8 @@ from tests.stack.clients import get
 _PERIOD_SECONDS = 0.2
 
 NOT_ABOUT_THE_STACK = {
-    "Watchdog": "always fires",
-    "HostCpuHigh": "the machine that runs the tests is busy, with them among others",
+    "MgeoWatchdog": "always fires",
+    "MgeoHostCpuHigh": "the machine that runs the tests is busy, with them among others",
 }
 """Alerts that are not watched, and why."""
 
@@ -90,7 +90,7 @@ class Watch:
         name = labels["alertname"]
         if alert["state"] != "firing":
             return
-        if name == "Watchdog":
+        if name == "MgeoWatchdog":
             self.awake = now
         active = datetime.datetime.fromisoformat(str(alert["activeAt"])).timestamp()
         known = (active, *sorted(labels.items()))

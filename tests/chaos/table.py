@@ -22,25 +22,21 @@ _JOBS = {"node-exporter": "node"}
 
 _NO_GOOD_MONTH = "failed requests count against the objective, and this stack knows no good month"
 FAILING = {
-    "AvailabilityBurnFast": _NO_GOOD_MONTH,
-    "AvailabilityBurnMedium": _NO_GOOD_MONTH,
-    "AvailabilityBurnSlow": _NO_GOOD_MONTH,
-    "LowSuccessRate": "requests fail",
+    "MgeoAvailabilityBudgetBurn": _NO_GOOD_MONTH,
+    "MgeoLowSuccessRate": "requests fail",
 }
 _WAIT = "requests wait for the model"
 WAITING = {
-    "HighLatencyP95": _WAIT,
-    "LatencyBurnFast": _WAIT,
-    "LatencyBurnMedium": _WAIT,
-    "LatencyBurnSlow": _WAIT,
-    "QueueGrowing": _WAIT,
+    "MgeoHighLatency": _WAIT,
+    "MgeoLatencyBudgetBurn": _WAIT,
+    "MgeoQueueGrowing": _WAIT,
 }
-SPIKE = {"EngineSlow": "the batch that it was stuck on has ended after all, very late"}
-BEHIND = {"Overloaded": "requests run out of time behind it"}
+SPIKE = {"MgeoEngineSlow": "the batch that it was stuck on has ended after all, very late"}
+BEHIND = {"MgeoOverloaded": "requests run out of time behind it"}
 GAP = {
-    "TelemetryLost": "exports of metrics failed meanwhile; the next one holds them",
-    "MetricsMissing": "no instance's metrics come through it",
-    "InstanceDown": "its port with the service's metrics is a target of its own",
+    "MgeoTelemetryLost": "exports of metrics failed meanwhile; the next one holds them",
+    "MgeoMetricsMissing": "no instance's metrics come through it",
+    "MgeoTargetDown": "its port with the service's metrics is a target of its own",
 }
 
 
@@ -98,32 +94,32 @@ FAULTS = (
     # The model.
     Fault(
         "The engine's thread is stuck in an endless loop", "mgeo-4", faults.model("loop"),
-        "EngineStuck", frozenset({"200", "429", "504"}), "504 at their deadline, then 429", wave=1,
-        unscaled=20, permitted=FAILING | WAITING | BEHIND | SPIKE,
+        "MgeoEngineStuck", frozenset({"200", "429", "504"}), "504 at their deadline, then 429",
+        wave=1, unscaled=20, permitted=FAILING | WAITING | BEHIND | SPIKE,
     ),
     Fault(
         "One of three replicas becomes ten times as slow", "mgeo-2", faults.model("slow"),
-        "EngineSlow", frozenset({"200", "429"}), "slower answers", wave=1,
+        "MgeoEngineSlow", frozenset({"200", "429"}), "slower answers", wave=1,
         asked="haproxy", permitted=FAILING | WAITING | BEHIND,
     ),
     Fault(
         "The model raises on every batch", "mgeo-5", faults.model("raise"),
-        "PredictionsFailing", frozenset({"200", "500"}), "500", wave=1, permitted=FAILING,
+        "MgeoPredictionsFailing", frozenset({"200", "500"}), "500", wave=1, permitted=FAILING,
     ),
     Fault(
         "A pair fails every batch that it is in", "mgeo-1", faults.poison,
-        "PredictionsFailing", OK, "500 for that pair; the others of its batch are scored", wave=1,
-        permitted=FAILING,
+        "MgeoPredictionsFailing", OK, "500 for that pair; the others of its batch are scored",
+        wave=1, permitted=FAILING,
     ),
     Fault(
         "The model raises, and the device never answers again", "mgeo-4", faults.dies,
-        "InstanceDown", frozenset({"200", "500", "503", REFUSED, LOST}),
+        "MgeoInstanceDown", frozenset({"200", "500", "503", REFUSED, LOST}),
         "500, then no connection: the process ends with status 1", wave=3,
-        permitted=FAILING | {"PredictionsFailing": "the pairs that it died on"},
+        permitted=FAILING | {"MgeoPredictionsFailing": "the pairs that it died on"},
     ),
     Fault(
         "A batch does not fit into memory", "mgeo-6", faults.out_of_memory,
-        "OutOfMemory", OK, NOTHING, wave=4, lasts=600,
+        "MgeoOutOfMemory", OK, NOTHING, wave=4, lasts=600,
     ),
     Fault(
         "The directory of the model is replaced while it is served", "mgeo-3",
@@ -132,54 +128,54 @@ FAULTS = (
     # The device.
     Fault(
         "The GPU's memory fills up within 20 s", "mgeo-3", faults.gpu_memory_rises,
-        "GpuMemoryPressure", OK, NOTHING, wave=1,
-        permitted={"GpuMemoryFilling": "the same, foreseen"},
+        "MgeoGpuMemoryPressure", OK, NOTHING, wave=1,
+        permitted={"MgeoGpuMemoryFilling": "the same, foreseen"},
     ),
     Fault(
         "NVML hangs", "mgeo-6", faults.NVML_HANGS,
-        "GpuReadingsStale", OK, NOTHING, wave=1, unscaled=20,
+        "MgeoGpuReadingsStale", OK, NOTHING, wave=1, unscaled=20,
     ),
     Fault(
         "NVML fails", "mgeo-3", faults.NVML_GONE,
-        "GpuReadingsStale", OK, NOTHING, wave=2, unscaled=20,
+        "MgeoGpuReadingsStale", OK, NOTHING, wave=2, unscaled=20,
     ),
     # Clients.
     Fault(
         "Ten times the load that it can bear", "mgeo-5", floods.overload,
-        "Overloaded", frozenset({"200", "429", "504"}), "429 with Retry-After", wave=2,
+        "MgeoOverloaded", frozenset({"200", "429", "504"}), "429 with Retry-After", wave=2,
         permitted=FAILING | WAITING
-        | {"ClientsHangingUp": "the load is ended with requests under way"},
+        | {"MgeoClientsHangingUp": "the load is ended with requests under way"},
     ),
     Fault(
         "A slow-loris client with 1,100 connections", "mgeo-4", floods.slow_loris,
-        "ConnectionsExhausted", OK, "slower connections", wave=2,
+        "MgeoConnectionsExhausted", OK, "slower connections", wave=2,
     ),
     Fault(
         "2,000 idle connections", "mgeo-6", floods.idle_connections,
-        "ConnectionsExhausted", frozenset({"200", LOST}),
+        "MgeoConnectionsExhausted", frozenset({"200", LOST}),
         "slower connections; where the system's own queue for them overflows, none in time", wave=2,
     ),
     Fault(
         "Clients that hang up before their answer", "mgeo-1", floods.hang_ups,
-        "ClientsHangingUp", OK, NOTHING, wave=2,
+        "MgeoClientsHangingUp", OK, NOTHING, wave=2,
     ),
     Fault(
         "A flood of malformed bodies", "mgeo-2", floods.malformed,
-        "BadRequests", OK, "400 for what is malformed", wave=2,
+        "MgeoBadRequests", OK, "400 for what is malformed", wave=2,
     ),
     # The process and its machine.
     Fault(
         "The process nears its memory limit", "mgeo-5", faults.model("fill memory"),
-        "MemoryNearLimit", OK, NOTHING, wave=3,
+        "MgeoMemoryNearLimit", OK, NOTHING, wave=3,
     ),
     Fault(
         "The port for metrics is taken", "mgeo-6", faults.port_taken,
-        "InstanceDown", frozenset({"200", REFUSED}), "no connection: it ends with status 2",
-        wave=3, permitted={"NotReady": "its last word, kept by the Collector for two minutes"},
+        "MgeoInstanceDown", frozenset({"200", REFUSED}), "no connection: it ends with status 2",
+        wave=3, permitted={"MgeoNotReady": "its last word, kept by the Collector for two minutes"},
     ),
     Fault(
         "The wall clock jumps by an hour", "mgeo-2", faults.clock_moves,
-        "CollectorExportFailing", OK, NOTHING, wave=3, lasts=300, about={"signal": "logs"},
+        "MgeoCollectorExportFailing", OK, NOTHING, wave=3, lasts=300, about={"signal": "logs"},
         of_loki=True,
     ),
     Fault(
@@ -189,42 +185,44 @@ FAULTS = (
     ),
     Fault(
         "SIGKILL and a start, again and again", "mgeo-1", faults.crash_loop,
-        "Restarting", frozenset({"200", "503", REFUSED, LOST}),
+        "MgeoRestarting", frozenset({"200", "503", REFUSED, LOST}),
         "requests under way are lost, then no connection until it is back", wave=3,
         unscaled=5, lasts=900,
-        permitted=FAILING | {"InstanceDown": "a start that takes longer than it waits"},
+        permitted=FAILING | {"MgeoInstanceDown": "a start that takes longer than it waits"},
     ),
     Fault(
         "One of three replicas is gone", "mgeo-3", faults.killed(),
-        "InstanceDown", frozenset({"200", "502"}), "502 for what it was working on", wave=4,
+        "MgeoInstanceDown", frozenset({"200", "502"}), "502 for what it was working on", wave=4,
         asked="haproxy", permitted=FAILING,
     ),
     # What stands around the service.
     Fault("Jaeger is down", "jaeger", faults.killed(),
-          "InstanceDown", OK, NOTHING, wave=1, asked="mgeo-6"),
+          "MgeoTargetDown", OK, NOTHING, wave=1, asked="mgeo-6"),
     Fault("The log store is down", native.log_store(), faults.killed(),
-          "InstanceDown", OK, NOTHING, wave=1, asked="mgeo-6"),
+          "MgeoTargetDown", OK, NOTHING, wave=1, asked="mgeo-6"),
     Fault("Alertmanager is down", "alertmanager", faults.killed(),
-          "InstanceDown", OK, NOTHING, wave=2, asked="mgeo-3"),
+          "MgeoTargetDown", OK, NOTHING, wave=2, asked="mgeo-3"),
     Fault("The host's exporter is down", "node-exporter", faults.killed(),
-          "InstanceDown", OK, NOTHING, wave=2, asked="mgeo-3"),
+          "MgeoTargetDown", OK, NOTHING, wave=2, asked="mgeo-3"),
     Fault("The load balancer is down", "haproxy", faults.killed(),
-          "InstanceDown", frozenset({"200", REFUSED, LOST}), "no connection by way of it", wave=3),
+          "MgeoTargetDown", frozenset({"200", REFUSED, LOST}), "no connection by way of it", wave=3,
+          permitted={"MgeoServiceUnavailable": "nobody is served by way of it"}),
     Fault("The Collector is killed", "otel-collector", faults.killed(),
-          "InstanceDown", OK, NOTHING, wave=5, asked="mgeo-1", permitted=GAP),
+          "MgeoTargetDown", OK, NOTHING, wave=5, asked="mgeo-1", permitted=GAP),
     Fault("The Collector is paused (SIGSTOP)", "otel-collector", faults.paused,
-          "InstanceDown", OK, NOTHING, wave=6, asked="mgeo-1", permitted=GAP),
+          "MgeoTargetDown", OK, NOTHING, wave=6, asked="mgeo-1", permitted=GAP),
     Fault(
         "The Collector refuses", "otel-collector", faults.refusing,
-        "CollectorRefusing", OK, NOTHING, wave=7, asked="mgeo-1", unscaled=2, lasts=300,
-        permitted=GAP | {"Restarting": "it is restarted for this, and was for other rows"},
+        "MgeoCollectorRefusing", OK, NOTHING, wave=7, asked="mgeo-1", unscaled=2, lasts=300,
+        permitted=GAP
+        | {"MgeoTargetRestarting": "it is restarted for this, and was for other rows"},
     ),
     Fault(
         "The disk is full under the Collector's queue", "otel-collector", faults.disk_full,
-        "CollectorExportFailing", OK, NOTHING, wave=8, lasts=300, asked="mgeo-1", permitted=GAP,
+        "MgeoCollectorExportFailing", OK, NOTHING, wave=8, lasts=300, asked="mgeo-1", permitted=GAP,
     ),
     Fault(
         "Prometheus is restarted", "prometheus", faults.killed(again=True),
-        "Watchdog", OK, NOTHING, wave=9, asked="mgeo-1", unscaled=5, comes_back=True,
+        "MgeoWatchdog", OK, NOTHING, wave=9, asked="mgeo-1", unscaled=5, comes_back=True,
     ),
 )  # fmt: skip

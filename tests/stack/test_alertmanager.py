@@ -18,12 +18,16 @@ from tools.native import PACKAGED, free_ports
 
 CONFIGURATION = REPOSITORY / "alertmanager" / "alertmanager.yml"
 
-PAGE = {"alertname": "InstanceDown", "job": "jaeger", "instance": "j", "severity": "page"}
-COLLECTOR = PAGE | {"job": "otel-collector", "instance": "c"}
-BURN = {"alertname": "AvailabilityBurnFast", "job": "m", "severity": "page", "slo": "availability"}
-SLOW_BURN = BURN | {"alertname": "AvailabilityBurnSlow", "severity": "ticket"}
-TICKET = {"alertname": "QueueGrowing", "job": "m", "instance": "a", "severity": "ticket"}
-MISSING = TICKET | {"alertname": "MetricsMissing"}
+DOWN = {"alertname": "MgeoTargetDown", "job": "jaeger", "instance": "j", "severity": "warning"}
+COLLECTOR = DOWN | {"job": "otel-collector", "instance": "c"}
+BURN = {
+    "alertname": "MgeoAvailabilityBudgetBurn", "job": "m", "severity": "critical",
+    "slo": "availability", "long": "1h", "short": "5m",
+}  # fmt: skip
+SLOW_BURN = BURN | {"severity": "warning", "long": "3d", "short": "6h"}
+GROWING = {"alertname": "MgeoQueueGrowing", "job": "m", "instance": "a", "severity": "warning"}
+MISSING = GROWING | {"alertname": "MgeoMetricsMissing"}
+INSTANCE = GROWING | {"alertname": "MgeoInstanceDown"}
 
 
 @pytest.fixture
@@ -54,12 +58,12 @@ def _alerts(url: str) -> list[dict[str, Any]] | None:
 @pytest.mark.parametrize(
     ("fires", "silenced"),
     [
-        pytest.param([PAGE, TICKET, MISSING], [], id="a page about something else"),
-        pytest.param([BURN, SLOW_BURN, TICKET], [SLOW_BURN], id="a page of one objective"),
-        pytest.param([COLLECTOR, TICKET, MISSING], [MISSING], id="the Collector is down"),
+        pytest.param([DOWN, GROWING, MISSING], [], id="something else is down"),
+        pytest.param([BURN, SLOW_BURN, GROWING], [SLOW_BURN], id="a page of one objective"),
+        pytest.param([COLLECTOR, GROWING, MISSING], [MISSING], id="the Collector is down"),
         pytest.param(
-            [PAGE | {"job": "m", "instance": "a"}, TICKET, TICKET | {"instance": "b"}],
-            [TICKET],
+            [INSTANCE, GROWING, GROWING | {"instance": "b"}],
+            [GROWING],
             id="an instance is down",
         ),
     ],

@@ -120,9 +120,9 @@ def test_an_exemplar_names_the_request_that_it_measured(
 def test_watchdog_reaches_alertmanager(stack: Stack, traffic: Traffic) -> None:
     url = stack.url("alertmanager", 9093, "/api/v2/alerts")
     eventually(
-        "the Watchdog alert in Alertmanager",
+        "the MgeoWatchdog alert in Alertmanager",
         lambda: {alert["labels"]["alertname"] for alert in get(url)},
-        lambda names: "Watchdog" in names,
+        lambda names: "MgeoWatchdog" in names,
         seconds=60,
     )
 

@@ -117,7 +117,7 @@ def test_jaeger_away_under_load_loses_no_span(
         )
     assert result.statuses == {200: result.answered}
     assert complete == result.answered
-    # What is tried again is not lost: the alert CollectorExportFailing must not page for it.
+    # What is tried again is not lost: the alert MgeoCollectorExportFailing must not page for it.
     lost = "otelcol_exporter_(send|enqueue)_failed_(spans|metric_points|log_records)_total"
     assert prometheus.value(f'sum({{__name__=~"{lost}"}})') == 0
 
