@@ -9,7 +9,7 @@ STORES = {"prometheus": ("datasource", "Data source"), "jaeger": ("traces", "Tra
           "loki": ("logs", "Log lines")}  # fmt: skip
 """Type of a data source → its variable and that one's label."""
 
-ALERTS = 'alertname!~".*Watchdog", severity!="info"'
+ALERTS = 'alertname=~"Mgeo.+", alertname!="MgeoWatchdog", severity=~"critical|warning"'
 """Alerts that say that something is wrong."""
 
 _JOBS = {

@@ -88,7 +88,7 @@ def add(board: dashboards.Dashboard) -> None:
 
 
 def _figures() -> list[stat.Panel]:
-    firing = f'count(ALERTS{{alertstate="firing", {ALERTS}, severity=~"%s"}}) or vector(0)'
+    firing = f'count(ALERTS{{alertstate="firing", {ALERTS}, severity="%s"}}) or vector(0)'
     return [
         number(
             "Instances answering",
@@ -135,11 +135,11 @@ def _figures() -> list[stat.Panel]:
         ),
         number(
             "Alerts firing",
-            "Of everything that Prometheus watches; the table below says which. `Watchdog`, "
+            "Of everything that the rules watch; the table below says which. `MgeoWatchdog`, "
             "which always fires, is not counted.",
             "short",
-            Query(firing % "critical|page", "critical"),
-            Query(firing % "warning|ticket", "warning"),
+            Query(firing % "critical", "critical"),
+            Query(firing % "warning", "warning"),
             limits=Limits(orange=1, red=1),
             width=4,
             named=True,
@@ -166,9 +166,7 @@ def firing_now(width: int = 8) -> table.Panel:
     }
     colours = {
         "critical": {"color": "red", "index": 0},
-        "page": {"color": "red", "index": 1},
-        "warning": {"color": "orange", "index": 2},
-        "ticket": {"color": "orange", "index": 3},
+        "warning": {"color": "orange", "index": 1},
     }
     return (
         rows(

@@ -93,7 +93,8 @@ def _overview(board: dashboards.Dashboard) -> None:
             "The alert that always fires: 1 says that rules are evaluated.",
             "short",
             Query(
-                'count(ALERTS{alertname=~".*Watchdog", alertstate="firing"}) or vector(0)', "firing"
+                'count(ALERTS{alertname="MgeoWatchdog", alertstate="firing"}) or vector(0)',
+                "firing",
             ),
             limits=Limits(1, 1, falling=True),
         )

@@ -14,9 +14,9 @@ AVAILABILITY_BUDGET = 0.005
 LATENCY_BUDGET = 0.01
 """Shares of requests that may fail, or take over half a second: as in prometheus/rules/slo.yml."""
 
-_WINDOWS = ("5m", "30m", "1h", "6h", "3d")
+_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 _JOB = '{job=~"$job"}'
-_YOUNG = "On a stack that is younger: since its first data."
+_YOUNG = "Of the last hour on a stack that is younger than one."
 
 
 def build() -> dashboards.Dashboard:
@@ -48,22 +48,23 @@ def build() -> dashboards.Dashboard:
 def _objective(
     board: dashboards.Dashboard, name: str, objective: str, record: str, budget: float
 ) -> None:
+    month = f"max({record}30d{_JOB} or {record}1h{_JOB})"
     board.with_row(dashboards.Row(f"{name}: {objective}"))
     for panel in (
         number(
-            f"{name}, last three days",
+            f"{name}, 30 days",
             f"Share of requests that met the objective: {objective}. {_YOUNG}",
             "percentunit",
-            Query(f"1 - max({record}3d{_JOB})", "met"),
+            Query(f"1 - {month}", "met"),
             limits=Limits(orange=1 - budget, red=1 - 2 * budget, falling=True),
             decimals=3,
         ),
         number(
             f"{name}, budget left",
-            "Of 30 days, if all of them are as the last three: 100 % is untouched, 0 is spent, "
-            f"-100 % or less is spent twice. {_YOUNG}",
+            "Of the last 30 days: 100 % is untouched, 0 is spent, -100 % is spent twice or more. "
+            f"{_YOUNG}",
             "percentunit",
-            Query(f"clamp_min(1 - max({record}3d{_JOB}) / {budget}, -1)", "left"),
+            Query(f"clamp_min(1 - {month} / {budget}, -1)", "left"),
             limits=Limits(orange=0.25, red=0, falling=True),
             decimals=0,
         ),
@@ -82,8 +83,8 @@ def _objective(
         lines(
             f"{name} burn rate",
             "By window. An alert needs its long window (it matters) and its short one (it goes "
-            "on) above a line: 14.4 for 1 h and 5 m, 6 for 6 h and 30 m, 1 for 3 d and 6 h. On a "
-            "young stack the long windows are alike.",
+            "on) above a line: 14.4 for 1 h and 5 m, 6 for 6 h and 30 m, 3 for 1 d and 2 h, 1 for "
+            "3 d and 6 h. On a young stack the long windows are alike.",
             "short",
             *(Query(f"max({record}{window}{_JOB}) / {budget}", window) for window in _WINDOWS),
             width=12,
@@ -103,7 +104,7 @@ def _alerts(board: dashboards.Dashboard) -> None:
     board.with_panel(
         timelines.Panel()
         .title("Alerts over time")
-        .description("From when to when each was pending and fired. `Watchdog` is left out.")
+        .description("From when to when each was pending and fired. `MgeoWatchdog` is left out.")
         .datasource(PROMETHEUS)
         .unit("short")
         .span(24)
