@@ -67,9 +67,11 @@ def main() -> int:
         reference = {"$ref": f"definitions.json{_REFERENCE}{root}"}
         _write(file_name(group, version, kind), reference)
     crds = _module(OPERATOR) / "example" / "prometheus-operator-crd"
-    crd = yaml.safe_load((crds / "monitoring.coreos.com_podmonitors.yaml").read_text("utf-8"))
-    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    _write(file_name("monitoring", "v1", "PodMonitor"), _strict(schema))
+    for kind in ("PodMonitor", "PrometheusRule"):
+        file = crds / f"monitoring.coreos.com_{kind.lower()}s.yaml"
+        crd = yaml.safe_load(file.read_text("utf-8"))
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        _write(file_name("monitoring", "v1", kind), _strict(schema))
     return 0
 
 

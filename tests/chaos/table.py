@@ -206,7 +206,7 @@ FAULTS = (
           "MgeoTargetDown", OK, NOTHING, wave=2, asked="mgeo-3"),
     Fault("The load balancer is down", "haproxy", faults.killed(),
           "MgeoTargetDown", frozenset({"200", REFUSED, LOST}), "no connection by way of it", wave=3,
-          permitted={"MgeoServiceUnavailable": "nobody is served by way of it"}),
+          permitted={"MgeoLoadBalancerDown": "nobody is served by way of it"}),
     Fault("The Collector is killed", "otel-collector", faults.killed(),
           "MgeoTargetDown", OK, NOTHING, wave=5, asked="mgeo-1", permitted=GAP),
     Fault("The Collector is paused (SIGSTOP)", "otel-collector", faults.paused,

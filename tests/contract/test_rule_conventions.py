@@ -21,6 +21,7 @@ SYMPTOMS = {
     "MgeoHighLatency": "callers wait",
     "MgeoLowSuccessRate": "callers get errors",
     "MgeoServiceUnavailable": "callers get no answer",
+    "MgeoLoadBalancerDown": "callers get no connection",
     "MgeoNoInstance": "callers get 503 from the load balancer",
     "MgeoNoApiKeys": "callers get 401",
     "MgeoAvailabilityBudgetBurn": "callers get errors",

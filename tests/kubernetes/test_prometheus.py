@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -91,7 +94,8 @@ def test_it_may_look_for_pods_in_its_namespace_and_do_nothing_else() -> None:
 
 
 def test_the_operators_monitors_scrape_the_same() -> None:
-    monitors = {o["metadata"]["name"]: o["spec"] for o in objects_of("prometheus-operator")}
+    found = of_kind(objects_of("prometheus-operator"), "PodMonitor")
+    monitors = {o["metadata"]["name"]: o["spec"] for o in found}
     own = {
         job["kubernetes_sd_configs"][0]["selectors"][0]["label"].split("=")[1]
         for name, job in JOBS.items()
@@ -118,3 +122,51 @@ def test_the_operators_monitors_scrape_the_same() -> None:
     [same] = probed["metricRelabelings"]
     assert same["sourceLabels"] == drop["source_labels"]
     assert (same["regex"], same["action"]) == (drop["regex"], drop["action"])
+
+
+def test_the_operator_gets_the_rules_that_are_not_about_this_stack(tmp_path: Path) -> None:
+    found = of_kind(objects_of("prometheus-operator"), "PrometheusRule")
+    given = {o["metadata"]["name"].removeprefix("mgeo-"): o["spec"] for o in found}
+    folder = ROOT / "prometheus" / "rules"
+    assert set(given) == {file.stem for file in folder.glob("*.yml")} - {"stack"}
+    for name, spec in given.items():
+        file = tmp_path / f"{name}.yml"
+        file.write_text(yaml.safe_dump(spec), "utf-8")
+        done = subprocess.run(
+            [require("promtool"), "check", "rules", str(file)], capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+        assert spec == yaml.safe_load((folder / f"{name}.yml").read_text("utf-8"))
+
+
+def test_the_operator_s_rules_speak_of_nobody_else_s_programs() -> None:
+    """In a Prometheus that watches a whole cluster: only our metrics, or those of our jobs."""
+    for manifest in of_kind(objects_of("prometheus-operator"), "PrometheusRule"):
+        for group in manifest["spec"]["groups"]:
+            for rule in group["rules"]:
+                for name, labels in _selectors(rule["expr"]):
+                    assert name.startswith(("mgeo_", "nvidia_", "hw_")) or "job=" in labels, rule
+
+
+def _selectors(expr: str) -> list[tuple[str, str]]:
+    """Metrics that an expression reads, each with its labels, but for those compared `on` ours."""
+    bare = re.sub(r'"[^"]*"', '""', expr)
+    named = re.findall(r"(?<![:\w$])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?![\w:(])({[^}]*})?", bare)
+    functions = {"group_left", "label_replace"}
+    labels = {"model_version", "gpu_id", "otel_component_type", "error_type", "status_class"}
+    by_name = "__name__" in bare
+    return [
+        (name, matchers)
+        for name, matchers in named
+        if name not in functions | labels and not by_name
+    ]
+
+
+def test_the_operator_s_grafana_gets_every_dashboard() -> None:
+    found = of_kind(objects_of("prometheus-operator"), "ConfigMap")
+    assert all(o["metadata"]["labels"]["grafana_dashboard"] == "1" for o in found)
+    texts = {name: text for o in found for name, text in o["data"].items()}
+    files = (ROOT / "grafana" / "dashboards").glob("*.json")
+    assert texts == {file.name: file.read_text("utf-8") for file in files}
+    # What kubectl writes down of an object that it applies has 256 KiB.
+    assert all(len(json.dumps(o).encode()) < 256 * 1024 for o in found)
