@@ -26,10 +26,11 @@ from opentelemetry.trace import (
 )
 from typing_extensions import override
 
+from service.scoring.timeline import STAGES, Timeline
 from telemetry.instruments import Tally
 from telemetry.privacy import AllowListExporter
 from telemetry.setup import ResourceHashedOnce
-from telemetry.spans import STAGES, Timeline, emit_stages
+from telemetry.spans import emit_stages
 
 _CALLS = 2000
 _ROUNDS = 9
@@ -37,6 +38,7 @@ _REQUESTS = 73
 """Whose spans, seven each, are as many as the SDK exports at once."""
 
 _REQUEST = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+_LINKS = {"compute": [_REQUEST]}
 _LABELS = {"method": "POST", "endpoint": "/predict", "status": "200"}
 _RESOURCE = Resource.create({"service.name": "mgeo-inference", "service.version": "1"})
 
@@ -65,7 +67,6 @@ def _timeline(tokens: int = 32) -> Timeline:
     timeline.attributes["admit"] = {"mgeo.pairs.cached": 0, "mgeo.model_version": "817f6dc88fca"}
     timeline.attributes["tokenize"] = {"mgeo.pairs": 1, "mgeo.tokens": tokens}
     timeline.attributes["compute"] = {"mgeo.batch.size": 3, "mgeo.batch.tokens": 90}
-    timeline.links["compute"] = [_REQUEST]
     return timeline
 
 
@@ -80,7 +81,7 @@ def _exported() -> list[ReadableSpan]:
         batch = {"mgeo.batch.size": 1 + number % 8, "mgeo.batch.tokens": 30 + number}
         tracer.start_span("batch", set_span_in_context(server), attributes=batch).end()
         server.end()
-        emit_stages(tracer, _timeline(30 + number), server.get_span_context())
+        emit_stages(tracer, _timeline(30 + number), server.get_span_context(), _LINKS)
     return keep.ended
 
 
@@ -111,8 +112,8 @@ def main() -> None:
     unsampled = SpanContext(1, 2, is_remote=False)
     _compare(
         "five stage spans",
-        ("if sampled", lambda: emit_stages(tracer, timeline, _REQUEST)),
-        ("if not", lambda: emit_stages(tracer, timeline, unsampled)),
+        ("if sampled", lambda: emit_stages(tracer, timeline, _REQUEST, _LINKS)),
+        ("if not", lambda: emit_stages(tracer, timeline, unsampled, _LINKS)),
     )
     # Two readers, as where metrics are both scraped and pushed.
     readers = [InMemoryMetricReader(), InMemoryMetricReader()]

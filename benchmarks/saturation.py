@@ -27,6 +27,7 @@ from benchmarks.load import Result
 from benchmarks.pairs import pairs
 from benchmarks.processes import end_what_was_started
 from service.lifecycle import Lifecycle, State
+from service.recorder import Recorder
 from service.scoring import model as models
 from service.scoring.engine import Engine
 from service.scoring.job import Job
@@ -53,7 +54,10 @@ def engine(settings: Settings, seconds: float) -> str:
     queue = PairQueue(max_pairs=10**6, max_tokens=10**9)
     lifecycle = Lifecycle()
     subject = Engine(
-        lambda progress: models.load(settings, progress, serves=True), queue, lifecycle, telemetry
+        lambda progress: models.load(settings, progress, serves=True),
+        queue,
+        lifecycle,
+        Recorder(telemetry),
     )
     subject.start()
     lifecycle.wait_while(State.STARTING, timeout=_START_SECONDS)

@@ -18,10 +18,11 @@ from typing_extensions import override
 
 from service import __version__, console, descriptors, memory
 from service.errors import BadRequest, RequestError, UnknownModel
-from service.http import caller, operations, predict
+from service.http import caller, operations, predict, statuses
 from service.http.keys import Keys
 from service.http.measure import UNMATCHED, known_method, scoring_rule
 from service.lifecycle import Lifecycle, State
+from service.recorder import Recorder
 from service.scoring.cache import ResultCache
 from service.scoring.engine import Engine
 from service.scoring.queue import PairQueue
@@ -78,12 +79,13 @@ class Service:
             instance_id=f"{platform.node()}:{settings.port}",
         )
         cache = ResultCache(settings.cache_pairs) if settings.cache_pairs else None
-        self.versions = Versions(settings, self.lifecycle, self.telemetry, cache)
+        recorder = Recorder(self.telemetry)
+        self.versions = Versions(settings, self.lifecycle, recorder, cache)
         self.telemetry.series.versions = self.versions.living
         scorer = Scorer(
             self.versions,
             self.lifecycle,
-            self.telemetry.instruments,
+            recorder,
             cache=cache,
             timeout=settings.request_timeout,
         )
@@ -331,7 +333,7 @@ class _CountingObserver(Observer):
         labels = {
             "method": known_method(method),
             "endpoint": path if path in self._routes else scoring_rule(path) or UNMATCHED,
-            "status": str(error.status),
+            "status": str(statuses.of(error)),
         }
         self._instruments.request.add(1, labels)
         self._instruments.request_problem.add(1, {"problem": error.code})

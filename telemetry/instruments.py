@@ -37,15 +37,6 @@ SHIFTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """From a difference of precision (int8 against fp32: up to .026) to one of opinion."""
 
 
-TENTHS = tuple(f"{number / 10:.1f}" for number in range(1, 11))
-"""Upper ends of the ranges in which similarities are counted."""
-
-
-def tenth(share: float) -> str:
-    """The range of `TENTHS` that a number from 0 to 1 is in; each ends below its upper end."""
-    return TENTHS[min(int(share * 10), 9)]
-
-
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric as declared: what the code records, the docs list and the tests check.
@@ -393,12 +384,12 @@ class Instruments:
         for reason in ("idle", "slow", "full"):
             self.connection_closed.add(0, {"reason": reason})
 
-    def loaded(self, model_version: str, labels: Iterable[str]) -> None:
+    def loaded(self, model_version: str, labels: Iterable[str], uppers: Iterable[str]) -> None:
         """Begin the series of a version that was loaded, likewise at zero."""
         of_version = {"model_version": model_version}
         for label in labels:
             self.prediction.add(0, {"label": label, **of_version})
-        for upper in TENTHS:
+        for upper in uppers:
             self.prediction_similarity.add(0, {"upper": upper, **of_version})
         self.prediction_failed.add(0, of_version)
         self.batch_out_of_memory.add(0, of_version)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from opentelemetry.trace import SpanContext
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from telemetry.privacy import allowed
-from telemetry.spans import Stage, Timeline
+from telemetry.spans import Stages
 
-_Kept = tuple[SpanContext, str, str, int, Sequence[tuple[Stage, int, int]], dict[Stage, Attributes]]
+_Kept = tuple[SpanContext, str, str, int, Sequence[tuple[str, int, int]], Mapping[Any, Attributes]]
 
 CAPACITY = 256
 """Requests kept: about 2 KB each, so half a megabyte."""
@@ -35,7 +36,7 @@ class RecentStage:
         attributes: What its span says of it.
     """
 
-    name: Stage
+    name: str
     start_ms: float
     duration_ms: float
     attributes: dict[str, AttributeValue]
@@ -72,10 +73,10 @@ class RecentRequests:
         self._lock = threading.Lock()
 
     def add(
-        self, span: SpanContext, method: str, endpoint: str, status: int, timeline: Timeline
+        self, span: SpanContext, method: str, endpoint: str, status: int, timeline: Stages
     ) -> None:
         """Keep a request that is finished: 2 microseconds; what is shown is made when asked for."""
-        # Without the links of the timeline: a large request has one for each of its batches.
+        # Without the batches of the timeline: a large request has many.
         kept = (span, method, endpoint, status, timeline.stages(), timeline.attributes)
         with self._lock:
             self._kept.append(kept)
@@ -92,8 +93,8 @@ def _shown(
     method: str,
     endpoint: str,
     status: int,
-    marks: Sequence[tuple[Stage, int, int]],
-    attributes: dict[Stage, Attributes],
+    marks: Sequence[tuple[str, int, int]],
+    attributes: Mapping[Any, Attributes],
 ) -> RecentRequest:
     began = marks[0][1]
     stages = [

@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry.trace import get_current_span
+
 from service.errors import BadRequest
 from service.scoring.scorer import Caller
 from service.scoring.versions import NO_WISH, Wish
@@ -57,7 +59,7 @@ def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
     Raises:
         BadRequest: A header is not what it should be.
     """
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"trace": get_current_span().get_span_context()}
     if ON_HANG_UP in environ:
         known["on_hang_up"] = environ[ON_HANG_UP]
     if "no-cache" in environ.get(_FRESH_KEY, "").lower():

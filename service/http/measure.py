@@ -17,11 +17,12 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanContext, get_current_span
 
 from service.errors import ClientGone, RequestError
-from service.http import caller
+from service.http import caller, statuses
+from service.scoring.timeline import STAGES, Timeline
 from telemetry.arrival import ArrivalTracerProvider
 from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
-from telemetry.spans import STAGES, Timeline, emit_stages
+from telemetry.spans import emit_stages
 
 log = logging.getLogger("mgeo.request")
 
@@ -104,7 +105,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             problem: str | None = g.get("problem")
 
             def answered(sent: bool) -> None:
-                counted = (status, problem) if sent else (ClientGone.status, ClientGone.code)
+                counted = (status, problem) if sent else (statuses.of(ClientGone), ClientGone.code)
                 record(timeline, method, endpoint, *counted, parent, span)
 
             on_answered = request.environ.get(caller.ON_ANSWERED)
@@ -142,7 +143,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                 of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
             for stage, start, end in timeline.stages():
                 instruments.stage_duration.record((end - start) / 1e9, of_stage[version][stage])
-            emit_stages(telemetry.tracer, timeline, span)
+            emit_stages(telemetry.tracer, timeline, span, _links(timeline))
             _log(timeline, method, endpoint, status, sampled=span.trace_flags.sampled)
         finally:
             context.detach(token)
@@ -187,6 +188,11 @@ def known_method(method: str) -> str:
 def _labels() -> tuple[str, str]:
     """Method and endpoint with bounded values: a client cannot make series."""
     return known_method(request.method), request.url_rule.rule if request.url_rule else UNMATCHED
+
+
+def _links(timeline: Timeline) -> dict[str, list[SpanContext]]:
+    """Of the stage in which its pairs were computed, to each batch that has a span."""
+    return {"compute": [b.record.get_span_context() for b in timeline.batches if b.record]}
 
 
 def _log(timeline: Timeline, method: str, endpoint: str, status: int, *, sampled: bool) -> None:

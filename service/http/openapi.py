@@ -50,7 +50,7 @@ from service.errors import (
     Unreadable,
     UnsupportedMediaType,
 )
-from service.http import caller, problems, schemas
+from service.http import caller, problems, schemas, statuses
 from service.http.measure import HEALTH
 from service.http.shapes import Schema, Shape
 
@@ -315,14 +315,14 @@ def _failures(operation: Operation, named: dict[str, Schema]) -> Iterator[tuple[
     by_status: dict[int, list[str]] = {}
     keyed: Errors = () if operation.path in OPEN else (Unauthorized,)
     for error in (*operation.errors, *keyed, *ANY_ROUTE):
-        by_status.setdefault(error.status, []).append(error.title)
+        by_status.setdefault(statuses.of(error), []).append(error.title)
     schema = _hoisted(schema_of(operation.problem), named)
     for status, titles in sorted(by_status.items()):
         answer: dict[str, Any] = {
             "description": f"{HTTPStatus(status).phrase}: {', '.join(dict.fromkeys(titles))}.",
             "content": {problems.MEDIA_TYPE: {"schema": schema}},
         }
-        if status in (QueueFull.status, NotReady.status):
+        if status in (statuses.of(QueueFull), statuses.of(NotReady)):
             answer["headers"] = {
                 "Retry-After": {
                     "description": "Seconds after which the same request may succeed.",

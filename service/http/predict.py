@@ -15,10 +15,10 @@ from service.http.measure import measure_requests
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
+from service.scoring.timeline import Timeline
 from service.settings import Settings
 from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
-from telemetry.spans import Timeline
 
 
 def create_app(

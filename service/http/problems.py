@@ -19,7 +19,7 @@ from service.errors import (
     UnknownRoute,
     WrongMethod,
 )
-from service.http import schemas
+from service.http import schemas, statuses
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def register(
     def request_error(error: RequestError) -> Response:
         trace.get_current_span().set_attribute("mgeo.problem", error.code)
         g.problem = error.code  # for the metrics
-        return Response(document(error, form), error.status, headers(error))
+        return Response(document(error, form), statuses.of(error), headers(error))
 
     @scaffold.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from service.answers import Rank as Rank
 from service.errors import InvalidField, QueueFull, RequestError, Unreadable
-from service.http import caller, problems, schemas
+from service.http import caller, problems, schemas, statuses
 from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
@@ -23,8 +23,8 @@ from service.scoring import refusal
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Answer, Scorer
+from service.scoring.timeline import Timeline
 from service.scoring.versions import Wish
-from telemetry.spans import Timeline
 
 _ENDS = ("Right", "right")
 _SMALLEST = 2.0**-24
@@ -155,9 +155,10 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
 def problem(error: RequestError) -> RerankProblem:
     """An error's document: `error` says what is wrong, `error_type` of what kind it is."""
     kind = "validation"
-    if error.status >= 500:
-        kind = "unhealthy" if error.status == 503 else "backend"
-    elif error.status == QueueFull.status:
+    status = statuses.of(error)
+    if status >= 500:
+        kind = "unhealthy" if status == 503 else "backend"
+    elif status == statuses.of(QueueFull):
         kind = "overloaded"
     return {**schemas.problem(error), "error": str(error), "error_type": kind}
 

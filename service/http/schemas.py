@@ -17,6 +17,7 @@ from service.answers import PredictionByModel as PredictionByModel
 from service.answers import Probabilities as Probabilities
 from service.answers import Problem as Problem
 from service.errors import RequestError
+from service.http import statuses
 from service.http.shapes import Address, Object, Shape, Slots
 from service.scoring.score import Score
 
@@ -108,7 +109,7 @@ def problem(error: RequestError) -> Problem:
     return {
         "type": f"urn:mgeo:problem:{error.code}",
         "title": error.title,
-        "status": error.status,
+        "status": statuses.of(error),
         "detail": str(error),
         "error": error.title,
     }

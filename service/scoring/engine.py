@@ -14,19 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from opentelemetry.trace import NonRecordingSpan, Span, StatusCode, set_span_in_context
-
 from service.errors import EngineFailed, OperatorError
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import OutOfMemory, Progress
 from service.scoring.backends.layout import computed_tokens
 from service.scoring.budget import Budget
-from service.scoring.job import Batch, Item
+from service.scoring.events import Batch, Events
+from service.scoring.job import Item
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.streams import Streams
-from telemetry.setup import Telemetry
-from telemetry.spans import epoch_offset_ns
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +43,7 @@ class Engine:
         load: Builds the model; called on the first of them.
         queue: Where pairs come from.
         lifecycle: Told when the model is ready, or why it is not.
-        telemetry: Batch metrics and spans are recorded here.
+        events: Told of what is computed.
         name: Of the threads.
     """
 
@@ -55,14 +52,13 @@ class Engine:
         load: Callable[[Progress], Model],
         queue: PairQueue,
         lifecycle: Lifecycle,
-        telemetry: Telemetry,
+        events: Events,
         name: str = "engine",
     ) -> None:
         self._load = load
         self._queue = queue
         self._lifecycle = lifecycle
-        self._instruments = telemetry.instruments
-        self._tracer = telemetry.tracer
+        self._events = events
         self._name = name
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._streams = Streams()
@@ -74,7 +70,6 @@ class Engine:
         # Since when the device has had no memory for a single pair; None while it has.
         self._starved_since: float | None = None
         self._of_version: dict[str, str] = {}
-        self._real = self._padding = self._of_version
         self.load_seconds = 0.0
 
     @property
@@ -123,9 +118,7 @@ class Engine:
             self.load_seconds = time.monotonic() - started
             self._announce(self._model)
             self._of_version = {"model_version": self._model.checkpoint.version}
-            self._real = {"kind": "real", **self._of_version}
-            self._padding = {"kind": "padding", **self._of_version}
-            self._instruments.loaded(self._model.checkpoint.version, self._model.checkpoint.labels)
+            self._events.loaded(self._model.checkpoint.version, self._model.checkpoint.labels)
             self._budget = Budget(self._model.batch_tokens)
             self._lifecycle.to(State.READY)
             others = [
@@ -186,25 +179,6 @@ class Engine:
             },
         )
 
-    def _start_span(self, batch: list[Item], shape: dict[str, int], *, split: bool) -> Span | None:
-        """A span for the batch if one of its requests is sampled; in the trace of the first."""
-        spans = (job.span for item in batch for job, _ in item.takers)
-        first = next((span for span in spans if span.trace_flags.sampled), None)
-        if first is None:
-            return None
-        return self._tracer.start_span(
-            "batch",
-            context=set_span_in_context(NonRecordingSpan(first)),
-            attributes={
-                **{f"mgeo.batch.{key}": value for key, value in shape.items()},
-                "mgeo.batch.lane": "interactive" if batch[0].interactive else "bulk",
-                # Why it is no larger: it failed and is tried in parts, others wait for the next
-                # one, or nothing else waited.
-                "mgeo.batch.cut": "split" if split else "budget" if self._queue.depth() else "none",
-                "mgeo.model_version": self._of_version["model_version"],
-            },
-        )
-
     def _compute(self, model: Model, batch: list[Item], own: int, stream: int | None) -> None:
         """Score a batch, and one that fails in halves: only the pairs at fault end in an error.
 
@@ -227,7 +201,7 @@ class Engine:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
                 else:
-                    self._instruments.prediction_failed.add(len(part), self._of_version)
+                    self._events.pairs_failed(len(part), model.checkpoint.version)
                     self._queue.fail(part, EngineFailed("the model failed on this pair"))
         except BaseException:
             dying = EngineFailed("the engine failed while it held this pair")
@@ -263,47 +237,36 @@ class Engine:
         self, model: Model, batch: list[Item], stream: int | None, *, split: bool
     ) -> Exception | None:
         """One forward pass; the error if it failed, and then nobody was told."""
-        failure: Exception | None = None
-        started = time.perf_counter_ns()
         pairs = [item.pair for item in batch]
         lengths = [len(pair.ids) for pair in pairs]
         tokens = sum(lengths)
         computed = computed_tokens(len(pairs), tokens, max(lengths), model.backend.padding)
-        shape = {"size": len(pairs), "tokens": tokens, "computed_tokens": computed}
-        span = self._start_span(batch, shape, split=split)
-        self._queue.begin(batch, Batch(shape, started, span))
+        facts = Batch(
+            model.checkpoint.version, len(pairs), tokens, computed, batch[0].interactive,
+            "split" if split else "budget" if self._queue.depth() else "none",
+            started_ns=time.perf_counter_ns(),
+        )  # fmt: skip
+        self._queue.begin(batch, facts)
+        self._events.batch_started(facts)
         try:
             probabilities = model.predict(pairs, stream)
-            ended = time.perf_counter_ns()
+            facts.ended_ns = time.perf_counter_ns()
         except Exception as error:
-            failure, ended = error, time.perf_counter_ns()
-            log.exception("batch failed", extra={"pairs": len(pairs), "tokens": computed})
-            self._instruments.batch_failed.add(
-                1, {"error_type": type(error).__name__, **self._of_version}
-            )
+            facts.error, facts.ended_ns = error, time.perf_counter_ns()
             if isinstance(error, _MEMORY):
+                facts.out_of_memory = True
                 # The budget is shared by all streams.
                 beside = 1 if stream is None else model.backend.streams
                 self._budget.out_of_memory(beside * computed)
-                self._instruments.batch_out_of_memory.add(1, self._of_version)
-            if span:
-                span.set_attribute("error.type", type(error).__name__)
-                span.set_status(StatusCode.ERROR)
         else:
-            self._queue.finish(batch, probabilities.tolist(), ended)
+            self._queue.finish(batch, probabilities.tolist(), facts.ended_ns)
             self._budget.computed()
+            # How soon one fails says nothing of how long the others take.
+            self._queue.computed(computed, facts.seconds)
         # After the waiting threads were woken: they answer while this is counted. Handing out the
         # results is no part of the pass.
-        if span:
-            span.end(epoch_offset_ns() + ended)
-        seconds = (ended - started) / 1e9
-        if failure is None:  # how soon one fails says nothing of how long the others take
-            self._queue.computed(computed, seconds)
-        self._instruments.batch_duration.record(seconds, self._of_version)
-        self._instruments.batch_size.record(len(pairs), self._of_version)
-        self._instruments.batch_tokens.add(tokens, self._real)
-        self._instruments.batch_tokens.add(computed - tokens, self._padding)
-        return failure
+        self._events.batch_ended(facts)
+        return facts.error
 
 
 def _splits(pairs: int) -> int:

@@ -7,31 +7,16 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from opentelemetry.trace import Span, get_current_span
 
 from service.scoring.backends import Probabilities
+from service.scoring.events import Batch
 from service.scoring.tokens import TokenizedPair
 
 NEVER = math.inf
 """The expiry of a job that may take for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One forward pass, as the requests in it report it.
-
-    Attributes:
-        shape: Its size and tokens.
-        started_ns: Monotonic time at which it began.
-        span: Its span, if one of its requests is sampled.
-    """
-
-    shape: dict[str, int]
-    started_ns: int
-    span: Span | None
 
 
 class Job:
@@ -44,6 +29,7 @@ class Job:
         labels: Length of a result.
         keys: The cache's key of each pair, or none if equal pairs are to be computed each.
         expires_ns: Monotonic time after which nobody waits for it, and it is not computed.
+        trace: Trace context of the request.
 
     Attributes:
         pairs: As given.
@@ -56,13 +42,13 @@ class Job:
         submitted_ns: Monotonic time of submission.
         started_ns: Monotonic time at which the first of its batches began to compute.
         finished_ns: Monotonic time at which its last result was there.
-        span: The request's span, which the span of each batch links to.
+        trace: As given.
         batches: The batches that computed its pairs.
     """
 
     __slots__ = (
         "_done", "_remaining", "_settling", "batches", "errors", "expires_ns", "finished_ns",
-        "is_abandoned", "keys", "pairs", "probabilities", "span", "started_ns", "submitted_ns",
+        "is_abandoned", "keys", "pairs", "probabilities", "started_ns", "submitted_ns", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -71,11 +57,12 @@ class Job:
         labels: int,
         keys: Sequence[bytes] = (),
         expires_ns: float = NEVER,
+        trace: Any = None,
     ) -> None:
         self.pairs = pairs
         self.expires_ns = expires_ns
         self.keys: Sequence[bytes | None] = keys or [None] * len(pairs)
-        self.span = get_current_span().get_span_context()
+        self.trace = trace
         self.batches: list[Batch] = []
         self.probabilities: Probabilities = np.empty((len(pairs), labels), dtype=np.float32)
         self.errors: dict[int, Exception] = {}
@@ -119,11 +106,10 @@ class Job:
             self._release()
 
     def begin(self, batch: Batch) -> None:
-        """Note a batch that computes pairs of this job, and link its span to the request's."""
+        """Note a batch that computes pairs of this job, there too."""
         if not self.batches or self.batches[-1] is not batch:
             self.batches.append(batch)
-            if batch.span and self.span.trace_flags.sampled:
-                batch.span.add_link(self.span)
+            batch.requests.append(self.trace)
         # After its batch is there: a request's thread whose time runs out now may read both.
         # A job that joins a batch under way does not wait: it began when it was submitted.
         self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)

@@ -20,7 +20,8 @@ from service.scoring.admission import Admission
 from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS, RETURN_SECONDS, Lanes, share
 from service.scoring.cache import Result, ResultCache
-from service.scoring.job import Batch, Item, Job
+from service.scoring.events import Batch
+from service.scoring.job import Item, Job
 
 _FEWEST_TOKENS = 5
 """Of any pair: one of text for each address, and the three that the model adds."""

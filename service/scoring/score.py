@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from service.scoring.cache import Result
 from service.scoring.checkpoint import LABELS, Label
 
+TENTHS = tuple(f"{number / 10:.1f}" for number in range(1, 11))
+"""Upper ends of the ranges in which similarities are counted."""
+
+
+def tenth(share: float) -> str:
+    """The range of `TENTHS` that a number from 0 to 1 is in; each ends below its upper end."""
+    return TENTHS[min(int(share * 10), 9)]
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.errors import (
     ClientGone,
@@ -19,15 +19,15 @@ from service.lifecycle import Lifecycle, State
 from service.scoring import refusal, score
 from service.scoring.cache import Result, ResultCache
 from service.scoring.checkpoint import Label
+from service.scoring.events import Events
 from service.scoring.job import NEVER, Job
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.score import Score
+from service.scoring.timeline import Timeline
 from service.scoring.tokens import TokenizedPair
 from service.scoring.version import Version
 from service.scoring.versions import NO_WISH, Versions, Wish
-from telemetry.instruments import Instruments, tenth
-from telemetry.spans import Timeline
 
 _KNOWN_LINGERS_NS = 10_000_000_000
 """How long after a request was answered from the cache others are expected to be."""
@@ -46,6 +46,7 @@ class Caller:
         on_hang_up: Takes what is to be called if it is gone before that.
         wish: Which model it asks for, if it does.
         fresh: Whether the model is to compute the answer, whatever the cache holds.
+        trace: Trace context of its request, for `Events`.
     """
 
     expires_ns: float = NEVER
@@ -53,6 +54,7 @@ class Caller:
     on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
     wish: Wish = NO_WISH
     fresh: bool = False
+    trace: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,14 @@ class Scorer:
         self,
         versions: Versions,
         lifecycle: Lifecycle,
-        instruments: Instruments,
+        events: Events,
         *,
         cache: ResultCache | None,
         timeout: float,
     ) -> None:
         self._versions = versions
         self._lifecycle = lifecycle
-        self._instruments = instruments
+        self._events = events
         self._cache = cache
         self._timeout = timeout
         # Of threads, which a set takes in and out as a whole; a number would want a lock.
@@ -147,7 +149,7 @@ class Scorer:
                     raise NotReady("the service is about to end", retry_after=1) from None
                 tried = version
         for _, shadow in self._versions.table.shadows:
-            shadow.offer(pairs, outcomes, model.checkpoint.version)
+            shadow.offer(pairs, outcomes, model.checkpoint.version, caller.trace)
         return Answer(model, outcomes)
 
     def _score_by(
@@ -186,6 +188,7 @@ class Scorer:
                     labels=len(model.checkpoint.labels),
                     keys=[keys[index] for index in readable] if keys else [],
                     expires_ns=expires_ns,
+                    trace=caller.trace,
                 )
                 computed = self._compute(queue, model, job, timeline, caller)
                 for index, result in zip(readable, computed, strict=True):
@@ -199,11 +202,11 @@ class Scorer:
             raise
         finally:  # what the cache knew it knew, also where the rest of the request fails
             if self._cache is not None:
-                self._instruments.cache_lookup.add(hits, {"result": "hit"})
+                self._events.looked_up("hit", hits)
         outcomes = [
             _outcome(result, model.checkpoint.labels) for result in results if result is not None
         ]
-        self._count(outcomes, model)
+        self._events.scored(outcomes, model.checkpoint.version)
         return outcomes
 
     def would_refuse(self, caller: Caller, requests_ahead: int = 0) -> RequestError | None:
@@ -271,8 +274,8 @@ class Scorer:
         timeline.enter("queue")
         joined = queue.put(job)
         if self._cache is not None:
-            self._instruments.cache_lookup.add(joined, {"result": "coalesced"})
-            self._instruments.cache_lookup.add(len(job.pairs) - joined, {"result": "miss"})
+            self._events.looked_up("coalesced", joined)
+            self._events.looked_up("miss", len(job.pairs) - joined)
         caller.on_hang_up(job.abandon)
         self._waiting.add(thread := threading.get_ident())
         expires_ns = job.expires_ns
@@ -280,11 +283,11 @@ class Scorer:
         self._waiting.discard(thread)
         if job.started_ns:
             timeline.enter("compute", job.started_ns)
-            timeline.links["compute"] = [
-                batch.span.get_span_context() for batch in job.batches if batch.span
-            ]
+            timeline.batches = job.batches
             timeline.attributes["compute"] = {
-                **{f"mgeo.batch.{key}": value for key, value in job.batches[-1].shape.items()},
+                "mgeo.batch.size": job.batches[-1].pairs,
+                "mgeo.batch.tokens": job.batches[-1].tokens,
+                "mgeo.batch.computed_tokens": job.batches[-1].computed_tokens,
                 "mgeo.pairs.coalesced": joined,
                 "mgeo.model_version": model.checkpoint.version,
                 "mgeo.backend": model.backend.name,
@@ -305,24 +308,6 @@ class Scorer:
             else Result.of(rows[index], pair)
             for index, pair in enumerate(job.pairs)
         ]
-
-    def _count(self, outcomes: list[Score | RequestError], model: Model) -> None:
-        version = model.checkpoint.version
-        scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
-        counted = Counter((one.label, tenth(one.similarity)) for one in scores)
-        for (label, upper), count in counted.items():
-            self._instruments.prediction.add(count, {"label": label, "model_version": version})
-            self._instruments.prediction_similarity.add(
-                count, {"upper": upper, "model_version": version}
-            )
-        if truncated := sum(one.truncated for one in scores):
-            self._instruments.input_truncated.add(truncated)
-        if unread := sum(one.unread > 0 for one in scores):
-            self._instruments.input_unread.add(unread)
-        if len(scores) < len(outcomes):
-            for outcome in outcomes:
-                if isinstance(outcome, refusal.REFUSALS):
-                    self._instruments.input_refused.add(1, {"problem": outcome.code})
 
 
 def score_now(model: Model, pair: tuple[str, str]) -> Score:

@@ -8,35 +8,23 @@ the meantime is dropped and counted: the comparison is then of a sample.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
-
-from opentelemetry.trace import (
-    INVALID_SPAN,
-    Link,
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    get_current_span,
-    set_span_in_context,
-    use_span,
-)
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from service.errors import RequestError
 from service.scoring import refusal, score
 from service.scoring.batching import INTERACTIVE_PAIRS
 from service.scoring.cache import Result
 from service.scoring.engine import Engine
+from service.scoring.events import Compared, Events, ShadowPass
 from service.scoring.job import Job
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.score import Score
-from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +49,13 @@ class Copy(NamedTuple):
         pair: The addresses.
         answered: What the answer said of them.
         against: The version that answered.
-        span: The request's span.
+        trace: Trace context of the request.
     """
 
     pair: tuple[str, str]
     answered: Score
     against: str
-    span: SpanContext
+    trace: Any
 
 
 class Shadow:
@@ -77,14 +65,14 @@ class Shadow:
         engine: Has the model.
         queue: The engine's.
         idle: Whether every model that answers is idle.
-        telemetry: What the comparison is recorded in.
+        events: Told of the comparison.
     """
 
     def __init__(
-        self, engine: Engine, queue: PairQueue, idle: Callable[[], bool], telemetry: Telemetry
+        self, engine: Engine, queue: PairQueue, idle: Callable[[], bool], events: Events
     ) -> None:
         self._engine, self._queue, self._idle = engine, queue, idle
-        self._instruments, self._tracer = telemetry.instruments, telemetry.tracer
+        self._events = events
         self._copies: deque[Copy] = deque()
         self._under_way = 0
         self._stop = threading.Event()
@@ -98,9 +86,7 @@ class Shadow:
         """Begin the series of comparisons with versions that answer."""
         if model := self._engine.model:
             for version in versions:
-                self._instruments.compares(
-                    model.checkpoint.version, version, model.checkpoint.labels
-                )
+                self._events.compares(model.checkpoint.version, version, model.checkpoint.labels)
 
     def stop(self) -> None:
         """Take nothing more, and drop what waits, after the pass under way."""
@@ -111,6 +97,7 @@ class Shadow:
         pairs: Sequence[tuple[str, str]],
         outcomes: Sequence[Score | RequestError],
         against: str,
+        trace: Any = None,
     ) -> None:
         """Take a copy of an answer if there is room for it. Never waits, and never fails.
 
@@ -118,9 +105,8 @@ class Shadow:
         """
         if self._stop.is_set():
             return
-        span = get_current_span().get_span_context()
         copies = [
-            Copy(pair, outcome, against, span)
+            Copy(pair, outcome, against, trace)
             for pair, outcome in zip(pairs, outcomes, strict=True)
             if isinstance(outcome, Score)
         ]
@@ -161,36 +147,18 @@ class Shadow:
         ]
         if not readable:
             return
-        with self._span(copies, model) as span:
-            job = Job([tokenized[place] for place in readable], labels=len(model.checkpoint.labels))
+        shown = ShadowPass(model.checkpoint.version, len(copies), [copy.trace for copy in copies])
+        with self._events.shadow_pass(shown):
+            job = Job(
+                [tokenized[place] for place in readable],
+                labels=len(model.checkpoint.labels),
+                trace=shown.trace,
+            )
             self._queue.put(job)
             if not job.wait(_PATIENCE_SECONDS):
                 self._dropped(len(readable))
                 return
-            agreed = self._compare(model, [copies[place] for place in readable], job)
-            span.set_attribute("mgeo.shadow.agreed", agreed)
-
-    @contextlib.contextmanager
-    def _span(self, copies: Sequence[Copy], model: Model) -> Iterator[Span]:
-        """A span in the trace of the first request that is sampled, linked to each; if one is."""
-        requests = {
-            copy.span.span_id: copy.span for copy in copies if copy.span.trace_flags.sampled
-        }
-        if not requests:
-            yield INVALID_SPAN
-            return
-        first, *_ = requests.values()
-        span = self._tracer.start_span(
-            "shadow",
-            context=set_span_in_context(NonRecordingSpan(first)),
-            links=[Link(request) for request in requests.values()],
-            attributes={
-                "mgeo.model_version": model.checkpoint.version,
-                "mgeo.pairs": len(copies),
-            },
-        )
-        with use_span(span, end_on_exit=True):
-            yield span
+            shown.agreed = self._compare(model, [copies[place] for place in readable], job)
 
     def _compare(self, model: Model, copies: Sequence[Copy], job: Job) -> int:
         """Record what this model says beside what was answered; returns how often they agree."""
@@ -200,11 +168,12 @@ class Shadow:
                 continue
             copy = copies[place]
             mine = score.of(Result.of(row, job.pairs[place]), model.checkpoint.labels)
-            of_both = {"model_version": model.checkpoint.version, "against": copy.against}
-            labels = {"label": mine.label, "against_label": copy.answered.label}
-            self._instruments.shadow_prediction.add(1, of_both | labels)
-            shift = abs(mine.similarity - copy.answered.similarity)
-            self._instruments.shadow_shift.record(shift, of_both)
+            self._events.compared(
+                Compared(
+                    model.checkpoint.version, mine.label, copy.against, copy.answered.label,
+                    abs(mine.similarity - copy.answered.similarity),
+                )
+            )  # fmt: skip
             agreed += mine.label == copy.answered.label
             # A request's thread that waits for the interpreter gets it now, not when this is done.
             time.sleep(0)
@@ -213,4 +182,4 @@ class Shadow:
     def _dropped(self, pairs: int) -> None:
         model = self._engine.model
         version = model.checkpoint.version if model else ""
-        self._instruments.shadow_dropped.add(pairs, {"model_version": version})
+        self._events.shadow_dropped(pairs, version)

@@ -16,11 +16,10 @@ from service.scoring.backends import Progress, calibration
 from service.scoring.cache import Result, ResultCache
 from service.scoring.declared import Declared
 from service.scoring.engine import Engine
+from service.scoring.events import Events
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.settings import Settings
-from telemetry.instruments import TENTHS, tenth
-from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Version:
     Args:
         declared: What is to be loaded.
         settings: Of the process.
-        telemetry: Of the process.
+        events: Told of what is computed.
         cache: Given its results, and asked for them; a shadow has none.
         told: Of the stages of loading.
         changed: Told of its state.
@@ -53,7 +52,7 @@ class Version:
         self,
         declared: Declared,
         settings: Settings,
-        telemetry: Telemetry,
+        events: Events,
         *,
         cache: ResultCache | None,
         told: Callable[[Version, str, float], None],
@@ -68,9 +67,9 @@ class Version:
             max_pairs=settings.max_queue_pairs,
             max_tokens=settings.max_queue_tokens,
             cache=cache,
-            dropped=telemetry.instruments.queue_dropped.add,
+            dropped=events.pairs_dropped,
         )
-        self.engine = Engine(self._load, self.queue, self.lifecycle, telemetry, thread)
+        self.engine = Engine(self._load, self.queue, self.lifecycle, events, thread)
         self.calibration: dict[str, float] = {}
 
     @property
@@ -135,8 +134,8 @@ def _calibration(model: Model) -> dict[str, float]:
         pairs[at : at + _CALIBRATION_BATCH] for at in range(0, len(pairs), _CALIBRATION_BATCH)
     ]
     counted = Counter(
-        tenth(score.of(Result.of(row, pair), model.checkpoint.labels).similarity)
+        score.tenth(score.of(Result.of(row, pair), model.checkpoint.labels).similarity)
         for batch in batches
         for row, pair in zip(model.predict(batch).tolist(), batch, strict=True)
     )
-    return {upper: counted[upper] / len(pairs) for upper in TENTHS}
+    return {upper: counted[upper] / len(pairs) for upper in score.TENTHS}

@@ -27,10 +27,10 @@ from service.scoring import declared as declarations
 from service.scoring import split
 from service.scoring.cache import ResultCache
 from service.scoring.declared import Declared
+from service.scoring.events import Events
 from service.scoring.shadow import Shadow
 from service.scoring.version import Version
 from service.settings import Settings
-from telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Versions:
     Args:
         settings: Which models, and all else.
         lifecycle: The process's: told when all are ready, and if one that serves fails.
-        telemetry: Of the process.
+        events: Told of what is computed.
         cache: Results, shared: its keys tell versions apart.
 
     Raises:
@@ -93,10 +93,10 @@ class Versions:
         self,
         settings: Settings,
         lifecycle: Lifecycle,
-        telemetry: Telemetry,
+        events: Events,
         cache: ResultCache | None,
     ) -> None:
-        self._settings, self._lifecycle, self._telemetry = settings, lifecycle, telemetry
+        self._settings, self._lifecycle, self._events = settings, lifecycle, events
         self._cache = cache
         self._switching = threading.Lock()
         # Held while the lists change, or engines start: none may after `stop`.
@@ -296,7 +296,7 @@ class Versions:
         return Version(
             declared,
             self._settings,
-            self._telemetry,
+            self._events,
             cache=None if declared.role == "shadow" else self._cache,
             told=self._stage,
             changed=self._changed,
@@ -321,7 +321,7 @@ class Versions:
         return Table(serving, shadows, weighted[0] if len(weighted) == 1 else None)
 
     def _shadow(self, version: Version) -> Shadow:
-        return Shadow(version.engine, version.queue, self.idle, self._telemetry)
+        return Shadow(version.engine, version.queue, self.idle, self._events)
 
     def _stage(self, version: Version, stage: str, done: float) -> None:
         """Tell the process's own state how far its start is."""

@@ -20,7 +20,7 @@ from service.errors import (
     TooLarge,
     TooSlow,
 )
-from service.http import caller, problems
+from service.http import caller, problems, statuses
 from service.transport.parser import Request
 
 HEADERS = {
@@ -90,10 +90,10 @@ class _ProblemTask(_Guarded, ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         error = _as_problem(self.request)
         body = problems.document(error)
-        self.status = f"{error.status} {error.title}"
+        self.status = f"{statuses.of(error)} {error.title}"
         self.response_headers += problems.headers(error)
         # After anything but a refusal for load it is not known where the next request begins.
-        if error.status != TooBusy.status or self.channel.server.draining:
+        if statuses.of(error) != statuses.of(TooBusy) or self.channel.server.draining:
             self.set_close_on_finish()
         self.content_length = len(body)
         self.channel.count(error, self.request)

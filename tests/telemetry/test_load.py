@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import pytest
 
-from telemetry.spans import STAGES
+from service.scoring.timeline import STAGES
 from tests.serving import Address, Service
 from tests.telemetry.collector import Collector, Span
 from tests.telemetry.exposition import Exposition

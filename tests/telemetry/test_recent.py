@@ -2,15 +2,14 @@ from __future__ import annotations
 
 from opentelemetry.trace import SpanContext
 
+from service.scoring.timeline import Timeline
 from telemetry.recent import RecentRequests
-from telemetry.spans import Timeline
 
 
 def _finished() -> Timeline:
     timeline = Timeline()
     timeline.enter("compute")
     timeline.attributes["compute"] = {"mgeo.batch.size": 3, "address": "文三路478号"}
-    timeline.links["compute"] = [SpanContext(1, 2, is_remote=False)] * 1000
     timeline.finish()
     return timeline
 

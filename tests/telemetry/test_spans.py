@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, TraceFlags, Tracer
 
-from telemetry.spans import STAGES, Timeline, emit_stages, epoch_offset_ns
+from service.scoring.timeline import STAGES, Timeline, epoch_offset_ns
+from telemetry.spans import emit_stages
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
 
@@ -62,7 +63,7 @@ def test_any_marks_become_spans_that_tile_the_request(marks: list[tuple[str, int
     timeline.attributes["compute"] = {"mgeo.batch.size": 3}
     before = time.time_ns()
     server = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-    emit_stages(tracer_into(kept), timeline, server)
+    emit_stages(tracer_into(kept), timeline, server, {})
 
     spans = kept.get_finished_spans()
     assert [span.name for span in spans] == [stage for stage, _, _ in timeline.stages()]
@@ -78,14 +79,14 @@ def test_any_marks_become_spans_that_tile_the_request(marks: list[tuple[str, int
 def test_a_request_that_is_not_sampled_makes_no_stage_span() -> None:
     kept = InMemorySpanExporter()
     unsampled = SpanContext(1, 2, is_remote=False)
-    emit_stages(tracer_into(kept), played([("respond", None)]), unsampled)
+    emit_stages(tracer_into(kept), played([("respond", None)]), unsampled, {})
 
     assert kept.get_finished_spans() == ()
 
 
 def test_a_step_of_the_wall_clock_bends_no_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     timeline = Timeline()
-    monkeypatch.setattr("telemetry.spans.time.time_ns", lambda: 0)
+    monkeypatch.setattr("service.scoring.timeline.time.time_ns", lambda: 0)
     timeline.enter("respond")
     timeline.finish()
 

@@ -19,6 +19,7 @@ from opentelemetry.trace import NoOpTracer
 
 from service.errors import CheckpointError, EngineFailed
 from service.lifecycle import Lifecycle, State
+from service.recorder import Recorder
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import OutOfMemory, Probabilities
 from service.scoring.backends.choose import Choice
@@ -97,9 +98,10 @@ class Bench:
             ),
             self.queue,
             self.lifecycle,
-            SimpleNamespace(  # type: ignore[arg-type]
-                instruments=self.instruments,
-                tracer=NoOpTracer(),
+            Recorder(
+                SimpleNamespace(  # type: ignore[arg-type]
+                    instruments=self.instruments, tracer=NoOpTracer()
+                )
             ),
         )
         if start:
@@ -134,7 +136,7 @@ def test_results_reach_the_job_with_the_times_of_its_stages(bench: Bench) -> Non
     assert job.probabilities == pytest.approx(np.array([ROW] * 3))
     assert job.submitted_ns <= job.started_ns <= job.finished_ns
     [batch] = job.batches
-    assert batch.shape == {"size": 3, "tokens": 15, "computed_tokens": 15}
+    assert (batch.pairs, batch.tokens, batch.computed_tokens) == (3, 15, 15)
     assert bench.lifecycle.state is State.READY
     assert bench.engine.load_seconds >= 0
 
@@ -422,7 +424,7 @@ def test_batches_are_computed_side_by_side(two: Bench) -> None:
     job = two.score(pairs=8)
     assert job.errors == {}
     assert job.probabilities == pytest.approx(np.array([ROW] * 8))
-    assert sorted(batch.shape["size"] for batch in job.batches) == [4, 4]
+    assert sorted(batch.pairs for batch in job.batches) == [4, 4]
     assert sorted(two.backend.streams_used, key=str) == [0, 1]
 
 

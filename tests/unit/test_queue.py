@@ -16,7 +16,8 @@ from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS
 from service.scoring.cache import ResultCache
-from service.scoring.job import NEVER, Batch, Item, Job
+from service.scoring.events import Batch
+from service.scoring.job import NEVER, Item, Job
 from service.scoring.queue import PairQueue, QueueClosed, Wanted
 from service.scoring.tokens import TokenizedPair
 
@@ -436,7 +437,7 @@ def test_whoever_reads_that_a_job_has_begun_finds_its_batch() -> None:
 
     job = _job([1])
     job.batches = Batches()
-    job.begin(Batch({"size": 1}, started_ns=1, span=None))
+    job.begin(Batch("v", 1, 1, 1, started_ns=1))
     assert begun == [0], "not before its batch is there"
     assert job.started_ns
 
@@ -456,7 +457,7 @@ def _compute(queue: PairQueue, batch: list[Item]) -> None:
 
 
 def _begin(queue: PairQueue, batch: list[Item]) -> Batch:
-    made = Batch({"size": len(batch)}, started_ns=1, span=None)
+    made = Batch("v", len(batch), 1, 1, started_ns=1)
     queue.begin(batch, made)
     return made
 

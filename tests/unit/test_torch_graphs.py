@@ -17,6 +17,7 @@ from opentelemetry.trace import NoOpTracer
 
 from service.errors import OperatorError
 from service.lifecycle import Lifecycle
+from service.recorder import Recorder
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import OutOfMemory, accuracy_check, choose
 from service.scoring.backends.choose import Choice
@@ -199,7 +200,7 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
     queue = PairQueue(max_pairs=10_000, max_tokens=1_000_000)
     engine = Engine(
         lambda progress: model, queue, Lifecycle(),
-        SimpleNamespace(instruments=instruments, tracer=NoOpTracer()),  # type: ignore[arg-type]
+        Recorder(SimpleNamespace(instruments=instruments, tracer=NoOpTracer())),  # type: ignore[arg-type]
     )  # fmt: skip
     given = [_batch(size, 5 + 11 * size % 60, 37 * size) for size in range(1, 60, 4)]
     alone = [backend.predict(pairs) for pairs in given]
@@ -212,7 +213,7 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
         assert job.probabilities == pytest.approx(expected, abs=accuracy_check.LARGEST_DIFFERENCE)
     assert engine.stop(10)
     batches = {id(batch): batch for job in jobs for batch in job.batches}.values()
-    computed = sum(batch.shape["computed_tokens"] for batch in batches)
+    computed = sum(batch.computed_tokens for batch in batches)
     real = sum(len(pair.ids) for pairs in given for pair in pairs)
     counted = {
         series.attributes["kind"]: series.value
@@ -220,10 +221,8 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
     }
     assert counted == {"real": real, "padding": computed - real}
     for batch in batches:
-        assert batch.shape["computed_tokens"] <= 512
-        assert any(
-            rows * length == batch.shape["computed_tokens"] for rows, length in grid(512, 128)
-        )
+        assert batch.computed_tokens <= 512
+        assert any(rows * length == batch.computed_tokens for rows, length in grid(512, 128))
 
 
 def test_what_does_not_fit_into_memory_is_said() -> None:
