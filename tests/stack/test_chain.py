@@ -2,20 +2,24 @@
 
 import random
 import re
+import urllib.parse
+import urllib.request
 from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, get
 from tests.stack.conftest import Traffic
 from tests.stack.logs import LogStore
-from tools import native
+from tools import native, rules
 from tools.load import address
 from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
+LINKS = yaml.safe_load(rules.LINKS.read_text("utf-8"))
 SPANS = {"POST /predict", "admit", "tokenize", "queue", "compute", "respond"}
 """What every answered request's trace holds; the first of a batch also has the `batch`."""
 
@@ -115,6 +119,14 @@ def test_an_exemplar_names_the_request_that_it_measured(
         root = next(span for span in spans if span.span_id == exemplar["labels"]["span_id"])
         # The span encloses what the metric measured.
         assert root.seconds >= float(exemplar["value"]) * 0.999
+
+
+def test_a_runbook_link_leads_to_its_heading(stack: Stack) -> None:
+    """By the address that the rules have, with this stack's port in place of the shipped one."""
+    link = urllib.parse.urlsplit(LINKS["runbooks"])
+    with urllib.request.urlopen(stack.url("prometheus", 9090, link.path), timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert '<h2 id="mgeohighlatency">' in answer.read().decode()
 
 
 def test_watchdog_reaches_alertmanager(stack: Stack, traffic: Traffic) -> None:
