@@ -4,9 +4,11 @@ WORKDIR /app
 # With a GPU: requirements-gpu.lock, as docker-compose.gpu.yml has it.
 ARG REQUIREMENTS=requirements.lock
 COPY requirements.lock requirements-gpu.lock ./
-# --require-hashes: exactly what was locked, or nothing. Bytecode is compiled now, not at each start.
-RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --require-hashes -r "$REQUIREMENTS" \
+# --require-hashes: exactly what was locked, or nothing. No pip and no package's tests go into the
+# image. Bytecode is compiled now, not at each start.
+RUN python -m venv --without-pip /venv \
+    && pip --python /venv/bin/python install --no-cache-dir --require-hashes -r "$REQUIREMENTS" \
+    && find /venv/lib -type d \( -name tests -o -path "*/onnx/backend/test" \) -prune -exec rm -r {} + \
     && /venv/bin/python -m compileall -q /venv/lib
 
 FROM python:3.11.14-slim-bookworm
@@ -18,7 +20,7 @@ WORKDIR /app
 COPY service service
 COPY telemetry telemetry
 COPY tools/__init__.py tools/load.py tools/
-RUN /venv/bin/python -m compileall -q service telemetry
+RUN /venv/bin/python -m compileall -q service telemetry tools
 # MODELSCOPE_CACHE: downloaded models, and which backend was fastest here.
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 MODELSCOPE_CACHE=/var/lib/mgeo
 USER 10001

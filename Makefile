@@ -18,7 +18,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
 .PHONY: run bulk test check lint types lock fuzz sbom release audit docs clean help stack stack-build \
-	stack-collector-source dashboards bench bench-quick bench-lock chaos soak
+	containers-build stack-collector-source dashboards bench bench-quick bench-lock chaos soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,10 @@ stack: $(VENV)/.runtime stack-build ## Run the whole stack on loopback, without 
 stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, Debian packages as root, up to 15 minutes)
 	$(BIN)/python -m tools.packages
 	$(BIN)/python -m tools.build
+
+containers-build: stack-build ## Get what the tests of containers need, once (Debian packages, as root)
+	$(BIN)/python -m tools.packages containers
+	$(BIN)/python -m tools.containers
 
 stack-collector-source: ## Write tools/go/otelcol and otelcol-router anew from otel-collector
 	cd tools/go/ocb && go build -o "$(CURDIR)/build/ocb" go.opentelemetry.io/collector/cmd/builder

@@ -13,6 +13,8 @@ from safetensors.numpy import save_file
 
 from service.scoring import checkpoint as checkpoints
 from service.scoring import weights
+from service.scoring.architecture import tensor_shapes
+from service.scoring.backends import choose
 from service.scoring.weights import PREFIX
 from tests.conftest import TINY
 
@@ -33,6 +35,31 @@ def variant(directory: Path, noise: float, seed: int = 1) -> Path:
         tensors[stored] = np.ascontiguousarray(values.astype(np.float32) + off)
     save_file(tensors, directory / "model.safetensors")
     return directory
+
+
+def wide_enough_for_int8(folder: Path) -> Path:
+    """Fill a folder with a random model of one layer, for which there is a backend to choose."""
+    for name in ("configuration.json", "vocab.txt"):
+        shutil.copy(TINY / name, folder)
+    config = json.loads((TINY / "config.json").read_text("utf-8"))
+    config |= {
+        "hidden_size": choose.LEAST_HIDDEN_SIZE_FOR_INT8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 8,
+        "intermediate_size": 512,
+        "fusion_layer": 1,
+        "encoder_width": 512,
+    }
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    random = np.random.default_rng(1)
+    tensors = {}
+    for name, shape in tensor_shapes(config, labels=3).items():
+        values = random.normal(0, 0.02, shape).astype(np.float32)
+        if name.endswith("LayerNorm.weight"):
+            values += 1
+        tensors[PREFIX + name.removeprefix("bert.") if name.startswith("bert.") else name] = values
+    save_file(tensors, folder / "model.safetensors")
+    return folder
 
 
 def declare(path: Path, *models: dict[str, Any]) -> Path:

@@ -1,4 +1,8 @@
-"""Installs the Debian packages of tools/apt.txt, or says how to where it may not."""
+"""Installs the Debian packages of tools/apt.txt, or says how to where it may not.
+
+python -m tools.packages             those of tools/apt.txt
+python -m tools.packages containers  those of tools/apt-containers.txt
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,12 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).with_name("apt.txt")
+CONTAINERS = LIST.with_name("apt-containers.txt")
 
 
-def wanted() -> list[str]:
+def wanted(file: Path = LIST) -> list[str]:
     """The packages listed, in order."""
-    lines = LIST.read_text("utf-8").splitlines()
+    lines = file.read_text("utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -30,14 +35,15 @@ def missing(packages: list[str]) -> list[str]:
 
 def main() -> int:
     """Install what is missing; 0 when all is there."""
+    listed = wanted(CONTAINERS if sys.argv[1:] == ["containers"] else LIST)
     if shutil.which("dpkg-query") is None:
         print(
-            f"packages: this is no Debian system: install the equivalents of {', '.join(wanted())} "
+            f"packages: this is no Debian system: install the equivalents of {', '.join(listed)} "
             "for the tests",
             file=sys.stderr,
         )
         return 0  # each test that needs one says so by name
-    packages = missing(wanted())
+    packages = missing(listed)
     if not packages:
         return 0
     if os.geteuid() != 0:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import requests
-from safetensors.numpy import save_file
 
-from service.scoring.architecture import tensor_shapes
-from service.scoring.backends import choose
-from service.scoring.weights import PREFIX
-from tests.conftest import TINY, eventually
+from tests.conftest import eventually
+from tests.models import wide_enough_for_int8
 from tests.serving import Process
 
 ROUNDS = 10
@@ -29,28 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model that is wide enough for int8, and has one layer."""
-    folder = tmp_path_factory.mktemp("wide")
-    for name in ("configuration.json", "vocab.txt"):
-        shutil.copy(TINY / name, folder)
-    config = json.loads((TINY / "config.json").read_text("utf-8"))
-    config |= {
-        "hidden_size": choose.LEAST_HIDDEN_SIZE_FOR_INT8,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 8,
-        "intermediate_size": 512,
-        "fusion_layer": 1,
-        "encoder_width": 512,
-    }
-    (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    random = np.random.default_rng(1)
-    tensors = {}
-    for name, shape in tensor_shapes(config, labels=3).items():
-        values = random.normal(0, 0.02, shape).astype(np.float32)
-        if name.endswith("LayerNorm.weight"):
-            values += 1
-        tensors[PREFIX + name.removeprefix("bert.") if name.startswith("bert.") else name] = values
-    save_file(tensors, folder / "model.safetensors")
-    return folder
+    return wide_enough_for_int8(tmp_path_factory.mktemp("wide"))
 
 
 @pytest.fixture
