@@ -38,16 +38,17 @@ _NOT_COUNTED = "The Collector repeats what an instance said last for two minutes
 
 
 def answering(by: str = "") -> str:
-    """Instances that say they are ready and answer Prometheus, or that nobody asks."""
-    here = (
-        f"({_READY} and on (job, instance) {_UP} == 1 or {_READY} unless on (job, instance) {_UP})"
-    )
-    return f"sum{by} {here}"
+    """Instances that say they are ready and, in a job that Prometheus asks, answer it."""
+    asked = f"{_READY} and on (job, instance) {_UP} == 1"
+    return f"sum{by} ({asked} or {_READY} unless on (job) {_UP})"
 
 
 def expected(by: str = "") -> str:
-    """Instances that say anything, or that Prometheus is told to ask."""
-    return f"count{by} (group by (job, instance) ({_READY} or {_UP} and on (job) {_READY}))"
+    """Instances that Prometheus is told to ask, or, in a job that it does not ask, all that tell.
+
+    What a replaced instance said last is left out so: it is repeated, but no longer asked.
+    """
+    return f"count{by} ({_UP} and on (job) {_READY} or {_READY} unless on (job) {_UP})"
 
 
 def shares(measure: str, limit: str) -> str:

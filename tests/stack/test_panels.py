@@ -159,7 +159,7 @@ def test_panel_has_data(
     prometheus: Prometheus,
     jaeger: Jaeger,
     log_store: LogStore,
-    traffic: Traffic,
+    batches: None,
     troubles: None,
     versions_traffic: None,
 ) -> None:
