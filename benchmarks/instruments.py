@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 from typing_extensions import override
 
 from service.scoring.timeline import STAGES, Timeline
-from telemetry.instruments import Tally
+from telemetry.instruments import ObservedCounter
 from telemetry.privacy import AllowListExporter
 from telemetry.setup import ResourceHashedOnce
 from telemetry.spans import emit_stages
@@ -118,7 +118,10 @@ def main() -> None:
     # Two readers, as where metrics are both scraped and pushed.
     readers = [InMemoryMetricReader(), InMemoryMetricReader()]
     meters = MeterProvider(metric_readers=readers, shutdown_on_exit=False)
-    counter, tally = meters.get_meter("mgeo").create_counter("mgeo.request"), Tally("mgeo.request")
+    counter, tally = (
+        meters.get_meter("mgeo").create_counter("mgeo.request"),
+        ObservedCounter("mgeo.request"),
+    )
     token = attach(set_span_in_context(NonRecordingSpan(_REQUEST)))
     _compare(
         "one count",

@@ -22,7 +22,7 @@ from benchmarks.contenders import Server, finish, service
 from benchmarks.figures import percentile
 from benchmarks.load import Job, Result
 from benchmarks.processes import Measured, end_what_was_started
-from service.http.caller import HEADER
+from service.http.request_context import HEADER
 
 _TIMES = 10
 _CONCURRENCY = 32

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from service import __version__, console, descriptors, memory
 from service.errors import BadRequest, RequestError, UnknownModel
-from service.http import caller, operations, predict, statuses
+from service.http import operations, predict, request_context, statuses
 from service.http.keys import Keys
 from service.http.measure import UNMATCHED, known_method, scoring_rule
 from service.lifecycle import Lifecycle, State
@@ -30,7 +30,7 @@ from service.scoring.scorer import Scorer
 from service.scoring.versions import Versions
 from service.settings import BUNDLED, Settings, service_links
 from service.transport.listener import Listener
-from service.transport.server import Arrived, Bounds, Observer
+from service.transport.server import AdmissionHook, ParsedRequest, ServerLimits
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
@@ -50,7 +50,7 @@ _COLLECTION_SECONDS = 0.01
 
 T = TypeVar("T")
 
-_OPERATIONS_BOUNDS = Bounds(
+_OPERATIONS_LIMITS = ServerLimits(
     threads=4, waiting=100, connections=100, body_bytes=1024, receive_seconds=10
 )
 
@@ -72,7 +72,7 @@ class Service:
                 "in the pod keeps them out",
                 extra={"variables": links},
             )
-        descriptors.make_room(settings.max_connections + _OPERATIONS_BOUNDS.connections)
+        descriptors.make_room(settings.max_connections + _OPERATIONS_LIMITS.connections)
         self.lifecycle = Lifecycle()
         self.telemetry = setup.start(
             service_version=__version__,
@@ -106,7 +106,7 @@ class Service:
             name="operations",
             host=settings.metrics_host,
             port=settings.metrics_port,
-            bounds=_OPERATIONS_BOUNDS,
+            limits=_OPERATIONS_LIMITS,
             failed=self._fail,
         )
         self.predictions = Listener(
@@ -114,14 +114,14 @@ class Service:
             name="predictions",
             host=settings.host,
             port=settings.port,
-            bounds=Bounds(
+            limits=ServerLimits(
                 threads=settings.http_threads,
                 waiting=settings.max_waiting_requests,
                 connections=settings.max_connections,
                 body_bytes=settings.max_body_bytes,
                 receive_seconds=settings.receive_timeout,
             ),
-            observer=_CountingObserver(self.telemetry.instruments, app, scorer),
+            hook=_ListenerHook(self.telemetry.instruments, app, scorer),
             failed=self._fail,
         )
         self._observe(cache)
@@ -240,7 +240,7 @@ class Service:
         observe(metrics.BATCH_TOKEN_LIMIT, lambda: min(e.token_limit() for e in self._engines()))
         observe(metrics.REQUESTS_WAITING, self.predictions.waiting)
         observe(metrics.CONNECTIONS, self.predictions.connections)
-        observe(metrics.CONNECTION_LIMIT, lambda: self.predictions.bounds.connections)
+        observe(metrics.CONNECTION_LIMIT, lambda: self.predictions.limits.connections)
         observe(metrics.READY, lambda: int(self.lifecycle.state is State.READY))
         started, limit = time.time(), memory.limit()
         observe(metrics.START_TIME, lambda: started)
@@ -306,7 +306,7 @@ def _port(port: int) -> str:
     return f"port {port}" if port else "the port that the log names"
 
 
-class _CountingObserver(Observer):
+class _ListenerHook(AdmissionHook):
     """Counts what the prediction listener does by itself."""
 
     def __init__(self, instruments: Instruments, app: Flask, scorer: Scorer) -> None:
@@ -314,14 +314,14 @@ class _CountingObserver(Observer):
         self._routes = {rule.rule for rule in app.url_map.iter_rules()}
 
     @override
-    def refusal(self, request: Arrived, *, ahead: int, waits: bool) -> RequestError | None:
+    def refusal(self, request: ParsedRequest, *, ahead: int, waits: bool) -> RequestError | None:
         if request.command != "POST" or scoring_rule(request.path) is None:
             return None
         headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
         try:
             # Those that wait for their results are in the queue already.
             refused = self._scorer.would_refuse(
-                caller.of(headers), max(0, ahead - self._scorer.waiting())
+                request_context.of(headers), max(0, ahead - self._scorer.waiting())
             )
         except (BadRequest, UnknownModel):  # its own fault, which it is told when it has its turn
             return None

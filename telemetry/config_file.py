@@ -57,7 +57,7 @@ _METRICS_INTERVAL_MS, _METRICS_TIMEOUT_MS = 60_000, 30_000
 _PATHS = {"grpc": "", "http/protobuf": "/v1/{}"}
 
 
-class Declared:
+class SdkConfiguration:
     """What a configuration file declares.
 
     Args:

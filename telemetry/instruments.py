@@ -314,7 +314,7 @@ def prometheus_name(metric: Metric) -> str:
     return name + "_total" if metric.kind == "counter" else name
 
 
-class Tally:
+class ObservedCounter:
     """A counter, or an up-down counter, that is read at each collection.
 
     The SDK's own hashes the attributes and looks for an exemplar at each call, once for each
@@ -426,8 +426,8 @@ class Instruments:
         """Have a metric of a single series read by `read` at each collection."""
         self.observe(metric, lambda: [(read(), {})])
 
-    def _counter(self, metric: Metric) -> Tally:
-        tally = Tally(metric.name)
+    def _counter(self, metric: Metric) -> ObservedCounter:
+        tally = ObservedCounter(metric.name)
         create = {
             "counter": self._meter.create_observable_counter,
             "up_down_counter": self._meter.create_observable_up_down_counter,

@@ -223,9 +223,9 @@ def _declared(
     """What `OTEL_CONFIG_FILE` declares; None without one, and where it says `disabled`."""
     if "OTEL_CONFIG_FILE" not in read or read.get("OTEL_SDK_DISABLED") == "true":
         return None
-    from telemetry.config_file import Declared  # reads YAML and checks a large schema
+    from telemetry.config_file import SdkConfiguration  # reads YAML and checks a large schema
 
-    declared = Declared(read["OTEL_CONFIG_FILE"], identity, SCHEMA_URL)
+    declared = SdkConfiguration(read["OTEL_CONFIG_FILE"], identity, SCHEMA_URL)
     if declared.disabled:
         read["OTEL_SDK_DISABLED"] = os.environ["OTEL_SDK_DISABLED"] = "true"
         return None

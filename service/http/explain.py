@@ -82,7 +82,10 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
         requests = recent.of_trace(number) if number else []
         if not requests:
             raise UnknownTrace(f"none of the last {CAPACITY} requests here belongs to this trace")
-        told: Trace = {"trace_id": trace_id, "requests": [_told(request) for request in requests]}
+        told: Trace = {
+            "trace_id": trace_id,
+            "requests": [_shown(request) for request in requests],
+        }
         # A trace that was not sampled is nowhere else.
         if trace_url and any(request.span.trace_flags.sampled for request in requests):
             told["url"] = trace_url.replace("{trace_id}", trace_id)
@@ -95,7 +98,7 @@ def _number(trace_id: str) -> int:
     return int(trace_id, 16) if written else 0
 
 
-def _told(request: RecentRequest) -> TracedRequest:
+def _shown(request: RecentRequest) -> TracedRequest:
     return {
         "span_id": f"{request.span.span_id:016x}",
         "method": request.method,

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanContext, get_current_span
 
 from service.errors import ClientGone, RequestError
-from service.http import caller, statuses
+from service.http import request_context, statuses
 from service.scoring.timeline import STAGES, Timeline
 from telemetry.arrival import ArrivalTracerProvider
 from telemetry.recent import RecentRequests
@@ -85,7 +85,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         # By its path: a wrong method on a probe's route has no rule.
         if not _HEALTH_PATH.fullmatch(request.path):
             # The wait for a thread is the service's time, and the request's first stage.
-            g.timeline = Timeline(request.environ.get(caller.ARRIVED))
+            g.timeline = Timeline(request.environ.get(request_context.ARRIVED))
             instruments.requests_inprogress.add(1)
 
     @app.after_request
@@ -108,7 +108,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                 counted = (status, problem) if sent else (statuses.of(ClientGone), ClientGone.code)
                 record(timeline, method, endpoint, *counted, parent, span)
 
-            on_answered = request.environ.get(caller.ON_ANSWERED)
+            on_answered = request.environ.get(request_context.ON_ANSWERED)
             if on_answered:
                 on_answered(answered)
             else:  # another server than ours, which does not say

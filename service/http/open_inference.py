@@ -13,7 +13,7 @@ from flask import Blueprint, Response, g, request
 
 from service import __version__
 from service.errors import NotReady, RequestError, UnknownModel
-from service.http import caller, infer, problems, schemas, tensors
+from service.http import infer, problems, request_context, schemas, tensors
 from service.http.bodies import raw_body
 from service.http.infer import INPUTS, OUTPUTS
 from service.http.openapi import SCORING, Api, Operation
@@ -23,7 +23,7 @@ from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
 from service.scoring.timeline import Timeline
-from service.scoring.versions import Wish
+from service.scoring.versions import ModelSelector
 
 _TAG = "Open Inference Protocol"
 
@@ -78,7 +78,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
     Args:
         api: Where to.
         scorer: Has the model, and scores.
-        limits: Bounds on a request.
+        limits: ServerLimits on a request.
         stuck: Whether the engine makes no progress.
     """
     blueprint = Blueprint("open_inference", __name__)
@@ -92,7 +92,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
         return api.route(operation, blueprint)
 
     def known(name: str, version: str | None) -> list[Model]:
-        return scorer.models(Wish(model=name, version=version or ""))
+        return scorer.models(ModelSelector(model=name, version=version or ""))
 
     @route("GET", "/v2", "What this server is.", answer=Server)
     def server() -> Server:
@@ -137,7 +137,9 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
         def infer_pairs(name: str, version: str | None = None) -> Response:
             timeline: Timeline = g.timeline
             known(name, version)
-            who = caller.of(request.environ, Wish(model=name, version=version or ""))
+            who = request_context.of(
+                request.environ, ModelSelector(model=name, version=version or "")
+            )
             head, raw = tensors.split(raw_body(), request.headers.get(tensors.HEADER_LENGTH))
             asked = shape.read(head, "")
             pairs = infer.pairs(asked.inputs, raw, limits)

@@ -50,7 +50,7 @@ from service.errors import (
     Unreadable,
     UnsupportedMediaType,
 )
-from service.http import caller, problems, schemas, statuses
+from service.http import problems, request_context, schemas, statuses
 from service.http.measure import HEALTH
 from service.http.shapes import Schema, Shape
 
@@ -75,30 +75,30 @@ SCORING: Errors = (
 _KEY = "key"
 _JSON = "application/json"
 _DEADLINE: Schema = {
-    "name": caller.HEADER,
+    "name": request_context.HEADER,
     "in": "header",
     "description": "Milliseconds that the client will wait: no work is done for it after that. "
     "The service's own limit holds beside it. 0 is no limit of the client's.",
     "schema": {"type": "integer", "minimum": 0},
 }
-_WISHES: list[Schema] = [
+_SELECTORS: list[Schema] = [
     {
-        "name": caller.VERSION,
+        "name": request_context.VERSION,
         "in": "header",
         "description": "The model that is to answer, where there are several: the name that it is "
         "declared under, or its version. Without it the traffic is split by weight.",
-        "schema": {"type": "string", "pattern": f"^{caller.VERSION_PATTERN}$"},
+        "schema": {"type": "string", "pattern": f"^{request_context.VERSION_PATTERN}$"},
     },
     {
-        "name": caller.SESSION,
+        "name": request_context.SESSION,
         "in": "header",
         "description": "Any text that requests which belong together have in common: one model "
         "answers all of them. Without it the addresses decide, in either order of a pair's two.",
-        "schema": {"type": "string", "pattern": f"^{caller.SESSION_PATTERN}$"},
+        "schema": {"type": "string", "pattern": f"^{request_context.SESSION_PATTERN}$"},
     },
 ]
 _FRESH: Schema = {
-    "name": caller.FRESH,
+    "name": request_context.FRESH,
     "in": "header",
     "description": "With `no-cache` the model computes the answer, whatever the cache holds.",
     "schema": {"type": "string"},
@@ -293,7 +293,7 @@ def _operation(operation: Operation, path: str, named: dict[str, Schema]) -> dic
         for name in re.findall(r"{(\w+)}", path)
     ]
     if TimedOut in operation.errors:
-        parameters += [_DEADLINE, *_WISHES, _FRESH]
+        parameters += [_DEADLINE, *_SELECTORS, _FRESH]
     if parameters:
         written["parameters"] = parameters
     raw: Schema = {"application/octet-stream": {}} if operation.binary else {}

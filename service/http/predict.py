@@ -8,7 +8,16 @@ import flask
 from flask import Flask, Response, g, jsonify, request
 
 from service.errors import RequestError
-from service.http import caller, explain, open_inference, openapi, page, problems, rerank, schemas
+from service.http import (
+    explain,
+    open_inference,
+    openapi,
+    page,
+    problems,
+    request_context,
+    rerank,
+    schemas,
+)
 from service.http.bodies import json_body
 from service.http.keys import Keys
 from service.http.measure import measure_requests
@@ -31,7 +40,7 @@ def create_app(
     """The WSGI application of the prediction listener.
 
     Args:
-        settings: Bounds on requests.
+        settings: ServerLimits on requests.
         scorer: Has the model, and scores.
         telemetry: Where requests are counted, timed and traced.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
@@ -114,7 +123,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
         timeline: Timeline = g.timeline
         scorer.require_ready()
         pair = one.read(json_body(), "")
-        answer = scorer.score([pair], timeline, caller.of(request.environ))
+        answer = scorer.score([pair], timeline, request_context.of(request.environ))
         [score] = answer.outcomes
         if isinstance(score, RequestError):
             raise score
@@ -137,7 +146,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
         scorer.require_ready()
         parsed = many.read(json_body(), "")
         good = [pair for pair in parsed if not isinstance(pair, RequestError)]
-        scored = scorer.score(good, timeline, caller.of(request.environ))
+        scored = scorer.score(good, timeline, request_context.of(request.environ))
         scores = iter(scored.outcomes)
         answer: schemas.BatchAnswer = {
             "results": [

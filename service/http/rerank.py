@@ -14,7 +14,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from service.answers import Rank as Rank
 from service.errors import InvalidField, QueueFull, RequestError, Unreadable
-from service.http import caller, problems, schemas, statuses
+from service.http import problems, request_context, schemas, statuses
 from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
@@ -24,7 +24,7 @@ from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Answer, Scorer
 from service.scoring.timeline import Timeline
-from service.scoring.versions import Wish
+from service.scoring.versions import ModelSelector
 
 _ENDS = ("Right", "right")
 _SMALLEST = 2.0**-24
@@ -141,7 +141,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
         scorer.require_ready()
         asked = shape.read(_own(json_body()), "")
         pairs = [(asked.query, text) for text in asked.texts]
-        who = caller.of(request.environ, Wish(model=asked.model or ""))
+        who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
         answer = scorer.score(pairs, timeline, who)
         _check_query(asked.query, answer)
         scores = [_checked(index, asked, one) for index, one in enumerate(answer.outcomes)]

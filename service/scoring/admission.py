@@ -10,7 +10,7 @@ import time
 
 from service.errors import QueueFull, RequestError, TooLate
 from service.scoring.batching import Lanes
-from service.scoring.pace import Pace
+from service.scoring.latency import LatencyModel
 
 _LONGEST_RETRY_SECONDS = 60
 
@@ -38,7 +38,7 @@ class Admission:
 
     def __init__(self, lanes: Lanes, max_pairs: int, max_tokens: int) -> None:
         self._lanes, self.max_pairs, self.max_tokens = lanes, max_pairs, max_tokens
-        self.pace, self.budget, self.streams = Pace(), 1, 1
+        self.latency, self.budget, self.streams = LatencyModel(), 1, 1
         self.computing: dict[int, tuple[float, int]] = {}
 
     def fits(self, pairs: int, tokens: int) -> bool:
@@ -70,7 +70,7 @@ class Admission:
 
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""
-        waiting = self.pace.seconds(self._lanes.tokens(), self.budget, streams=self.streams)
+        waiting = self.latency.seconds(self._lanes.tokens(), self.budget, streams=self.streams)
         return _whole_seconds(waiting)
 
     def limits(self) -> str:
@@ -82,7 +82,7 @@ class Admission:
         ahead = self._lanes.ahead(interactive=interactive)
         budget = self.budget
         if not interactive:
-            budget = self._lanes.bulk_limit(budget, time.perf_counter_ns(), self.pace.batch)
+            budget = self._lanes.bulk_limit(budget, time.perf_counter_ns(), self.latency.batch)
         computing = list(self.computing.values())
         is_idle = len(computing) < self.streams
         if not ahead and is_idle:
@@ -93,7 +93,7 @@ class Admission:
         # Until its turn has come others join its batch, whose results all come at its end: it is
         # taken for no smaller than those under way.
         last = max((tokens for _, tokens in computing), default=0)
-        waiting = self.pace.seconds(ahead + tokens, budget, last, self.streams)
+        waiting = self.latency.seconds(ahead + tokens, budget, last, self.streams)
         return _CAUTION * (under_way + waiting)
 
 

@@ -144,19 +144,19 @@ class Item:
     Attributes:
         pair: The pair itself.
         key: The cache's key of it, or None if equal pairs are computed each.
-        takers: The jobs that hold it, with its index there.
+        waiters: The jobs that hold it, with its index there.
         submitted_ns: Monotonic time at which the first of them was submitted.
         interactive: Whether its lane is the interactive one.
         is_waiting: Whether no batch has taken it yet.
         batch: The batch that computes it, once there is one.
     """
 
-    __slots__ = ("batch", "interactive", "is_waiting", "key", "pair", "submitted_ns", "takers")
+    __slots__ = ("batch", "interactive", "is_waiting", "key", "pair", "submitted_ns", "waiters")
 
     def __init__(self, job: Job, index: int, *, interactive: bool) -> None:
         self.pair = job.pairs[index]
         self.key = job.keys[index]
-        self.takers = [(job, index)]
+        self.waiters = [(job, index)]
         self.submitted_ns = job.submitted_ns
         self.interactive = interactive
         self.is_waiting = True
@@ -164,4 +164,4 @@ class Item:
 
     def is_wanted_at(self, now_ns: float) -> bool:
         """Whether a request will still wait for it then, as far as is known now."""
-        return any(job.is_wanted_at(now_ns) for job, _ in self.takers)
+        return any(job.is_wanted_at(now_ns) for job, _ in self.waiters)

@@ -193,14 +193,14 @@ class PairQueue:
                     most, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
                 )
                 batch, unwanted = self._lanes.next_batch(
-                    own, padding=padding, now_ns=now_ns, seconds=self._admission.pace.batch
+                    own, padding=padding, now_ns=now_ns, seconds=self._admission.latency.batch
                 )
                 for item in batch:
                     item.is_waiting = False
                 if batch:
                     tokens = sum(len(item.pair.ids) for item in batch)
                     self._admission.computing[thread] = (
-                        now_ns + self._admission.pace.batch(tokens) * 1e9,
+                        now_ns + self._admission.latency.batch(tokens) * 1e9,
                         tokens,
                     )
                     if batch[0].interactive:
@@ -230,7 +230,7 @@ class PairQueue:
         with self._changed:
             for item in items:
                 item.batch = batch
-                for job, _ in item.takers:
+                for job, _ in item.waiters:
                     job.begin(batch)
 
     def finish(self, items: Sequence[Item], rows: Sequence[Sequence[float]], now_ns: int) -> None:
@@ -242,7 +242,7 @@ class PairQueue:
                 self._forget(item)
         # Nobody joins them any more: the jobs are woken without the lock, which they may take next.
         for item, row in zip(items, rows, strict=True):
-            for job, index in item.takers:
+            for job, index in item.waiters:
                 job.put(index, row, now_ns)
 
     def fail(self, items: Sequence[Item], error: Exception) -> None:
@@ -252,7 +252,7 @@ class PairQueue:
                 self._forget(item)
         now_ns = time.perf_counter_ns()
         for item in items:
-            for job, index in item.takers:
+            for job, index in item.waiters:
                 job.fail(index, error, now_ns)
 
     def abort(self, error: RequestError) -> None:
@@ -271,7 +271,7 @@ class PairQueue:
             seconds: How long that took.
         """
         with self._changed:
-            self._admission.pace.observe(tokens, seconds)
+            self._admission.latency.observe(tokens, seconds)
 
     def done(self) -> None:
         """Note that the calling thread computes nothing more of the batch that it took."""
@@ -341,10 +341,10 @@ class PairQueue:
     def _drop(self, unwanted: Sequence[Item]) -> None:
         for item in unwanted:
             self._forget(item)
-            for job, _ in item.takers:
+            for job, _ in item.waiters:
                 job.expire()  # what waits for it need not wait until its time is up
-        # One without takers was moved to the other lane.
-        if dropped := sum(bool(item.takers) for item in unwanted):
+        # One without waiters was moved to the other lane.
+        if dropped := sum(bool(item.waiters) for item in unwanted):
             self._dropped(dropped)
 
     def _append(
@@ -356,16 +356,16 @@ class PairQueue:
             return
         known = None if key is None else self._under_way.get(key)
         if known is not None and self._is_joined(known, interactive):
-            known.takers.append((job, index))
+            known.waiters.append((job, index))
             if known.batch:
                 job.begin(known.batch)
             return
         item = Item(job, index, interactive=interactive)
         if known is not None:
             # It waits in the bulk lane, where this job would wait too long: moved to the front one.
-            item.takers += known.takers
+            item.waiters += known.waiters
             item.submitted_ns = known.submitted_ns
-            known.takers = []
+            known.waiters = []
         if key is not None:
             self._under_way[key] = item
         self._lanes.append(item)

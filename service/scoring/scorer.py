@@ -22,12 +22,12 @@ from service.scoring.checkpoint import Label
 from service.scoring.events import Events
 from service.scoring.job import NEVER, Job
 from service.scoring.model import Model
+from service.scoring.model_version import Version
 from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.score import Score
 from service.scoring.timeline import Timeline
 from service.scoring.tokens import TokenizedPair
-from service.scoring.version import Version
-from service.scoring.versions import NO_WISH, Versions, Wish
+from service.scoring.versions import ANY_MODEL, ModelSelector, Versions
 
 _KNOWN_LINGERS_NS = 10_000_000_000
 """How long after a request was answered from the cache others are expected to be."""
@@ -37,14 +37,14 @@ _TRIED = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class RequestContext:
     """Who waits for an answer.
 
     Attributes:
         expires_ns: Monotonic time after which it no longer waits.
         patience: How long that is, and where it is said, for whoever is told that it is over.
         on_hang_up: Takes what is to be called if it is gone before that.
-        wish: Which model it asks for, if it does.
+        selector: Which model it asks for, if it does.
         fresh: Whether the model is to compute the answer, whatever the cache holds.
         trace: Trace context of its request, for `Events`.
     """
@@ -52,7 +52,7 @@ class Caller:
     expires_ns: float = NEVER
     patience: str = ""
     on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
-    wish: Wish = NO_WISH
+    selector: ModelSelector = ANY_MODEL
     fresh: bool = False
     trace: Any = None
 
@@ -105,7 +105,7 @@ class Scorer:
         ):
             raise NotReady(f"the service is {state.value}; see /readyz", retry_after=1)
 
-    def models(self, wish: Wish = NO_WISH) -> list[Model]:
+    def models(self, selector: ModelSelector = ANY_MODEL) -> list[Model]:
         """The models that may answer, the one with the most traffic first.
 
         Raises:
@@ -113,11 +113,13 @@ class Scorer:
             UnknownModel: None has the name or version that is asked for.
         """
         self.require_ready()
-        serving = sorted(self._versions.serving(wish), key=lambda one: -one[1])
+        serving = sorted(self._versions.serving(selector), key=lambda one: -one[1])
         models = [version.model for version, _ in serving]
         return [model for model in models if model is not None]
 
-    def score(self, pairs: Sequence[tuple[str, str]], timeline: Timeline, caller: Caller) -> Answer:
+    def score(
+        self, pairs: Sequence[tuple[str, str]], timeline: Timeline, context: RequestContext
+    ) -> Answer:
         """Score pairs, in their order, all by one model.
 
         Returns:
@@ -133,15 +135,17 @@ class Scorer:
             TimedOut: No result in time.
             ClientGone: The caller hung up.
         """
-        expires_ns = self._expiry(caller)
+        expires_ns = self._expiry(context)
         tried: Version | None = None
         while True:
-            version = self._versions.choose(caller.wish, pairs)
+            version = self._versions.choose(context.selector, pairs)
             model = version.model
             try:
                 if model is None:
                     raise QueueClosed
-                outcomes = self._score_by(version.queue, model, pairs, timeline, caller, expires_ns)
+                outcomes = self._score_by(
+                    version.queue, model, pairs, timeline, context, expires_ns
+                )
                 break
             except QueueClosed:
                 # It was exchanged just now: another one answers. If none does, the process ends.
@@ -149,7 +153,7 @@ class Scorer:
                     raise NotReady("the service is about to end", retry_after=1) from None
                 tried = version
         for _, shadow in self._versions.table.shadows:
-            shadow.offer(pairs, outcomes, model.checkpoint.version, caller.trace)
+            shadow.offer(pairs, outcomes, model.checkpoint.version, context.trace)
         return Answer(model, outcomes)
 
     def _score_by(
@@ -158,14 +162,14 @@ class Scorer:
         model: Model,
         pairs: Sequence[tuple[str, str]],
         timeline: Timeline,
-        caller: Caller,
+        context: RequestContext,
         expires_ns: float,
     ) -> list[Score | RequestError]:
         timeline.model_version = model.checkpoint.version
         results: list[Result | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
         # Without keys the queue neither joins an equal pair under way nor asks the cache.
-        if self._cache is not None and not caller.fresh:
+        if self._cache is not None and not context.fresh:
             keys = [self._cache.key(model.checkpoint.version, pair) for pair in pairs]
             results = [*map(self._cache.get, keys)]
         missing = [index for index, result in enumerate(results) if result is None]
@@ -188,9 +192,9 @@ class Scorer:
                     labels=len(model.checkpoint.labels),
                     keys=[keys[index] for index in readable] if keys else [],
                     expires_ns=expires_ns,
-                    trace=caller.trace,
+                    trace=context.trace,
                 )
-                computed = self._compute(queue, model, job, timeline, caller)
+                computed = self._compute(queue, model, job, timeline, context)
                 for index, result in zip(readable, computed, strict=True):
                     results[index] = result
             else:
@@ -209,20 +213,20 @@ class Scorer:
         self._events.scored(outcomes, model.checkpoint.version)
         return outcomes
 
-    def would_refuse(self, caller: Caller, requests_ahead: int = 0) -> RequestError | None:
+    def would_refuse(self, context: RequestContext, requests_ahead: int = 0) -> RequestError | None:
         """Why a pair could not be scored in time, if it is clear before any work.
 
         Args:
-            caller: Who waits.
+            context: Who waits.
             requests_ahead: Requests that will be scored before and are not in the queue yet.
 
         Raises:
             UnknownModel: No model has the name or version that the caller asks for.
         """
-        expires_ns = self._expiry(caller)
+        expires_ns = self._expiry(context)
         # Which of them it will be its pairs say, and those are not read yet.
         refusal: RequestError | None = None
-        for version, _ in self._versions.serving(caller.wish):
+        for version, _ in self._versions.serving(context.selector):
             refusal = version.queue.would_refuse(expires_ns, requests_ahead)
             if refusal is None:
                 return None
@@ -248,11 +252,11 @@ class Scorer:
 
     def retry_after(self) -> int:
         """Seconds until what waits now will be done, 1 to 60: when to try again."""
-        serving = self._versions.serving(NO_WISH)
+        serving = self._versions.serving(ANY_MODEL)
         return min(version.queue.retry_after() for version, _ in serving)
 
-    def _expiry(self, caller: Caller) -> float:
-        return min(caller.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
+    def _expiry(self, context: RequestContext) -> float:
+        return min(context.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
 
     def _tokenize(
         self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
@@ -266,7 +270,7 @@ class Scorer:
         return tokenized
 
     def _compute(
-        self, queue: PairQueue, model: Model, job: Job, timeline: Timeline, caller: Caller
+        self, queue: PairQueue, model: Model, job: Job, timeline: Timeline, context: RequestContext
     ) -> list[Result | RequestError]:
         if not job.pairs:
             timeline.enter("respond")
@@ -276,7 +280,7 @@ class Scorer:
         if self._cache is not None:
             self._events.looked_up("coalesced", joined)
             self._events.looked_up("miss", len(job.pairs) - joined)
-        caller.on_hang_up(job.abandon)
+        context.on_hang_up(job.abandon)
         self._waiting.add(thread := threading.get_ident())
         expires_ns = job.expires_ns
         in_time = job.wait(max(0.0, (expires_ns - time.perf_counter_ns()) / 1e9))
@@ -298,7 +302,7 @@ class Scorer:
             if job.is_abandoned:
                 raise ClientGone("the client hung up")
             own = f"{self._timeout:g} s (MGEO_REQUEST_TIMEOUT)"
-            within = caller.patience if expires_ns == caller.expires_ns else own
+            within = context.patience if expires_ns == context.expires_ns else own
             raise TimedOut(f"no result within {within}; allow more time, or send fewer pairs")
         timeline.enter("respond", job.finished_ns)
         rows = job.probabilities.tolist()

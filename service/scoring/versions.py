@@ -23,13 +23,13 @@ from service.errors import (
     UnknownModel,
 )
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
-from service.scoring import declared as declarations
+from service.scoring import model_spec as declarations
 from service.scoring import split
 from service.scoring.cache import ResultCache
-from service.scoring.declared import Declared
 from service.scoring.events import Events
+from service.scoring.model_spec import ModelSpec
+from service.scoring.model_version import Version
 from service.scoring.shadow import Shadow
-from service.scoring.version import Version
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _UNLOAD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ModelSelector:
     """What a request says of who is to answer it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Wish:
     version: str = ""
 
 
-NO_WISH = Wish()
+ANY_MODEL = ModelSelector()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,45 +140,49 @@ class Versions:
         for thread in threads:
             thread.join(timeout)
 
-    def serving(self, wish: Wish) -> list[tuple[Version, float]]:
+    def serving(self, selector: ModelSelector) -> list[tuple[Version, float]]:
         """Those that may answer a request, with their weights.
 
         Raises:
             UnknownModel: None has that name or version.
         """
         every = self._table.serving
-        if not (wish.model or wish.version):
+        if not (selector.model or selector.version):
             return list(every)
         found = [
             (version, weight)
             for version, weight in every
-            if wish.model in ("", version.protocol_name)
-            and wish.version in ("", version.declared.name, version.model_version)
+            if selector.model in ("", version.protocol_name)
+            and selector.version in ("", version.spec.name, version.model_version)
         ]
         if not found:
             for shadow, _ in self._table.shadows:
-                if wish.version in (shadow.declared.name, shadow.model_version):
+                if selector.version in (shadow.spec.name, shadow.model_version):
                     raise UnknownModel(
-                        f"{shadow.declared.name} is a shadow, which answers nobody; "
+                        f"{shadow.spec.name} is a shadow, which answers nobody; "
                         "give it a weight in MGEO_MODELS_FILE"
                     )
-            there = [f"{v.protocol_name} {v.model_version} ({v.declared.name})" for v, _ in every]
+            there = [f"{v.protocol_name} {v.model_version} ({v.spec.name})" for v, _ in every]
             raise UnknownModel(f"no model has this name and version; there is {', '.join(there)}")
         return found
 
-    def choose(self, wish: Wish, pairs: Sequence[tuple[str, str]]) -> Version:
+    def choose(self, selector: ModelSelector, pairs: Sequence[tuple[str, str]]) -> Version:
         """Who answers a request.
 
         Raises:
             UnknownModel: None has the name or version that it asks for.
         """
-        if not (wish.model or wish.version) and (sole := self._table.sole):
+        if not (selector.model or selector.version) and (sole := self._table.sole):
             return sole
-        among = self.serving(wish)
+        among = self.serving(selector)
         if len(among) == 1:
             return among[0][0]
-        key = split.key_of_session(wish.session) if wish.session else split.key_of_pairs(pairs)
-        return among[split.pick(key, [(v.declared.name, weight) for v, weight in among])][0]
+        key = (
+            split.key_of_session(selector.session)
+            if selector.session
+            else split.key_of_pairs(pairs)
+        )
+        return among[split.pick(key, [(v.spec.name, weight) for v, weight in among])][0]
 
     def idle(self) -> bool:
         """Whether no version that answers has anything to do."""
@@ -193,9 +197,9 @@ class Versions:
         """Every version: what it is, what it gets, how far it is."""
         table = self._table
         whole = sum(weight for _, weight in table.serving)
-        told = [_told(version, weight / whole) for version, weight in table.serving]
-        told += [_told(version, 0.0) for version, _ in table.shadows]
-        return told + [_told(version, 0.0) for version in (*self._coming, *self._leaving)]
+        told = [_described(version, weight / whole) for version, weight in table.serving]
+        told += [_described(version, 0.0) for version, _ in table.shadows]
+        return told + [_described(version, 0.0) for version in (*self._coming, *self._leaving)]
 
     def switch(self) -> None:
         """Make it as the file of models says now; returns once that is so.
@@ -226,7 +230,7 @@ class Versions:
     def _switch(self) -> None:
         declared = declarations.read(self._settings)
         before = self._table
-        kept = {_identity(version.declared): version for version in before.versions}
+        kept = {_identity(version.spec): version for version in before.versions}
         wanted: list[Version] = []
         try:
             for one in declared:
@@ -251,7 +255,7 @@ class Versions:
         log.info("models switched", extra={"models": _summary(after)})
         self._retire([version for version in before.versions if version not in wanted])
 
-    def _loaded(self, declared: Declared) -> Version:
+    def _loaded(self, declared: ModelSpec) -> Version:
         version = self._made(declared)
         with self._lists:
             self._require_running()
@@ -284,13 +288,13 @@ class Versions:
 
     def _unload(self, version: Version) -> None:
         if not version.retire(self._settings.request_timeout + _UNLOAD_SECONDS):
-            log.error("a model cannot be unloaded", extra={"model": version.declared.name})
+            log.error("a model cannot be unloaded", extra={"model": version.spec.name})
             return
         with self._lists:
             self._leaving = [other for other in self._leaving if other is not version]
-        log.info("model unloaded", extra={"model": version.declared.name})
+        log.info("model unloaded", extra={"model": version.spec.name})
 
-    def _made(self, declared: Declared) -> Version:
+    def _made(self, declared: ModelSpec) -> Version:
         # One that has no others beside it needs no name.
         alone = not self._settings.models_file
         return Version(
@@ -298,13 +302,16 @@ class Versions:
             self._settings,
             self._events,
             cache=None if declared.role == "shadow" else self._cache,
-            told=self._stage,
-            changed=self._changed,
+            on_progress=self._stage,
+            on_state=self._changed,
             thread="engine" if alone else f"engine {declared.name}",
         )
 
     def _tabled(
-        self, versions: Sequence[Version], declared: Sequence[Declared], before: Table | None = None
+        self,
+        versions: Sequence[Version],
+        declared: Sequence[ModelSpec],
+        before: Table | None = None,
     ) -> Table:
         running = dict(before.shadows) if before else {}
         serving = tuple(
@@ -328,7 +335,7 @@ class Versions:
         if version not in self._first or self._lifecycle.state is State.READY:
             return
         number = self._first.index(version)
-        named = stage if len(self._first) == 1 else f"{version.declared.name}: {stage}"
+        named = stage if len(self._first) == 1 else f"{version.spec.name}: {stage}"
         self._lifecycle.loading(named, (number + done) / len(self._first))
 
     def _changed(self, version: Version, state: State) -> None:
@@ -373,21 +380,21 @@ class Versions:
                 reason = str(error) if isinstance(error, MGeoError) else type(error).__name__
                 log.error(
                     "a shadow has failed",
-                    extra={"model": version.declared.name, "reason": reason},
+                    extra={"model": version.spec.name, "reason": reason},
                 )
                 shadow.stop()
         if self._lifecycle.state is State.STARTING and version in self._first:
             self._next(version)
 
 
-def _identity(declared: Declared) -> tuple[str, str, str]:
+def _identity(declared: ModelSpec) -> tuple[str, str, str]:
     return declared.name, declared.source, declared.role
 
 
 def _check_distinct(versions: Sequence[Version]) -> None:
     seen: dict[str, str] = {}
     for version in versions:
-        model_version, name = version.model_version, version.declared.name
+        model_version, name = version.model_version, version.spec.name
         if model_version in seen:
             raise SettingsError(
                 f"the models {seen[model_version]!r} and {name!r} are the same version "
@@ -397,15 +404,15 @@ def _check_distinct(versions: Sequence[Version]) -> None:
 
 
 def _summary(table: Table) -> list[str]:
-    told = [f"{v.declared.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
-    return told + [f"{v.declared.name} {v.model_version} shadow" for v, _ in table.shadows]
+    told = [f"{v.spec.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
+    return told + [f"{v.spec.name} {v.model_version} shadow" for v, _ in table.shadows]
 
 
-def _told(version: Version, share: float) -> dict[str, Any]:
+def _described(version: Version, share: float) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "name": version.declared.name,
-        "source": version.declared.source,
-        "role": version.declared.role,
+        "name": version.spec.name,
+        "source": version.spec.source,
+        "role": version.spec.role,
         "share": round(share, 6),
         **version.lifecycle.report(),
     }

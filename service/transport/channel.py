@@ -20,7 +20,7 @@ from service.errors import (
     TooLarge,
     TooSlow,
 )
-from service.http import caller, problems, statuses
+from service.http import problems, request_context, statuses
 from service.transport.parser import Request
 
 HEADERS = {
@@ -76,10 +76,10 @@ class _ClosingTask(_Guarded, WSGITask):  # type: ignore[misc]
     @override
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
-        environ[caller.BEGAN] = self.request.began_ns
-        environ[caller.ARRIVED] = self.request.arrived_ns
-        environ[caller.ON_HANG_UP] = self.channel.on_hang_up
-        environ[caller.ON_ANSWERED] = self.request.on_answered
+        environ[request_context.BEGAN] = self.request.began_ns
+        environ[request_context.ARRIVED] = self.request.arrived_ns
+        environ[request_context.ON_HANG_UP] = self.channel.on_hang_up
+        environ[request_context.ON_ANSWERED] = self.request.on_answered
         return environ
 
 
@@ -170,7 +170,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
         def answered(sent: bool) -> None:
             known = error if sent else ClientGone("the client hung up")
-            self.server.observer.refused(known, *_asked(request))
+            self.server.hook.refused(known, *_asked(request))
 
         # Of the request that is being answered, which is another one if the application raised.
         self.requests[0].on_answered(answered)
@@ -221,7 +221,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 return
             self.request = None
             request.error = TooSlow(
-                f"the request did not arrive within {self.server.bounds.receive_seconds:g} s"
+                f"the request did not arrive within {self.server.limits.receive_seconds:g} s"
             )
             request.completed = True
             self.requests.append(request)

@@ -13,7 +13,7 @@ from flask import Flask
 from waitress.wasyncore import dispatcher
 
 from service.errors import ListenError
-from service.transport.server import BACKLOG, Bounds, Observer, Server
+from service.transport.server import BACKLOG, AdmissionHook, Server, ServerLimits
 from service.transport.syn_filter import drop_new_connections
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ class Listener:
         name: For logs and threads.
         host: Address to bind.
         port: Port to bind; 0 lets the system choose.
-        bounds: What clients may make it hold.
-        observer: Told of what never reaches the app.
+        limits: What clients may make it hold.
+        hook: Told of what never reaches the app.
         failed: Told of the error by which its loop has died: nothing is answered after that.
 
     Raises:
@@ -69,14 +69,14 @@ class Listener:
         name: str,
         host: str,
         port: int,
-        bounds: Bounds,
-        observer: Observer | None = None,
+        limits: ServerLimits,
+        hook: AdmissionHook | None = None,
         failed: Callable[[BaseException], object] = lambda error: None,
     ) -> None:
-        self.name, self.app, self.bounds = name, app, bounds
+        self.name, self.app, self.limits = name, app, limits
         self._failed = failed
         try:
-            self._server = Server(app, host, port, bounds, observer or Observer())
+            self._server = Server(app, host, port, limits, hook or AdmissionHook())
         except (OSError, ValueError) as error:
             raise ListenError(
                 f"cannot listen on {host}:{port} for {name}: {_mending(error, name)}"

@@ -62,12 +62,12 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ServerLimits:
     """What clients may make a listener hold, all of it in memory.
 
     A connection holds one body, and a second one while a request on it waits or is worked on. So
     bodies take `(connections + threads + waiting) * body_bytes` at most, with every connection in
-    the middle of one. It also holds its last answer, which its request bounds.
+    the middle of one. It also holds its last answer, which its request limits.
 
     Attributes:
         threads: Requests worked on at once.
@@ -84,7 +84,7 @@ class Bounds:
     receive_seconds: float
 
 
-class Arrived(Protocol):
+class ParsedRequest(Protocol):
     """A request as waitress has read it.
 
     Attributes:
@@ -98,10 +98,10 @@ class Arrived(Protocol):
     headers: Mapping[str, str]
 
 
-class Observer:
+class AdmissionHook:
     """Told, and asked, of what the server does by itself, before or instead of the application."""
 
-    def refusal(self, request: Arrived, *, ahead: int, waits: bool) -> RequestError | None:
+    def refusal(self, request: ParsedRequest, *, ahead: int, waits: bool) -> RequestError | None:
         """Why a request is not to be handed to a thread, if it is not.
 
         Args:
@@ -131,8 +131,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         serving: Of each thread, the channel whose request it answers.
     """
 
-    def __init__(self, app: Any, host: str, port: int, bounds: Bounds, observer: Observer) -> None:
-        self.bounds, self.observer = bounds, observer
+    def __init__(
+        self, app: Any, host: str, port: int, limits: ServerLimits, hook: AdmissionHook
+    ) -> None:
+        self.limits, self.hook = limits, hook
         self.draining = self.ending = False
         self.serving = threading.local()
         self._full = self._exhausted = False
@@ -141,10 +143,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         adjustments = Adjustments(
             host=host,
             port=port,
-            threads=bounds.threads,
-            connection_limit=bounds.connections,
+            threads=limits.threads,
+            connection_limit=limits.connections,
             # waitress refuses a body of just this size.
-            max_request_body_size=bounds.body_bytes + 1,
+            max_request_body_size=limits.body_bytes + 1,
             inbuf_overflow=_NO_FILE,
             outbuf_overflow=_NO_FILE,
             # Read on while a request is worked on: that is how a client's hanging up is noticed.
@@ -155,7 +157,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             clear_untrusted_proxy_headers=True,
         )
         threads = Workers()
-        threads.set_thread_count(bounds.threads)
+        threads.set_thread_count(limits.threads)
         # Refusals are answered by the loop itself. One thread more has those that it cannot: after
         # another request on the same connection, or where an answer has not been fetched yet.
         self._refusals = Workers()
@@ -169,7 +171,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def waiting(self) -> int:
         """Requests that have arrived and wait for a thread."""
         threads = self.task_dispatcher
-        return max(0, len(threads.queue) + int(threads.active_count) - self.bounds.threads)
+        return max(0, len(threads.queue) + int(threads.active_count) - self.limits.threads)
 
     def unanswered(self) -> int:
         """Requests that have begun to arrive, and whose answers are not sent as a whole."""
@@ -252,12 +254,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _refusal(self, request: Request) -> RequestError | None:
         threads = self.task_dispatcher
         ahead = len(threads.queue) + int(threads.active_count)
-        if ahead >= self.bounds.threads + self.bounds.waiting:
+        if ahead >= self.limits.threads + self.limits.waiting:
             return TooBusy(
-                f"{self.bounds.threads} requests are worked on and {self.bounds.waiting} wait",
-                retry_after=self.observer.retry_after(),
+                f"{self.limits.threads} requests are worked on and {self.limits.waiting} wait",
+                retry_after=self.hook.retry_after(),
             )
-        return self.observer.refusal(request, ahead=ahead, waits=ahead >= self.bounds.threads)
+        return self.hook.refusal(request, ahead=ahead, waits=ahead >= self.limits.threads)
 
     @override
     def accept(self) -> tuple[socket.socket, Any] | None:
@@ -280,9 +282,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def readable(self) -> bool:
         if not self.accepting:
             return False
-        full = len(self.active_channels) >= self.bounds.connections
+        full = len(self.active_channels) >= self.limits.connections
         if full and not self._full:
-            log.warning("all connections are in use", extra={"limit": self.bounds.connections})
+            log.warning("all connections are in use", extra={"limit": self.limits.connections})
             self._evict(time.perf_counter())
         # Told again, and evicted again, only after it was not full or a second has passed.
         self._full = full
@@ -290,7 +292,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def _tidy(self, now: float) -> None:
         """End what has been silent, or under way, for too long."""
-        patience = self.bounds.receive_seconds
+        patience = self.limits.receive_seconds
         if self._full or self._exhausted:
             patience = min(patience, _PATIENCE_WHEN_FULL_SECONDS)
         self._full = self._exhausted = False
@@ -300,7 +302,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             elif channel.began is not None and now - channel.began > patience:
                 channel.give_up()
                 self._open.ask_again(channel)
-                self.observer.closed("slow")
+                self.hook.closed("slow")
 
     def _evict(self, now: float) -> None:
         """Close what has been silent longest; no connection with a request under way."""
@@ -311,10 +313,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             and now - channel.silent_since > _EVICT_AFTER_SECONDS
         ]
         silent.sort(key=lambda channel: float(channel.silent_since))
-        for channel in silent[: max(1, int(self.bounds.connections * _EVICTED_SHARE))]:
+        for channel in silent[: max(1, int(self.limits.connections * _EVICTED_SHARE))]:
             self._close(channel, "full")
 
     def _close(self, channel: Channel, reason: str) -> None:
         channel.will_close = True
         self._open.ask_again(channel)
-        self.observer.closed(reason)
+        self.hook.closed(reason)

@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from service.http.caller import HEADER
+from service.http.request_context import HEADER
 from tools import load
 
 DEADLINE_SECONDS = 2.0

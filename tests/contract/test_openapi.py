@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from service.http import caller, openapi, predict, schemas
+from service.http import openapi, predict, request_context, schemas
 from service.scoring import checkpoint, refusal
 from service.scoring.tokens import PairTokenizer
 from tests.conftest import TINY, Running
@@ -57,9 +57,9 @@ def test_the_service_does_what_the_document_says(case: schemathesis.Case, runnin
     # HTTP lets anybody send further headers.
     assume("x-schemathesis-unknown-property" not in (case.headers or {}))
     # A deadline of a millisecond is taken, and rightly missed.
-    deadline = str((case.headers or {}).get(caller.HEADER, ""))
+    deadline = str((case.headers or {}).get(request_context.HEADER, ""))
     if deadline.isdecimal() and int(deadline) >= 1:
-        case.headers[caller.HEADER] = str(max(int(deadline), 30_000))
+        case.headers[request_context.HEADER] = str(max(int(deadline), 30_000))
     if case.path == "/traces/{trace_id}" and positive:
         # Of all ids, ask for one that there is.
         parent = {"traceparent": f"00-{TRACE}-{1:016x}-01"}

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.http.caller import HEADER
+from service.http.request_context import HEADER
 from tests.conftest import eventually
 from tests.http.held import PAIR, Held, problem
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import NotReady
-from service.scoring.version import Version
+from service.scoring.model_version import Version
 from tests.conftest import TINY, eventually, start
 from tests.http.held import PAIR, Held, problem
 from tests.http.test_versions import Fleet

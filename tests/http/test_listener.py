@@ -20,7 +20,7 @@ from flask import Flask, request
 
 from service.lifecycle import State
 from service.transport.listener import Listener
-from service.transport.server import Bounds
+from service.transport.server import ServerLimits
 from tests.conftest import eventually, start
 
 LARGE = 8 << 20
@@ -45,7 +45,7 @@ class Listening:
             name="test",
             host="127.0.0.1",
             port=0,
-            bounds=Bounds(
+            limits=ServerLimits(
                 threads=2, waiting=10, connections=100, body_bytes=1 << 20, receive_seconds=4
             ),
             failed=self.failures.append,
@@ -193,7 +193,7 @@ def test_a_close_ends_all_its_threads_and_connections(listening: Listening) -> N
 
 def test_a_listener_that_was_never_started_lets_go_of_its_port() -> None:
     listener = Listener(
-        Flask("test"), name="test", host="127.0.0.1", port=0, bounds=Bounds(1, 1, 1, 1024, 1)
+        Flask("test"), name="test", host="127.0.0.1", port=0, limits=ServerLimits(1, 1, 1, 1024, 1)
     )
     host, port = listener.address.split(":")
     # A thread counts as at work until it has begun to wait for some.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from service.http.caller import HEADER
+from service.http.request_context import HEADER
 from service.scoring.scorer import _TRIED
 from tests.conftest import eventually
 from tests.http.held import PAIR, Held, problem
@@ -86,7 +86,7 @@ def test_a_full_queue_refuses_nobody_whose_answer_is_known() -> None:
         problem(held.send(body=unknown).result(), 429, "queue-full")
         assert held.send(body=PAIR).result().ok
         # Where none was known lately, one request in many is read to see whether it is.
-        held.service.predictions._server.observer._scorer._known_ns -= 11_000_000_000
+        held.service.predictions._server.hook._scorer._known_ns -= 11_000_000_000
         found = [held.send(body=PAIR).result().status_code for _ in range(_TRIED + 5)]
         assert found == [429] * (_TRIED - 1) + [200] * 6
     finally:
@@ -182,10 +182,10 @@ def test_deadlines_of_other_protocols_are_not_read(held: Held, name: str) -> Non
     [("250", 250), ("7200000", 7_200_000), ("300, 200", 200), ("0, 200", 200), ("00250", 250)],
 )
 def test_of_several_deadlines_the_shortest_holds(value: str, milliseconds: int) -> None:
-    from service.http import caller
+    from service.http import request_context
 
-    environ = {f"HTTP_{HEADER.upper().replace('-', '_')}": value, caller.BEGAN: 10**9}
-    found = caller.of(environ)
+    environ = {f"HTTP_{HEADER.upper().replace('-', '_')}": value, request_context.BEGAN: 10**9}
+    found = request_context.of(environ)
     assert found.expires_ns == 10**9 + milliseconds * 10**6
     assert found.patience == f"{milliseconds:g} ms ({HEADER})"
 
@@ -200,11 +200,14 @@ def test_a_short_deadline_is_told_as_it_was_given(held: Held) -> None:
 
 
 def test_time_spent_before_the_application_counts() -> None:
-    from service.http import caller
+    from service.http import request_context
 
     now = time.perf_counter_ns()
-    environ = {f"HTTP_{HEADER.upper().replace('-', '_')}": "250", caller.BEGAN: now - 10**9}
-    assert caller.of(environ).expires_ns == now - 0.75e9
+    environ = {
+        f"HTTP_{HEADER.upper().replace('-', '_')}": "250",
+        request_context.BEGAN: now - 10**9,
+    }
+    assert request_context.of(environ).expires_ns == now - 0.75e9
 
 
 def test_a_pair_that_fails_its_batch_fails_alone(held: Held) -> None:

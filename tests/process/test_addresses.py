@@ -67,7 +67,7 @@ def test_a_name_with_several_addresses_says_which_one_is_bound(
     from flask import Flask
 
     from service.transport import listener as server
-    from service.transport.server import Bounds
+    from service.transport.server import ServerLimits
 
     def two(*_: object, **__: object) -> list[tuple[object, ...]]:
         of = (socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
@@ -79,8 +79,8 @@ def test_a_name_with_several_addresses_says_which_one_is_bound(
     monkeypatch.setattr(socket, "getaddrinfo", two)
     told: list[dict[str, object]] = []
     monkeypatch.setattr(server.log, "warning", lambda _, extra: told.append(extra))
-    bounds = Bounds(threads=1, waiting=1, connections=1, body_bytes=1024, receive_seconds=1)
-    listener = server.Listener(Flask("x"), name="x", host="localhost", port=0, bounds=bounds)
+    limits = ServerLimits(threads=1, waiting=1, connections=1, body_bytes=1024, receive_seconds=1)
+    listener = server.Listener(Flask("x"), name="x", host="localhost", port=0, limits=limits)
     listener.start()
     listener.close()
     assert [line["not_bound"] for line in told] == [["::1"]], json.dumps(told)

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from grafana.generator import victorialogs
-from service.http import caller, keys
+from service.http import keys, request_context
 from tests.serving import Service
 from tests.stack import grafana
 from tests.stack.clients import Jaeger, Prometheus, eventually
@@ -136,7 +136,7 @@ def _trouble(service: Service, key: str, done: threading.Event) -> None:
             with suppress(requests.RequestException):
                 session.post(url, json=body, timeout=5, headers=admitted)
                 session.post(url, json=body, timeout=5)
-                hurried = admitted | {caller.HEADER: "1"}
+                hurried = admitted | {request_context.HEADER: "1"}
                 session.post(f"{url}/batch", json=many, timeout=5, headers=hurried)
             with suppress(OSError):
                 slow = open_ones.enter_context(socket.create_connection((host, port), timeout=5))

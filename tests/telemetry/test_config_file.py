@@ -12,7 +12,7 @@ import requests
 import yaml
 
 from telemetry import environment
-from telemetry.config_file import Declared
+from telemetry.config_file import SdkConfiguration
 from telemetry.environment import TelemetryError
 from tests.serving import Service, run
 from tests.telemetry.collector import Collector
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_honoured_is_refused_in_one_line(
     file = tmp_path / "otel.yaml"
     file.write_text(text)
     with pytest.raises(TelemetryError) as refused:
-        Declared(str(file), {}, "")
+        SdkConfiguration(str(file), {}, "")
 
     message = str(refused.value)
     assert message.startswith(f"OTEL_CONFIG_FILE={str(file)!r}: ")

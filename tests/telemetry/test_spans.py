@@ -97,13 +97,13 @@ def test_a_request_begins_when_it_arrived_and_not_when_a_thread_was_free(
     collector: Collector, start: Start
 ) -> None:
     """The span is the Flask instrumentation's, which begins it when a thread takes the request."""
-    from service.http import caller, predict
+    from service.http import predict, request_context
     from service.settings import Settings
 
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     app = predict.create_app(Settings(), SimpleNamespace(), telemetry, lambda: False)
     arrived = time.perf_counter_ns() - 2_000_000_000
-    app.test_client().get("/nowhere", environ_overrides={caller.ARRIVED: arrived}).close()
+    app.test_client().get("/nowhere", environ_overrides={request_context.ARRIVED: arrived}).close()
     assert telemetry.shutdown(5)
 
     spans = {span.name: span for span in collector.spans}

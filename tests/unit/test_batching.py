@@ -88,7 +88,7 @@ def test_where_padding_costs_pairs_of_like_length_go_together() -> None:
 
 def test_what_nobody_waits_for_is_taken_out_and_not_computed() -> None:
     left, wanted = _item(5), _item(5)
-    [(job, _)] = left.takers
+    [(job, _)] = left.waiters
     assert job.wait(0) is False
     assert _lanes(left, wanted).next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=SOON) == (
         [wanted],
@@ -130,7 +130,7 @@ def test_bulk_gets_its_turn_while_single_pairs_keep_coming(padding: Padding) -> 
 
 @dataclass(frozen=True)
 class Device:
-    """A pass of so many tokens takes `fixed + per_token * tokens` seconds, as `Pace` has it."""
+    """A pass of so many tokens takes `fixed + per_token * tokens` seconds."""
 
     fixed: float
     per_token: float
@@ -227,7 +227,7 @@ def test_after_a_silence_bulk_batches_are_full_again() -> None:
 
 def _until(expires_ns: float, size: int = 10) -> Item:
     item = _item(size)
-    item.takers[0][0].expires_ns = expires_ns
+    item.waiters[0][0].expires_ns = expires_ns
     return item
 
 

@@ -31,7 +31,7 @@ from service.client import (
     Refused,
     Unreachable,
 )
-from service.http import caller
+from service.http import request_context
 from tests.conftest import Running
 
 PAIR = ("紫萱路363号人力社保局", "紫萱路363号市人社局")
@@ -204,12 +204,12 @@ def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) ->
 
 
 def test_it_says_its_deadline_as_the_service_reads_it(server: Server) -> None:
-    assert caller.HEADER == module._DEADLINE
+    assert request_context.HEADER == module._DEADLINE
     server.answer(200, {})
     with MGeoClient(server.url, timeout=86_400) as client:
         client.predict(*PAIR)
     [(_, headers, _)] = server.requests
-    assert 86_390_000 < int(headers[caller.HEADER]) <= 86_400_000
+    assert 86_390_000 < int(headers[request_context.HEADER]) <= 86_400_000
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), 1e9])

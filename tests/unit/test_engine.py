@@ -181,12 +181,12 @@ def test_only_the_pairs_at_fault_fail(pairs: int, poison: set[int]) -> None:
     assert len(passes) <= 4 * math.log2(pairs) + 7
 
 
-def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set_the_pace(
+def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set_the_latency(
     bench: Bench,
 ) -> None:
     bench.score()
     eventually(bench.engine.idle)
-    good, learnt = bench.backend.answer, bench.queue._admission.pace._batches
+    good, learnt = bench.backend.answer, bench.queue._admission.latency._batches
     computing: list[int] = []
 
     def answer(given: Sequence[TokenizedPair]) -> Probabilities:
@@ -199,7 +199,7 @@ def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set
     bench.score(4, poison={0})
     eventually(bench.engine.idle)
     assert computing == [1] * 5  # of 4, of 2, of 1, and of what is left of both
-    assert bench.queue._admission.pace._batches == learnt + 2
+    assert bench.queue._admission.latency._batches == learnt + 2
     assert not bench.queue._admission.computing
 
 
@@ -287,7 +287,7 @@ def test_a_device_without_memory_for_one_pair_is_waited_for_and_then_ends_the_pr
 def test_the_time_of_a_pass_is_not_that_of_handing_out_its_results(bench: Bench) -> None:
     bench.score()
     eventually(bench.engine.idle)
-    finish, learnt = bench.queue.finish, bench.queue._admission.pace.batch(5)
+    finish, learnt = bench.queue.finish, bench.queue._admission.latency.batch(5)
 
     def slow(*args: Any) -> None:
         time.sleep(0.2)
@@ -297,7 +297,7 @@ def test_the_time_of_a_pass_is_not_that_of_handing_out_its_results(bench: Bench)
     for _ in range(3):
         bench.score()
         eventually(bench.engine.idle)
-    assert bench.queue._admission.pace.batch(5) < max(0.1, 2 * learnt)
+    assert bench.queue._admission.latency.batch(5) < max(0.1, 2 * learnt)
 
 
 def test_each_time_that_memory_runs_out_is_counted(bench: Bench) -> None:

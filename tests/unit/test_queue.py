@@ -196,7 +196,7 @@ def test_a_pace_that_was_slow_once_is_learnt_anew() -> None:
     queue = _slow_queue(seconds=60)
     queue.put(_job([10], expires_in=0.5))
     [item] = queue.take(lambda: 10, padding=Padding.ROUNDED)
-    assert item.takers
+    assert item.waiters
 
 
 def test_what_is_left_out_for_being_late_does_not_wait_for_its_time() -> None:
@@ -206,7 +206,7 @@ def test_what_is_left_out_for_being_late_does_not_wait_for_its_time() -> None:
     queue.put(patient)
     late.expires_ns = time.perf_counter_ns() + 0.5e9
     [item] = queue.take(lambda: 10, padding=Padding.ROUNDED)
-    assert item.takers == [(patient, 0)]
+    assert item.waiters == [(patient, 0)]
     assert late.wait(1000) is False
     assert not late.is_abandoned
 
@@ -219,7 +219,7 @@ def test_an_expired_job_is_never_computed() -> None:
     queue.put(wanted)
     expired.expires_ns = time.perf_counter_ns() - 1
     [item] = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
-    assert item.takers == [(wanted, 0)]
+    assert item.waiters == [(wanted, 0)]
     assert sum(dropped) == 2
 
 
@@ -245,7 +245,7 @@ def test_an_abandoned_job_is_never_computed() -> None:
     queue.put(wanted)
     assert left.wait(0) is False
     [item] = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
-    assert item.takers == [(wanted, 0)]
+    assert item.waiters == [(wanted, 0)]
 
 
 def test_the_oldest_age_is_that_of_the_first_waiting_pair() -> None:
@@ -299,7 +299,7 @@ def test_a_pair_that_waits_again_is_joined_and_dropped_as_any_other() -> None:
     assert queue.put(joins) == 1
     first.abandon()
     [item] = _take_at_once(queue)
-    assert [job for job, _ in item.takers] == [first, joins]
+    assert [job for job, _ in item.waiters] == [first, joins]
     queue.put_back([item])
     joins.abandon()
     assert _take_at_once(queue) == []
@@ -530,7 +530,7 @@ def test_an_interactive_pair_does_not_wait_in_the_bulk_lane() -> None:
     queue.put(bulk)
     assert queue.put(single) == 0, "it takes a place in the other lane"
     [item] = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
-    assert item.takers == [(single, 0), (bulk, 9)]
+    assert item.waiters == [(single, 0), (bulk, 9)]
     _compute(queue, [item])
     assert single.wait(0)
     queue.close()

@@ -122,7 +122,7 @@ class Queue(RuleBasedStateMachine):
         waiting = [len(item.pair.ids) for lane in lanes for item in lane.items]
         assert (len(waiting), sum(waiting)) == (self.queue.depth(), self.queue.tokens())
         # A pair that is moved to the front lane leaves an empty place, taken out when its turn is.
-        moved = sum(not item.takers for lane in lanes for item in lane.items)
+        moved = sum(not item.waiters for lane in lanes for item in lane.items)
         assert self.queue.depth() - moved <= MAX_PAIRS
 
     @invariant()

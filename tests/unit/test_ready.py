@@ -20,7 +20,7 @@ from service.http import operations
 from service.lifecycle import Lifecycle, State
 from service.settings import Settings
 from service.transport.listener import Listener
-from service.transport.server import Bounds
+from service.transport.server import ServerLimits
 from tests.conftest import Running
 from tests.serving import run
 
@@ -36,9 +36,9 @@ def _listening(lifecycle: Lifecycle, host: str = "127.0.0.1", warning: str = "")
     app = operations.create_app(
         lifecycle, none, lambda: False, none, warning=lambda: warning or None
     )
-    bounds = Bounds(threads=1, waiting=5, connections=5, body_bytes=1024, receive_seconds=5)
+    limits = ServerLimits(threads=1, waiting=5, connections=5, body_bytes=1024, receive_seconds=5)
     listener = Listener(
-        app, name="operations", host=host, port=0, bounds=bounds, failed=lambda error: None
+        app, name="operations", host=host, port=0, limits=limits, failed=lambda error: None
     )
     listener.start()
     try:

@@ -14,10 +14,10 @@ from service.scoring import model as models
 from service.scoring import score
 from service.scoring.backends import Progress, calibration
 from service.scoring.cache import Result, ResultCache
-from service.scoring.declared import Declared
 from service.scoring.engine import Engine
 from service.scoring.events import Events
 from service.scoring.model import Model
+from service.scoring.model_spec import ModelSpec
 from service.scoring.queue import PairQueue
 from service.settings import Settings
 
@@ -31,16 +31,16 @@ class Version:
     """One model, on its way, loaded, or on its way out: its queue, its engine and its state.
 
     Args:
-        declared: What is to be loaded.
+        spec: What is to be loaded.
         settings: Of the process.
         events: Told of what is computed.
         cache: Given its results, and asked for them; a shadow has none.
-        told: Of the stages of loading.
-        changed: Told of its state.
+        on_progress: Told of the stages of loading.
+        on_state: Told of its state.
         thread: Name of the engine's thread.
 
     Attributes:
-        declared: As given.
+        spec: As given.
         lifecycle: Its state.
         queue: Pairs waiting for it.
         engine: Runs it.
@@ -50,19 +50,19 @@ class Version:
 
     def __init__(
         self,
-        declared: Declared,
+        spec: ModelSpec,
         settings: Settings,
         events: Events,
         *,
         cache: ResultCache | None,
-        told: Callable[[Version, str, float], None],
-        changed: Callable[[Version, State], None],
+        on_progress: Callable[[Version, str, float], None],
+        on_state: Callable[[Version, State], None],
         thread: str,
     ) -> None:
-        self.declared = declared
-        self._settings = replace(settings, model=declared.source)
-        self._told = told
-        self.lifecycle = Lifecycle(lambda _, state: changed(self, state))
+        self.spec = spec
+        self._settings = replace(settings, model=spec.source)
+        self._on_progress = on_progress
+        self.lifecycle = Lifecycle(lambda _, state: on_state(self, state))
         self.queue = PairQueue(
             max_pairs=settings.max_queue_pairs,
             max_tokens=settings.max_queue_tokens,
@@ -88,12 +88,12 @@ class Version:
         return self.model.protocol_name if self.model else ""
 
     def _load(self, progress: Progress) -> Model:
-        def told(stage: str, done: float) -> None:
+        def report(stage: str, done: float) -> None:
             progress(stage, done)
-            self._told(self, stage, done)
+            self._on_progress(self, stage, done)
 
         loaded = models.load(
-            self._settings, told, background=self.declared.role == "shadow", serves=True
+            self._settings, report, background=self.spec.role == "shadow", serves=True
         )
         if self._settings.models_file:
             progress("scoring the calibration list", 0.95)
@@ -114,7 +114,7 @@ class Version:
                 checkpoints.read(loaded.checkpoint.directory).version == loaded.checkpoint.version
             )
         except CheckpointError as error:
-            extra = {"model": self.declared.name, "reason": str(error)}
+            extra = {"model": self.spec.name, "reason": str(error)}
             log.warning("a model's files cannot be read any more; it stays in memory", extra=extra)
             return True
 

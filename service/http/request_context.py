@@ -16,8 +16,8 @@ from typing import Any
 from opentelemetry.trace import get_current_span
 
 from service.errors import BadRequest
-from service.scoring.scorer import Caller
-from service.scoring.versions import NO_WISH, Wish
+from service.scoring.scorer import RequestContext
+from service.scoring.versions import ANY_MODEL, ModelSelector
 
 HEADER = "X-Envoy-Expected-Rq-Timeout-Ms"
 
@@ -49,7 +49,7 @@ _KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = (
 )
 
 
-def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
+def of(environ: Mapping[str, Any], route: ModelSelector = ANY_MODEL) -> RequestContext:
     """The caller of the request with this WSGI environment.
 
     Args:
@@ -71,15 +71,17 @@ def of(environ: Mapping[str, Any], route: Wish = NO_WISH) -> Caller:
         if session is not None and not re.fullmatch(SESSION_PATTERN, session):
             raise BadRequest(f"{SESSION} must be 1 to 128 visible ASCII characters")
         # What the route names holds, whatever a header says.
-        known["wish"] = Wish(session or "", route.model, route.version or version or "")
+        known["selector"] = ModelSelector(
+            session or "", route.model, route.version or version or ""
+        )
     given = environ.get(_KEY)
     if given is None:
-        return Caller(**known)
+        return RequestContext(**known)
     milliseconds = _shortest(given)
     if not milliseconds:
-        return Caller(**known)
+        return RequestContext(**known)
     began: int = environ.get(BEGAN) or time.perf_counter_ns()
-    return Caller(
+    return RequestContext(
         expires_ns=began + milliseconds * 1e6, patience=f"{milliseconds:g} ms ({HEADER})", **known
     )
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.scoring.pace import Pace
+from service.scoring.latency import LatencyModel
 
 
-def _pace(*batches: tuple[int, float]) -> Pace:
-    pace = Pace()
+def _latency(*batches: tuple[int, float]) -> LatencyModel:
+    pace = LatencyModel()
     for tokens, seconds in batches:
         pace.observe(tokens, seconds)
     return pace
 
 
 def test_nothing_is_expected_before_the_first_batch() -> None:
-    assert _pace().seconds(1_000_000, 512) == 0.0
+    assert _latency().seconds(1_000_000, 512) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -30,17 +30,17 @@ def test_single_pairs_and_full_batches_tell_what_a_queue_takes(
     fixed: float, per_token: float
 ) -> None:
     sizes = islice(cycle([40, 60, 512]), 60)
-    pace = _pace(*((size, fixed + per_token * size) for size in sizes))
+    pace = _latency(*((size, fixed + per_token * size) for size in sizes))
     assert pace.seconds(5120, 512) == pytest.approx(10 * fixed + 5120 * per_token, rel=1e-6)
 
 
 def test_a_gpu_known_from_single_pairs_is_not_taken_for_a_slow_one() -> None:
-    pace = _pace(*[(50, 0.005)] * 20)
+    pace = _latency(*[(50, 0.005)] * 20)
     assert pace.seconds(8192, 8192) == pytest.approx(0.005)
 
 
 def test_a_machine_that_became_slow_is_known_after_a_few_batches() -> None:
-    pace = _pace(*[(512, 0.05)] * 50, *[(512, 0.5)] * 30)
+    pace = _latency(*[(512, 0.05)] * 50, *[(512, 0.5)] * 30)
     assert pace.seconds(5120, 512) == pytest.approx(5, rel=0.1)
 
 
@@ -53,7 +53,7 @@ def test_a_machine_that_became_slow_is_known_after_a_few_batches() -> None:
 def test_more_work_never_takes_less_time(
     batches: list[tuple[int, float]], tokens: int, more: int, budget: int
 ) -> None:
-    pace = _pace(*batches)
+    pace = _latency(*batches)
     less = pace.seconds(tokens, budget)
     assert 0 <= less <= pace.seconds(tokens + more, budget) * (1 + 1e-9)
     assert math.isfinite(less)

@@ -34,7 +34,7 @@ _LARGEST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class ModelSpec:
     """One model of the list.
 
     Attributes:
@@ -51,14 +51,14 @@ class Declared:
     role: Role
 
 
-def read(settings: Settings) -> tuple[Declared, ...]:
+def read(settings: Settings) -> tuple[ModelSpec, ...]:
     """The models that the settings declare.
 
     Raises:
         SettingsError: The file cannot be read, or does not declare what can be served.
     """
     if not settings.models_file:
-        return (Declared(SOLE, settings.model, 1.0, "serve"),)
+        return (ModelSpec(SOLE, settings.model, 1.0, "serve"),)
     if settings.model != BUNDLED:
         raise SettingsError(
             "MGEO_MODEL and MGEO_MODELS_FILE both say which model to serve: set only one of them"
@@ -73,7 +73,7 @@ def read(settings: Settings) -> tuple[Declared, ...]:
         raise SettingsError(f"MGEO_MODELS_FILE={str(path)!r}: {error}") from None
 
 
-def parse(text: str) -> tuple[Declared, ...]:
+def parse(text: str) -> tuple[ModelSpec, ...]:
     """The models that a document declares.
 
     Raises:
@@ -99,7 +99,7 @@ def parse(text: str) -> tuple[Declared, ...]:
     return models
 
 
-def _model(entry: Any, where: str) -> Declared:
+def _model(entry: Any, where: str) -> ModelSpec:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} must be an object with {', '.join(_KEYS)}")
     if unknown := [key for key in entry if key not in _KEYS]:
@@ -118,7 +118,7 @@ def _model(entry: Any, where: str) -> Declared:
     if role == "shadow":
         if "weight" in entry:
             raise ValueError(f"{where}: a shadow answers nobody, so it has no weight")
-        return Declared(name, source, 0.0, "shadow")
+        return ModelSpec(name, source, 0.0, "shadow")
     if "weight" not in entry:
         raise ValueError(
             f"{where}.weight is missing: give a number from 0 to {_LARGEST_WEIGHT:g}, or the role "
@@ -132,4 +132,4 @@ def _model(entry: Any, where: str) -> Declared:
         or not 0 <= weight <= _LARGEST_WEIGHT
     ):
         raise ValueError(f"{where}.weight must be a number from 0 to {_LARGEST_WEIGHT:g}")
-    return Declared(name, source, float(weight), "serve")
+    return ModelSpec(name, source, float(weight), "serve")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from service.errors import SettingsError
-from service.scoring import declared
-from service.scoring.declared import Declared
+from service.scoring import model_spec
+from service.scoring.model_spec import ModelSpec
 from service.settings import Settings
 from tests.unit.conftest import assert_one_line
 
@@ -18,17 +18,17 @@ GOOD = {"name": "a", "source": "bundled", "weight": 1}
 
 
 def test_without_a_file_the_one_model_is_a_list_of_one() -> None:
-    assert declared.read(Settings(model="iic/x")) == (Declared("model", "iic/x", 1.0, "serve"),)
+    assert model_spec.read(Settings(model="iic/x")) == (ModelSpec("model", "iic/x", 1.0, "serve"),)
 
 
 def test_a_file_declares_models_their_weights_and_roles(tmp_path: Path) -> None:
     file = tmp_path / "models.json"
     shadow = {"name": "c-3.1_x", "source": "/models/c", "role": "shadow"}
     file.write_text(json.dumps({"models": [GOOD, {**GOOD, "name": "b", "weight": 0}, shadow]}))
-    assert declared.read(Settings(models_file=str(file))) == (
-        Declared("a", "bundled", 1.0, "serve"),
-        Declared("b", "bundled", 0.0, "serve"),
-        Declared("c-3.1_x", "/models/c", 0.0, "shadow"),
+    assert model_spec.read(Settings(models_file=str(file))) == (
+        ModelSpec("a", "bundled", 1.0, "serve"),
+        ModelSpec("b", "bundled", 0.0, "serve"),
+        ModelSpec("c-3.1_x", "/models/c", 0.0, "shadow"),
     )
 
 
@@ -59,7 +59,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, models: Any, said: st
     file = tmp_path / "models.json"
     file.write_text(json.dumps({"models": models}))
     with pytest.raises(SettingsError, match=said) as raised:
-        declared.read(Settings(models_file=str(file)))
+        model_spec.read(Settings(models_file=str(file)))
     assert str(raised.value).startswith("MGEO_MODELS_FILE='")
     assert_one_line(raised.value)
 
@@ -78,15 +78,15 @@ def test_what_is_no_document_is_refused(tmp_path: Path, content: bytes, said: st
     file = tmp_path / "models.json"
     file.write_bytes(content)
     with pytest.raises(SettingsError, match=said) as raised:
-        declared.read(Settings(models_file=str(file)))
+        model_spec.read(Settings(models_file=str(file)))
     assert_one_line(raised.value)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(SettingsError, match=r"/no/such.json' cannot be read: No such file"):
-        declared.read(Settings(models_file="/no/such.json"))
+        model_spec.read(Settings(models_file="/no/such.json"))
 
 
 def test_two_ways_to_say_which_model_are_refused() -> None:
     with pytest.raises(SettingsError, match="set only one of them"):
-        declared.read(Settings(model="iic/x", models_file="/models.json"))
+        model_spec.read(Settings(model="iic/x", models_file="/models.json"))

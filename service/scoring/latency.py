@@ -6,7 +6,7 @@ _WEIGHT = 0.1
 """Of the newest batch: about the last ten count, so that one odd one does not show."""
 
 
-class Pace:
+class LatencyModel:
     """The time of a batch as a straight line, `fixed + per_token * tokens`, through recent ones.
 
     Both ends matter. On a CPU nearly all is per token; on a GPU nearly all is fixed, and a pace in
