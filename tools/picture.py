@@ -150,7 +150,7 @@ def _panel(axes: Any, panel: Mapping[str, Any], prometheus: str, window: dict[st
         axes.set_ylim(bottom=0, top=100 if unit == "percentunit" else None)
     clock: Any = dates  # whose classes have no types
     axes.xaxis.set_major_formatter(clock.DateFormatter("%H:%M"))
-    axes.xaxis.set_major_locator(clock.AutoDateLocator(maxticks=6))
+    axes.xaxis.set_major_locator(clock.AutoDateLocator(minticks=4, maxticks=7))
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8, loc="upper left")
