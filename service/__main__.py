@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     judge = commands.add_parser("evaluate", help="measure a model on labelled pairs of your own")
     judge.complete = _complete_evaluate
 
+    index = commands.add_parser("index", help="make a register of addresses, or look at one")
+    index.complete = _complete_index
+
     key = commands.add_parser("key", help="make an API key, and the line that admits it")
     key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")
     key.set_defaults(run=_key)
@@ -149,6 +152,12 @@ def _complete_evaluate(parser: argparse.ArgumentParser) -> None:
 
     evaluation.add_flags(parser)
     parser.set_defaults(run=evaluation.run)
+
+
+def _complete_index(parser: argparse.ArgumentParser) -> None:
+    from service.matching import index_command
+
+    index_command.add_commands(parser)
 
 
 def _ready(flags: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ MGeoError
 │   ├── CheckpointError           a model directory is not what it should be
 │   ├── FetchError                a model could not be downloaded
 │   ├── BulkError                 a file of pairs cannot be scored, or not on
+│   ├── RegisterError             a register of addresses cannot be read
 │   ├── ListenError               an address or port cannot be bound
 │   └── ConsoleError              a command line or its output cannot be read or written
 └── RequestError                  a request cannot be answered: one problem document
@@ -70,6 +71,10 @@ class FetchError(OperatorError):
 
 class BulkError(OperatorError):
     """A file of pairs cannot be scored, or not on."""
+
+
+class RegisterError(OperatorError):
+    """A register of addresses cannot be read."""
 
 
 class ConsoleError(OperatorError):

@@ -88,31 +88,49 @@ def find(
     )
 
 
-def pairs(chunk: Chunk, columns: tuple[int, int], limits: Limits) -> list[schemas.Pair | str]:
-    """Each row's pair, or why it has none, as the service would say it."""
-    read: list[schemas.Pair | str] = []
-    body = schemas.pair(limits)
-    both = zip(*(chunk.values(column) for column in columns), strict=True)
-    for at, cells in enumerate(both):
-        addresses = [_decoded(cell) if isinstance(cell, bytes) else cell for cell in cells]
-        fault = chunk.faults.get(at) or _fault(addresses)
-        if fault:
-            read.append(fault)
-            continue
+class Fault(str):
+    """Why a row has no address."""
+
+
+def addresses(chunk: Chunk, column: int, limits: Limits, name: str) -> list[str | Fault]:
+    """Each row's address in one column, or why it has none, as the service would say it.
+
+    Args:
+        chunk: The rows.
+        column: The place of the column.
+        limits: Bounds on an address.
+        name: What messages call it.
+    """
+    shape = schemas.address(limits)
+    read: list[str | Fault] = []
+    for at, cell in enumerate(chunk.values(column)):
+        value = _decoded(cell) if isinstance(cell, bytes) else cell
+        fault = chunk.faults.get(at) or _fault(value, name)
         try:
-            read.append(body.read(dict(zip(FIELDS, addresses, strict=True)), ""))
+            read.append(Fault(fault) if fault else shape.read(value, name))
         except RequestError as error:
-            read.append(str(error))
+            read.append(Fault(error))
     return read
 
 
-def _fault(addresses: Sequence[object]) -> str | None:
-    """What is wrong with a pair that only a file can hold."""
-    for field, address in zip(FIELDS, addresses, strict=True):
-        if isinstance(address, bytes):
-            return f"{field} is not UTF-8 text"
-        if isinstance(address, str) and _EXCEL_ERROR.fullmatch(_plain(address)):
-            return f"{field} is an error of a formula in a workbook, such as #N/A"
+def pairs(chunk: Chunk, columns: tuple[int, int], limits: Limits) -> list[schemas.Pair | str]:
+    """Each row's pair, or why it has none, as the service would say it."""
+    first, second = (
+        addresses(chunk, column, limits, field)
+        for column, field in zip(columns, FIELDS, strict=True)
+    )
+    return [
+        next((one for one in pair if isinstance(one, Fault)), pair)
+        for pair in zip(first, second, strict=True)
+    ]
+
+
+def _fault(address: object, name: str) -> str | None:
+    """What is wrong with an address that only a file can hold."""
+    if isinstance(address, bytes):
+        return f"{name} is not UTF-8 text"
+    if isinstance(address, str) and _EXCEL_ERROR.fullmatch(_plain(address)):
+        return f"{name} is an error of a formula in a workbook, such as #N/A"
     return None
 
 

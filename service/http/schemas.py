@@ -46,12 +46,17 @@ class Limits:
     batch_pairs: int
 
 
+def address(limits: Limits) -> Address:
+    """An address that somebody has."""
+    return Address("The address that one has.", limits.address_chars)
+
+
 def pair(limits: Limits) -> Shape[Pair]:
     """The body of `/predict`."""
     return Object(
         "Pair",
         {
-            "address1": Address("The address that one has.", limits.address_chars),
+            "address1": address(limits),
             "address2": Address("The candidate it is compared with.", limits.address_chars),
         },
         lambda first, second: (first, second),

@@ -98,6 +98,11 @@ COMMANDS = {
             "文三路1号,北京路2号,not_match\n文三路1号3栋,文三路1号,partial_match\n"
         },
     ),
+    "index build": Command(
+        (*SERVICE, "index", "build", "in.csv", "-o", "register", "--address", "address1"),
+        (f"{WORK}/register(/.*)?",),
+        {"in.csv": _ROWS},
+    ),
     "key": Command((*SERVICE, "key", "billing")),
     "model info": Command((*SERVICE, "model", "info"), (OWN, TORCH)),
     "model fetch": Command(

@@ -1,0 +1,1 @@
+"""`index`, `match` and `dedupe`: tables of addresses against each other; above bulk."""

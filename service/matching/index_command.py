@@ -1,0 +1,97 @@
+"""`index build` and `index info`: a table of addresses as a register, which `match` looks in."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+from pathlib import Path
+
+from service import console, settings
+from service.bulk import formats, inputs
+from service.bulk.formats import FORMATS
+from service.errors import BulkError, MGeoError
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """The verbs of `index`."""
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    build = verbs.add_parser("build", help="write a register from a table of addresses")
+    build.add_argument("input", metavar="FILE", help=f"one address a row ({', '.join(FORMATS)})")
+    build.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="a new directory, or a register's"
+    )
+    build.add_argument("--force", action="store_true", help="replace the register that is there")
+    add = build.add_argument_group("reading").add_argument
+    add("--address", metavar="COLUMN",
+        help="its column, by name or by number from 1 [address; 1 with --no-header]")  # fmt: skip
+    add("--id", metavar="COLUMN", help="of what answers call an entry [the row's number]")
+    inputs.add_flags(add)
+    settings.add_flags(build, "max_address_chars")
+    build.set_defaults(run=_build)
+    info = verbs.add_parser("info", help="say what a register holds, and whether it is whole")
+    info.add_argument("register", metavar="DIR", type=Path)
+    info.set_defaults(run=_info)
+
+
+def _build(flags: argparse.Namespace) -> int:
+    from service.bulk.progress import Progress, duration
+    from service.matching.table import Table
+    from service.retrieval import files
+
+    directory = Path(flags.output)
+    _check(directory, replaced=flags.force)
+    name, reading = inputs.reading(flags)
+    most_chars = settings.load(flags).max_address_chars
+    with contextlib.closing(formats.open_source(name, reading)) as source:
+        table = Table(source, flags.address, flags.id, ("--address", "--id"), most_chars)
+        progress = Progress(reading.name, source.count())
+        if source.notice:
+            progress.note(source.notice)
+        was_there = directory.exists()
+        try:
+            with progress:
+                version, entries = files.write(directory, table.entries(progress.advance))
+        except OSError as error:
+            raise BulkError(f"{error.filename or directory}: {error.strerror}") from None
+        except MGeoError:
+            if not was_there:
+                shutil.rmtree(directory)
+            raise
+    if notice := table.notice(reading.name):
+        progress.note(notice)
+    progress.note(
+        f"{directory}: {entries:,} entries, version {version}, in {duration(progress.seconds)}"
+    )
+    return 0
+
+
+def _info(flags: argparse.Namespace) -> int:
+    from service.retrieval import files
+
+    files.check(flags.register)
+    told = files.manifest(flags.register)
+    console.show_json(
+        {
+            "register": str(flags.register),
+            "version": told["version"],
+            "entries": told["entries"],
+            "bytes": sum(one["bytes"] for one in told["files"].values()),
+            "files": {name: one["sha256"] for name, one in told["files"].items()},
+        }
+    )
+    return 0
+
+
+def _check(directory: Path, *, replaced: bool) -> None:
+    from service.retrieval import files
+
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise BulkError(f"{directory} is not a directory; name another -o")
+    if (directory / files.MANIFEST).exists():
+        if not replaced:
+            raise BulkError(f"{directory} holds a register; --force replaces it")
+    elif any(directory.iterdir()):
+        raise BulkError(f"{directory} holds other files; name a new directory")

@@ -1,0 +1,1 @@
+"""From one address to the entries of a register that may be the same place."""

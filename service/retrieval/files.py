@@ -1,0 +1,251 @@
+"""A register as files: memory-mapped when it is read, so that a million entries are there at once.
+
+```text
+DIRECTORY/
+  register.json     format, version, entries, and size and SHA-256 of each file
+  <version>/        the files of that version; older ones are removed when it is written
+```
+
+`register.json` is replaced last, in one step: whoever reads finds the old register or the new one,
+and a run that is killed leaves the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import RegisterError
+from service.retrieval import index as indexes
+from service.retrieval.index import Index
+from service.retrieval.register import Entry
+
+FORMAT: Final = 1
+MANIFEST: Final = "register.json"
+
+_ARRAYS = ("starts", "entries", "values", "weights")
+_TEXTS = ("ids", "addresses")
+
+
+class Texts:
+    """Texts one after another in a file of UTF-8, and where each begins.
+
+    Args:
+        data: The UTF-8.
+        starts: Shape (n + 1,).
+    """
+
+    def __init__(self, data: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
+        self._data, self._starts = data, starts
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, place: int) -> str:
+        return self._data[self._starts[place] : self._starts[place + 1]].tobytes().decode()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRegister:
+    """A register that was read; see `register.Register`.
+
+    Attributes:
+        version: Of its content.
+        directory: Where it lies.
+    """
+
+    version: str
+    directory: Path
+    ids: Texts
+    addresses: Texts
+    index: Index
+
+    def __len__(self) -> int:
+        return self.index.size
+
+    def entry(self, place: int) -> Entry:
+        """The entry at a place from 0."""
+        return Entry(self.ids[place], self.addresses[place])
+
+    def candidates(self, addresses: Sequence[str], most: int) -> list[NDArray[np.int32]]:
+        """For each address the places of at most `most` entries, the likeliest first."""
+        return self.index.candidates(addresses, most)
+
+
+def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
+    """Write a register, in the place of one that is there; returns its version and size.
+
+    Raises:
+        RegisterError: There is no entry.
+        OSError: It cannot be written. In both cases what was there is as it was.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=directory))
+    try:
+        with _Written(made, "ids") as ids, _Written(made, "addresses") as addresses:
+            index = indexes.build(_passing(entries, ids, addresses))
+        for name in _ARRAYS:
+            np.save(made / f"{name}.npy", getattr(index, name))
+        files = {path.name: _described(path) for path in sorted(made.iterdir())}
+        version = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()[:12]
+        told = {"format": FORMAT, "version": version, "entries": index.size, "files": files}
+        _exchange(directory, made, version, told)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return version, index.size
+
+
+def read(directory: Path) -> StoredRegister:
+    """The register in a directory, its files memory-mapped.
+
+    Raises:
+        RegisterError: There is none, or it is not whole.
+    """
+    for _ in range(2):  # the second time where it was exchanged between the two
+        told = manifest(directory)
+        with contextlib.suppress(FileNotFoundError):
+            return _opened(directory, told)
+    raise _lacking(directory)
+
+
+def manifest(directory: Path) -> dict[str, Any]:
+    """What a register says of itself.
+
+    Raises:
+        RegisterError: There is none, or one of another format.
+    """
+    try:
+        told = json.loads((directory / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        raise RegisterError(
+            f"{directory} is no register: it has no {MANIFEST}; `index build` makes one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RegisterError(
+            f"{directory / MANIFEST} cannot be read ({type(error).__name__}): build it anew"
+        ) from None
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise RegisterError(
+            f"{directory} is not of format {FORMAT}, which this release reads: build it anew"
+        )
+    return told
+
+
+def check(directory: Path) -> None:
+    """Read every byte and compare it with the checksums.
+
+    Raises:
+        RegisterError: A file is not what it was.
+    """
+    told = manifest(directory)
+    for name, expected in told["files"].items():
+        path = directory / told["version"] / name
+        if not path.exists():
+            raise _lacking(directory)
+        if _described(path) != expected:
+            raise RegisterError(f"{directory}: {name} is damaged: build it anew")
+
+
+def _lacking(directory: Path) -> RegisterError:
+    return RegisterError(f"{directory} lacks files that its {MANIFEST} names: build it anew")
+
+
+def _opened(directory: Path, told: dict[str, Any]) -> StoredRegister:
+    folder = directory / told["version"]
+    for name, expected in told["files"].items():
+        if (folder / name).stat().st_size != expected["bytes"]:
+            raise RegisterError(f"{directory}: {name} is not whole: build it anew")
+    # "c", not "r": sparse_dot_topn takes no arrays that cannot be written. The files stay as are.
+    arrays = {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+    texts = {
+        name: Texts(_mapped(folder / f"{name}.txt"), arrays[f"{name}-starts"]) for name in _TEXTS
+    }
+    index = Index(
+        **{name: np.asarray(arrays[name]) for name in _ARRAYS},
+        size=told["entries"],
+    )
+    return StoredRegister(told["version"], directory, **texts, index=index)
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    if not path.stat().st_size:  # which cannot be mapped
+        return np.zeros(0, np.uint8)
+    return np.memmap(path, np.uint8, "r")
+
+
+class _Written:
+    """Texts that are being written as `Texts` reads them."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._starts_path = folder / f"{name}-starts.npy"
+        self._file = (folder / f"{name}.txt").open("wb")
+        self._starts = array("q", [0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        np.save(self._starts_path, np.frombuffer(self._starts, np.int64))
+
+    def add(self, text: str) -> None:
+        self._starts.append(self._starts[-1] + self._file.write(text.encode()))
+
+
+def _passing(entries: Iterable[Entry], ids: _Written, addresses: _Written) -> Iterator[str]:
+    for entry in entries:
+        ids.add(entry.id)
+        addresses.add(entry.address)
+        yield entry.address
+
+
+def _described(path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _exchange(directory: Path, made: Path, version: str, told: dict[str, Any]) -> None:
+    made.chmod(0o755)
+    for path in made.iterdir():
+        _to_disk(path)
+    folder = directory / version
+    if folder.exists():
+        shutil.rmtree(made)  # the same content, under the same name
+    else:
+        made.rename(folder)
+    written = directory / f"{MANIFEST}.partial"
+    written.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    _to_disk(written)
+    written.replace(directory / MANIFEST)
+    for path in (folder, directory):
+        _to_disk(path)
+    for other in directory.iterdir():
+        if other.is_dir() and other.name != version and _is_ours(other):
+            shutil.rmtree(other)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is an older version, or what a run that was killed has left."""
+    return (folder / "starts.npy").exists() or folder.name.startswith(".making-")
+
+
+def _to_disk(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,1 @@
+"""Registers of addresses, and tables matched against them."""

@@ -1,0 +1,204 @@
+"""A register: what is found in it, and that its files are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import RegisterError
+from service.retrieval import files, index
+from service.retrieval.register import Entry
+from service.retrieval.terms import terms
+
+ADDRESSES = [
+    "杭州市西湖区文三路478号华星时代广场A座",
+    "杭州市西湖区文三路11号",
+    "杭州市西湖区文三路116号",
+    "杭州市滨江区江南大道1088号",
+    "南京市栖霞区仙林街道文枢东路2号商住楼4楼",
+    "上海市浦东新区金桥大道绿色新都116栋2单元",
+    "",
+]
+ENTRIES = [Entry(f"A{place}", address) for place, address in enumerate(ADDRESSES)]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    files.write(tmp_path / "register", ENTRIES)
+    return tmp_path / "register"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("文三路478号", "文三路４７８号"),
+        ("文三路三号楼", "文三路3号楼"),
+        ("文三路十二栋", "文三路12栋"),
+        ("文三路一百零五号", "文三路105号"),
+        ("文三路二〇一室", "文三路201室"),
+        ("a座", "Ａ座"),
+        ("文三路，478号", "文三路 478 号"),
+    ],
+)
+def test_ways_of_writing_have_the_same_terms(one: str, other: str) -> None:
+    assert terms(one) == terms(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("文三路11号", "文三路116号"), ("三里屯", "3里屯"), ("A座", "B座")]
+)
+def test_other_places_have_other_terms(one: str, other: str) -> None:
+    assert terms(one) != terms(other)
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ("文三路478号华星时代广场", 0),
+        ("文三路11号", 1),
+        ("文三路116号", 2),
+        ("江南大道1088", 3),
+        ("文枢东路2号书店", 4),
+        ("绿色新都一百一十六栋", 5),
+    ],
+)
+def test_the_likeliest_entry_comes_first(directory: Path, query: str, place: int) -> None:
+    register = files.read(directory)
+    [found] = register.candidates([query], 3)
+    assert found[0] == place
+    assert register.entry(int(found[0])) == ENTRIES[place]
+
+
+def test_what_shares_nothing_finds_nothing(directory: Path) -> None:
+    register = files.read(directory)
+    assert [len(found) for found in register.candidates(["", "长春", "、。"], 5)] == [0, 0, 0]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.text(st.sampled_from("甲乙丙丁戊己庚辛壬癸路号0123456789"), min_size=2, max_size=12),
+        min_size=1, max_size=30, unique=True,
+    )
+)  # fmt: skip
+def test_an_entry_is_among_the_first_for_its_own_address(addresses: list[str]) -> None:
+    """Laws: no more than asked for, none twice, and alone or among others the same answer."""
+    built = index.build(addresses)
+    together = built.candidates(addresses, 5)
+    for place, (address, found) in enumerate(zip(addresses, together, strict=True)):
+        assert len(set(found.tolist())) == len(found) <= 5
+        [alone] = built.candidates([address], 5)
+        assert np.array_equal(alone, found)
+        [all_of_them] = built.candidates([address], len(addresses))
+        assert place in all_of_them
+
+
+def test_terms_that_most_entries_have_do_not_decide() -> None:
+    many = [f"文三路{number}号" for number in range(1, 3001)] + ["江南大道华星大厦"]
+    [found] = index.build(many).candidates(["文三路华星大厦号"], 1)
+    assert many[int(found[0])] == "江南大道华星大厦"
+
+
+def test_the_same_entries_are_the_same_version_and_others_another(tmp_path: Path) -> None:
+    versions = [
+        files.write(tmp_path / str(number), entries)[0]
+        for number, entries in enumerate([ENTRIES, ENTRIES, ENTRIES[1:], ENTRIES[::-1]])
+    ]
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+
+
+def test_a_register_needs_an_entry(directory: Path) -> None:
+    with pytest.raises(RegisterError, match="needs one at least"):
+        files.write(directory, [])
+    files.check(directory)
+    assert files.read(directory).candidates([], 5) == []
+
+
+def test_one_that_is_open_goes_on_while_it_is_replaced(directory: Path) -> None:
+    register = files.read(directory)
+    version, _ = files.write(directory, [Entry("B", "长春市人民大街1号")])
+    assert register.entry(0) == ENTRIES[0]
+    assert register.candidates(["文三路11号"], 1)[0][0] == 1
+    again = files.read(directory)
+    assert (again.version, len(again), again.entry(0).id) == (version, 1, "B")
+    folders = [path.name for path in directory.iterdir() if path.is_dir()]
+    assert folders == [version]
+
+
+def test_a_run_that_is_cut_off_leaves_the_old_one(directory: Path) -> None:
+    def cut_off() -> object:
+        yield Entry("B", "长春市人民大街1号")
+        raise KeyboardInterrupt
+
+    before = files.manifest(directory)
+    with pytest.raises(KeyboardInterrupt):
+        files.write(directory, cut_off())  # type: ignore[arg-type]
+    assert files.manifest(directory) == before
+    files.check(directory)
+    assert not list(directory.glob(".making-*"))
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(directory: Path) -> None:
+    (directory / ".making-x").mkdir()
+    files.write(directory, ENTRIES)
+    assert not (directory / ".making-x").exists()
+    files.check(directory)
+
+
+def test_folders_of_others_stay(directory: Path) -> None:
+    (directory / "notes").mkdir()
+    files.write(directory, ENTRIES[1:])
+    assert (directory / "notes").is_dir()
+
+
+def test_damage_is_found_by_its_checksum(directory: Path) -> None:
+    told = files.manifest(directory)
+    for name in told["files"]:
+        copy = directory.with_name(name)
+        shutil.copytree(directory, copy)
+        path = copy / told["version"] / name
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(bytes(data))
+        with pytest.raises(RegisterError, match=f"{name} is damaged: build it anew"):
+            files.check(copy)
+
+
+def test_what_is_not_whole_is_refused_at_once(directory: Path) -> None:
+    told = files.manifest(directory)
+    folder = directory / told["version"]
+    path = folder / "addresses.txt"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RegisterError, match=r"addresses.txt is not whole"):
+        files.read(directory)
+    path.unlink()
+    with pytest.raises(RegisterError, match="lacks files"):
+        files.read(directory)
+    with pytest.raises(RegisterError, match="lacks files"):
+        files.check(directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "is no register"),
+        ("{", "cannot be read"),
+        ("[]", "is not of format"),
+        (json.dumps({"format": 99}), "is not of format"),
+    ],
+)
+def test_what_is_no_register_is_said_in_one_line(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / files.MANIFEST).write_text(text)
+    with pytest.raises(RegisterError, match=said) as error:
+        files.read(tmp_path)
+    assert "\n" not in str(error.value)
