@@ -98,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     index = commands.add_parser("index", help="make a register of addresses, or look at one")
     index.complete = _complete_index
 
+    match = commands.add_parser("match", help="find the addresses of a file in a register")
+    match.complete = _complete_match
+
+    dedupe = commands.add_parser("dedupe", help="find the rows of a file that are one place")
+    dedupe.complete = _complete_dedupe
+
     key = commands.add_parser("key", help="make an API key, and the line that admits it")
     key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")
     key.set_defaults(run=_key)
@@ -158,6 +164,20 @@ def _complete_index(parser: argparse.ArgumentParser) -> None:
     from service.matching import index_command
 
     index_command.add_commands(parser)
+
+
+def _complete_match(parser: argparse.ArgumentParser) -> None:
+    from service.matching import command as matching
+
+    matching.add_flags(parser)
+    parser.set_defaults(run=matching.run)
+
+
+def _complete_dedupe(parser: argparse.ArgumentParser) -> None:
+    from service.matching import command as matching
+
+    matching.add_dedupe_flags(parser)
+    parser.set_defaults(run=matching.run_dedupe)
 
 
 def _ready(flags: argparse.Namespace) -> int:

@@ -11,13 +11,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from flask import Flask
 from typing_extensions import override
 
 from service import __version__, console, descriptors, memory
-from service.errors import BadRequest, RequestError, UnknownModel
+from service.errors import (
+    BadRequest,
+    RegisterError,
+    RequestError,
+    SettingsError,
+    UnknownModel,
+)
 from service.http import operations, predict, request_context, statuses
 from service.http.keys import Keys
 from service.http.measure import UNMATCHED, known_method, scoring_rule
@@ -35,6 +41,9 @@ from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
 from telemetry.instruments import Instruments
+
+if TYPE_CHECKING:
+    from service.retrieval.served import ServedRegister
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +102,10 @@ class Service:
         keys = None
         if settings.api_keys_file:
             keys = Keys(Path(settings.api_keys_file), settings.api_keys_grace)
-        app = predict.create_app(settings, scorer, self.telemetry, self._watchdog.stuck, keys)
+        register = _register(settings.register) if settings.register else None
+        app = predict.create_app(
+            settings, scorer, self.telemetry, self._watchdog.stuck, keys, register
+        )
         self.operations = Listener(
             operations.create_app(
                 self.lifecycle,
@@ -125,6 +137,8 @@ class Service:
             failed=self._fail,
         )
         self._observe(cache)
+        if register is not None:
+            self._observe_register(register)
         if keys is not None:
             self.telemetry.instruments.observe_value(metrics.API_KEYS, keys.admitted)
             self.telemetry.instruments.observe_value(
@@ -249,6 +263,16 @@ class Service:
         self.telemetry.instruments.observe(metrics.MODEL_SHARE, self._model_share)
         self.telemetry.instruments.observe(metrics.MODEL_CALIBRATION, self._calibration)
 
+    def _observe_register(self, register: ServedRegister) -> None:
+        def entries() -> list[metrics.Series]:
+            current = register.current()
+            return [(len(current), {"register_version": current.version})]
+
+        self.telemetry.instruments.observe(metrics.REGISTER_ENTRIES, entries)
+        self.telemetry.instruments.observe_value(
+            metrics.REGISTER_UNREADABLE_AGE, register.unreadable_seconds
+        )
+
     def _model_load(self) -> list[metrics.Series]:
         return [
             (
@@ -300,6 +324,16 @@ class _OncePerCollection(Generic[T]):
         if last is None or now - last[0] > _COLLECTION_SECONDS:
             last = self._last = (now, self._read())
         return last[1]
+
+
+def _register(directory: str) -> ServedRegister:
+    # Its index needs libraries that take a second to import: not where there is none.
+    from service.retrieval.served import ServedRegister
+
+    try:
+        return ServedRegister(Path(directory))
+    except RegisterError as error:
+        raise SettingsError(f"MGEO_REGISTER: {error}") from None
 
 
 def _port(port: int) -> str:

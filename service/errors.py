@@ -19,6 +19,7 @@ MGeoError
     ├── Unauthorized         no API key, or one that is not known
     ├── UnknownRoute         no route has this path
     ├── UnknownModel         no model has this name and version
+    ├── NoRegister           the service has no register to look in
     ├── UnknownTrace         none of the requests kept belongs to this trace
     ├── WrongMethod          the route does not take this method
     ├── NotSwitched          the models stay as they are
@@ -155,6 +156,12 @@ class UnknownModel(RequestError):
     """No model has this name and version."""
 
     code, title = "unknown-model", "Model not found"
+
+
+class NoRegister(RequestError):
+    """The service has no register to look in."""
+
+    code, title = "no-register", "No register"
 
 
 class UnknownTrace(RequestError):

@@ -54,6 +54,11 @@ class Settings:
         "File that declares several models, their shares of the traffic and shadows, in the place "
         "of one; see docs/versions.md. Read at the start, and again at POST /models or SIGHUP.",
     )
+    register: str = _setting(
+        "",
+        "Directory of a register that `index build` has written, which POST /match looks in. It is "
+        "read again when it is replaced; without one there is no such search.",
+    )
     device: str = _setting(
         "auto",
         "Where the model runs: `auto` takes the first GPU if there is one, else the CPU.",

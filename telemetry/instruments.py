@@ -150,6 +150,26 @@ INPUT_REFUSED = Metric(
     "(not-an-address), mostly unknown characters (unreadable), or none at all (missing-fields).",
     ("problem",),
 )  # fmt: skip
+MATCH = Metric(
+    "mgeo.match", "counter", "{address}",
+    "Addresses looked for in the register: its best entry may be the place (match) or is not "
+    "(no_match), or no entry shares anything with it (nothing_found).",
+    ("answer",),
+)  # fmt: skip
+MATCH_CANDIDATES = Metric(
+    "mgeo.match.candidates", "counter", "{pair}",
+    "Entries of the register that the model has looked at.",
+)  # fmt: skip
+REGISTER_ENTRIES = Metric(
+    "mgeo.register.entries", "gauge", "{entry}",
+    "Entries of the register that answers; absent without MGEO_REGISTER.",
+    ("register_version",),
+)  # fmt: skip
+REGISTER_UNREADABLE_AGE = Metric(
+    "mgeo.register.unreadable.age", "gauge", "s",
+    "Time since which the register's files cannot be read, so that the last one answers; 0 while "
+    "they can. Absent without MGEO_REGISTER.",
+)  # fmt: skip
 CACHE_LOOKUP = Metric(
     "mgeo.cache.lookup", "counter", "{pair}",
     "Pairs asked for: answered from the cache (hit), by another request's computation that was "
@@ -357,6 +377,8 @@ class Instruments:
         self.input_truncated = self._counter(INPUT_TRUNCATED)
         self.input_unread = self._counter(INPUT_UNREAD)
         self.input_refused = self._counter(INPUT_REFUSED)
+        self.match = self._counter(MATCH)
+        self.match_candidates = self._counter(MATCH_CANDIDATES)
         self.cache_lookup = self._counter(CACHE_LOOKUP)
         self.batch_size = self._histogram(BATCH_SIZE)
         self.batch_tokens = self._counter(BATCH_TOKENS)
@@ -379,6 +401,9 @@ class Instruments:
         self.input_unread.add(0)
         for problem in ("not-an-address", "unreadable", "missing-fields"):
             self.input_refused.add(0, {"problem": problem})
+        for answer in ("match", "no_match", "nothing_found"):
+            self.match.add(0, {"answer": answer})
+        self.match_candidates.add(0)
         self.requests_inprogress.add(0)
         self.queue_dropped.add(0)
         for reason in ("idle", "slow", "full"):

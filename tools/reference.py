@@ -22,6 +22,7 @@ from service.scoring.scorer import Scorer
 from service.settings import Settings
 from telemetry import instruments
 from telemetry.environment import DEFAULTS, VARIABLES
+from telemetry.instruments import Instruments
 from telemetry.recent import RecentRequests
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +60,15 @@ def operations() -> list[Operation]:
     """Every route of the prediction listener, with the limits of the default settings."""
     api = openapi.Api(Flask("reference"))
     # No request is answered, so no scorer is needed.
-    predict.add_routes(api, Settings(), cast(Scorer, None), lambda: False, RecentRequests())
+    predict.add_routes(
+        api,
+        Settings(),
+        cast(Scorer, None),
+        lambda: False,
+        RecentRequests(),
+        None,
+        cast(Instruments, None),
+    )
     return api.operations
 
 

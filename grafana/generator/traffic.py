@@ -31,6 +31,7 @@ def add(board: dashboards.Dashboard) -> None:
     _distribution(board)
     _versions(board)
     _instances(board)
+    _register(board)
     _callers(board)
 
 
@@ -203,6 +204,45 @@ def _instances(board: dashboards.Dashboard) -> None:
             minimum=None,
             maximum=1,
             limits=Limits(orange=0.995, red=0.95, falling=True),
+        )
+    )
+
+
+def _register(board: dashboards.Dashboard) -> None:
+    board.with_row(dashboards.Row("Register"))
+    board.with_panel(
+        lines(
+            "Answers of the register",
+            "Addresses looked for, by answer; `nothing_found` had no candidate at all. Empty where "
+            "there is no register (`MGEO_REGISTER`).",
+            "cps",
+            Query(f"sum by (answer) ({rate('mgeo_match_total')})", "{{answer}}"),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Candidates scored",
+            "Entries of the register that the model has looked at, a second.",
+            "cps",
+            Query(f"sum({rate('mgeo_match_candidates_total')})", "candidates"),
+            width=8,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Entries",
+            "By the version that answers, and for how many seconds the register's files have been "
+            "unreadable, so that the last one answers.",
+            "short",
+            Query(
+                f"max by (register_version) (mgeo_register_entries{matching()})",
+                "{{register_version}}",
+            ),
+            Query(
+                f"max(mgeo_register_unreadable_age_seconds{matching()})", "seconds unreadable"
+            ),
+            width=8,
         )
     )
 

@@ -41,18 +41,28 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
         )
     inputs.add_flags(add)
+    add_writing_flags(parser)
+    add_model_flags(parser)
+
+
+def add_writing_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command whose output is the input's rows with results."""
     add = parser.add_argument_group("writing").add_argument
     add("--to", dest="sink_format", choices=FORMATS, help="[by the output's suffix]")
     add("--prefix", default="", help="goes before the names of the result columns")
     add("--force", action="store_true", help="replace the output if it exists")
     add("--restart", action="store_true", help="drop what an interrupted run has done")
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that scores, here or by a service."""
     add = parser.add_argument_group("by a running service").add_argument
     add("--url", help="its base URL; without one the model runs here")
     add("--api-key-file", metavar="FILE", help="file that holds a key, where it asks for one")
-    add("--in-flight", type=_number(int, 1, 256), default=4, metavar="INT", help="requests [4]")
-    add("--request-pairs", type=_number(int, 1, 100_000), default=64, metavar="INT",
+    add("--in-flight", type=number(int, 1, 256), default=4, metavar="INT", help="requests [4]")
+    add("--request-pairs", type=number(int, 1, 100_000), default=64, metavar="INT",
         help="pairs in a request [64]")  # fmt: skip
-    add("--patience", type=_number(float, 0, 86400), default=300.0, metavar="SECONDS",
+    add("--patience", type=number(float, 0, 86400), default=300.0, metavar="SECONDS",
         help="give up after so long without a result [300]")  # fmt: skip
     settings.add_flags(parser.add_argument_group("by the model here"), *MODEL_SETTINGS)
 
@@ -68,9 +78,21 @@ def run(flags: argparse.Namespace) -> int:
     """
     from service.bulk.job import Job
 
+    return run_job(lambda: Job(flags))
+
+
+def run_job(make: Callable[[], Job]) -> int:
+    """Run a job, and say how it stands if it is cut off.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        OperatorError: It cannot begin, or not go on.
+    """
     job = None
     try:
-        job = Job(flags)
+        job = make()
         job.run()
     except KeyboardInterrupt:
         print(f"mgeo: interrupted: {_standing(job)}", file=sys.stderr)
@@ -88,7 +110,9 @@ def _standing(job: Job | None) -> str:
     return job.standing() if job else "nothing is kept"
 
 
-def _number(kind: type[Number], low: float, high: float) -> Callable[[str], Number]:
+def number(kind: type[Number], low: float, high: float) -> Callable[[str], Number]:
+    """A type of a flag: a number in a range."""
+
     def parse(text: str) -> Number:
         try:
             value = kind(text)

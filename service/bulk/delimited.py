@@ -15,8 +15,8 @@ from service.bulk.records import Record, RecordError, Records, content, line_end
 from service.bulk.tables import (
     DIGITS,
     Chunk,
+    Outcome,
     Reading,
-    Result,
     Rows,
     Source,
     TextStyle,
@@ -213,7 +213,7 @@ class DelimitedSink:
         if source.has_header:
             self._put(self._row(source.columns, header, writing.result_columns))
 
-    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+    def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
         """Append rows."""
         if not isinstance(chunk, Lines) or chunk.delimiter != self._delimiter:
             lines: Iterable[str | None] = itertools.repeat(None, len(chunk))

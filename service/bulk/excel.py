@@ -18,7 +18,7 @@ from openpyxl.writer.excel import ExcelWriter
 
 from service.bulk import columns, kinds
 from service.bulk.sheets import Findings, SheetError
-from service.bulk.tables import Chunk, Reading, Result, Rows, Source, TextStyle, Writing, text
+from service.bulk.tables import Chunk, Outcome, Reading, Rows, Source, TextStyle, Writing, text
 from service.errors import BulkError
 
 _MOST_ROWS = 1_048_576
@@ -252,7 +252,7 @@ class ExcelSink:
         if source.has_header:
             self._append([*source.columns, *writing.result_columns])
 
-    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+    def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
         """Append rows."""
         for row, result in zip(chunk.rows(), results, strict=True):
             self._append([*row, *result])

@@ -29,6 +29,13 @@ def add_flags(add: Callable[..., object]) -> None:
         "so, or a character like others [auto]")  # fmt: skip
 
 
+def defaults() -> argparse.Namespace:
+    """What the flags of `add_flags` are where none is given."""
+    parser = argparse.ArgumentParser()
+    add_flags(parser.add_argument)
+    return parser.parse_args([])
+
+
 def reading(flags: argparse.Namespace) -> tuple[str, Reading]:
     """The input's format, and how to read it.
 

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,20 +15,32 @@ from service import settings
 from service.bulk import formats, inputs
 from service.bulk.columns import FIELDS
 from service.bulk.command import MODEL_SETTINGS
+from service.bulk.journal import Journal
 from service.bulk.output import Output
 from service.bulk.progress import Progress, duration
 from service.bulk.run import Scorer, Tally, run
-from service.bulk.tables import Reading, Result, Source, Writing
+from service.bulk.tables import RESULT_TYPES, Reading, Result, Source, Writing
 from service.errors import BulkError
 from service.scoring.checkpoint import LABELS
 
 
 class Job:
-    """A file of pairs to score.
+    """A file of pairs to score. `match` is one as well, of addresses and with other results.
+
+    Attributes:
+        result: Makes a result of its cells; its fields name the columns that are appended.
+        result_types: Of these cells.
+        counted: The field by which the rows are counted at the end.
+        values: What that field holds.
 
     Raises:
         BulkError: The flags contradict each other, or the files.
     """
+
+    result: type[Any] = Result
+    result_types = RESULT_TYPES
+    counted: str = "label"
+    values: Sequence[str] = LABELS
 
     def __init__(self, flags: argparse.Namespace) -> None:
         self._flags = flags
@@ -57,11 +69,11 @@ class Job:
         with contextlib.ExitStack() as stack:
             stack.callback(source.close)
             tally = self._score(source, stack)
-        if tally:
-            self._summarise(tally)
+            if tally:
+                self._summarise(tally)
 
     def _score(self, source: Source, stack: contextlib.ExitStack) -> Tally | None:
-        result_columns = tuple(self._flags.prefix + name for name in Result._fields)
+        result_columns = tuple(self._flags.prefix + name for name in self.result._fields)
         formats.check_columns(self._sink_format, source, result_columns, self._reading.name)
         pair = self._columns(source)
         rows = source.count()
@@ -84,17 +96,30 @@ class Job:
                 return None
         self._is_kept = journal is not None
         file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
-        writing = Writing(file, self._flags.output, result_columns)
-        sink = formats.open_sink(self._sink_format, writing, source)
+        writing = Writing(file, self._flags.output, result_columns, self.result_types)
         stack.enter_context(self._progress)
-        chunks = source.chunks(scorer.chunk_rows)
-        tally = run(chunks, pair, scorer, sink, journal, self._progress)
+        tally = Tally(self.counted)
+        self._write(source, pair, scorer, writing, journal, self._progress, tally)
         if seen:
             seen.check(self._reading)
         file.flush()
         if self._output:
             self._output.finish(file, journal)
         return tally
+
+    def _write(
+        self,
+        source: Source,
+        pair: tuple[int, int],
+        scorer: Scorer[Any],
+        writing: Writing,
+        journal: Journal | None,
+        progress: Progress,
+        tally: Tally,
+    ) -> None:
+        sink = formats.open_sink(self._sink_format, writing, source)
+        chunks = source.chunks(scorer.chunk_rows)
+        run(chunks, pair, scorer, sink, journal, progress, tally, self.result)
 
     def standing(self) -> str:
         """What is done and kept of it, after it was cut off."""
@@ -131,7 +156,7 @@ class Job:
             reading.header_row, reading.delimiter, reading.quotes,
         ]  # fmt: skip
 
-    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer:
+    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer[Any]:
         flags = self._flags
         wanted = settings.load(flags)
         if flags.url:
@@ -163,7 +188,7 @@ class Job:
         line += f", in {duration(progress.seconds)} ({progress.rate:,.0f} a second)"
         progress.note(line)
         if tally.labels:
-            shares = (f"{label} {tally.labels[label]:,}" for label in LABELS)
+            shares = (f"{value} {tally.labels[value]:,}" for value in self.values)
             progress.note(f"of them {', '.join(shares)}")
         if tally.bad:
             more = " ..." if tally.bad > len(tally.first_bad) else ""

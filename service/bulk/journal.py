@@ -14,13 +14,15 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from service.bulk.tables import Result
+from service.bulk.tables import Outcome
 from service.errors import BulkError
+
+R = TypeVar("R")
 
 _MAGIC = b"mgeo-score-journal-2 "
 _COMPLETE = "complete"
@@ -65,8 +67,12 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def replay(self) -> Iterator[list[Result]]:
-        """The results of each chunk that is done, in order."""
+    def replay(self, result: Callable[..., R]) -> Iterator[list[R]]:
+        """The results of each chunk that is done, in order.
+
+        Args:
+            result: Makes one of its cells, or of `error` alone.
+        """
         with self._path.open("rb") as file:
             next(file, None)
             for line in file:
@@ -74,12 +80,12 @@ class Journal:
                 if not isinstance(stored, list):
                     return
                 yield [
-                    Result(error=row) if isinstance(row, str) else Result(*row) for row in stored
+                    result(error=row) if isinstance(row, str) else result(*row) for row in stored
                 ]
 
-    def append(self, results: Sequence[Result]) -> None:
+    def append(self, results: Sequence[Outcome]) -> None:
         """Keep a chunk's results: on the disk when this returns."""
-        self._write(_line([row.error or row[:-1] for row in results]))
+        self._write(_line([row.error or [*row][:-1] for row in results]))
 
     def complete(self) -> None:
         """Note that no chunk follows, and that the output is whole."""
@@ -100,7 +106,7 @@ class Journal:
         self._file.seek(0)
         head = self._file.readline()
         if not (head.startswith(_MAGIC) or _MAGIC.startswith(head)):
-            raise BulkError(f"{self._path} is no journal of `score`; move it, or name another -o")
+            raise BulkError(f"{self._path} is no journal of a run; move it, or name another -o")
         stored = _read(head.removeprefix(_MAGIC))
         if stored is None or restart:
             self._file.truncate(0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from service.bulk import columns, streams
 from service.bulk.records import line_end
-from service.bulk.tables import Chunk, Reading, Result, Source, Writing, batched, plain
+from service.bulk.tables import Chunk, Outcome, Reading, Source, Writing, batched, plain
 from service.errors import BulkError
 
 _FAULT = "the line is not a JSON object"
@@ -142,7 +142,7 @@ class JsonSink:
         if is_same or source.style.encoding != "utf-8":  # JSON in UTF-8 has none
             writing.file.write(source.style.bom)
 
-    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+    def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
         """Append objects."""
         lines = []
         for (value, line), result in zip(self._values(chunk), results, strict=True):

@@ -9,16 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.bulk import columns, kinds
-from service.bulk.tables import Chunk, Reading, Result, Source, TextStyle, Writing, text
+from service.bulk.tables import Chunk, Outcome, Reading, Source, TextStyle, Writing, text
 from service.errors import BulkError
 
 _ROW_GROUP = 65_536
 """Rows gathered before they are written: smaller groups cost size and the reader's time."""
 
-_RESULT_TYPES = [
-    pa.float64(), pa.string(), pa.float64(), pa.float64(), pa.float64(), pa.bool_(),
-    pa.float64(), pa.string(),
-]  # fmt: skip
+_KINDS = {float: pa.float64(), str: pa.string(), bool: pa.bool_(), int: pa.int64()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,8 @@ class ParquetSink:
     """Rows to a file; columns of other formats than Parquet become text."""
 
     def __init__(self, writing: Writing, source: Source) -> None:
-        own = zip(writing.result_columns, _RESULT_TYPES, strict=True)
+        self._kinds = [_KINDS[kind] for kind in writing.result_types]
+        own = zip(writing.result_columns, self._kinds, strict=True)
         if isinstance(source, ParquetSource):
             schema = source.schema
         else:
@@ -133,7 +131,7 @@ class ParquetSink:
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
-    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+    def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
         """Append rows."""
         if isinstance(chunk, Batch):
             kept = chunk.batch.columns
@@ -144,7 +142,7 @@ class ParquetSink:
             ]
         added = [
             pa.array(column, kind)
-            for column, kind in zip(zip(*results, strict=True), _RESULT_TYPES, strict=True)
+            for column, kind in zip(zip(*results, strict=True), self._kinds, strict=True)
         ]
         self._waiting.append(pa.RecordBatch.from_arrays([*kept, *added], schema=self._schema))
         self._rows += len(results)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from service.bulk.journal import Journal
 from service.bulk.progress import Progress
-from service.bulk.tables import Chunk, Result, Sink
+from service.bulk.tables import Chunk, Outcome, Sink
 from service.errors import BulkError
+
+R = TypeVar("R", bound=Outcome)
 
 _FIRST_BAD = 10
 
 
-class Scorer(Protocol):
-    """What scores: the model here, or a service.
+class Scorer(Protocol[R]):
+    """What makes results of rows: the model here, or a service.
 
     Attributes:
         identity: What its results depend on.
@@ -27,7 +29,7 @@ class Scorer(Protocol):
 
     def score(
         self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
-    ) -> Iterator[tuple[Chunk, list[Result]]]:
+    ) -> Iterator[tuple[Chunk, list[R]]]:
         """Each chunk with its results, in order."""
         ...
 
@@ -35,20 +37,24 @@ class Scorer(Protocol):
 class Tally:
     """Counts the rows that went out.
 
+    Args:
+        counted: The cell of a result by which rows are counted.
+
     Attributes:
         rows: All of them.
         bad: Those without a score.
         first_bad: The first of those, counted from 1 without a header.
-        labels: Rows of each label.
+        labels: Rows of each value of the cell.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counted: str) -> None:
+        self._counted = counted
         self.rows = 0
         self.bad = 0
         self.first_bad: list[int] = []
         self.labels: Counter[str] = Counter()
 
-    def add(self, results: list[Result]) -> None:
+    def add(self, results: Sequence[Outcome]) -> None:
         """Count a chunk."""
         for row, result in enumerate(results, self.rows + 1):
             if result.error is not None:
@@ -56,43 +62,54 @@ class Tally:
                 if self.bad <= _FIRST_BAD:
                     self.first_bad.append(row)
         self.rows += len(results)
-        self.labels.update(result.label for result in results if result.label)
+        self.labels.update(label for result in results if (label := getattr(result, self._counted)))
 
 
 def run(
     chunks: Iterator[Chunk],
     pair: tuple[int, int],
-    scorer: Scorer,
+    scorer: Scorer[R],
     sink: Sink,
     journal: Journal | None,
     progress: Progress,
-) -> Tally:
+    tally: Tally,
+    result: Callable[..., R],
+) -> None:
     """Score all chunks, those that the journal does not have.
+
+    Args:
+        chunks: The rows.
+        pair: The columns of the addresses.
+        scorer: Makes their results.
+        sink: Where rows go.
+        journal: Keeps their results, and has those of an earlier run.
+        progress: Told of rows.
+        tally: Counts them.
+        result: Makes a result of its cells, for what the journal has.
 
     Raises:
         BulkError: It cannot go on.
         OSError: An output cannot be written.
     """
-    tally = Tally()
     try:
-        for chunk, results in _results(chunks, pair, scorer, journal, progress):
+        for chunk, results in _results(chunks, pair, scorer, journal, progress, result):
             sink.write(chunk, results)
             tally.add(results)
     except BaseException:
         sink.discard()
         raise
     sink.close()
-    return tally
 
 
 def _results(
     chunks: Iterator[Chunk],
     pair: tuple[int, int],
-    scorer: Scorer,
+    scorer: Scorer[R],
     journal: Journal | None,
     progress: Progress,
-) -> Iterator[tuple[Chunk, list[Result]]]:
-    for done in journal.replay() if journal else ():
+    result: Callable[..., R],
+) -> Iterator[tuple[Chunk, list[R]]]:
+    for done in journal.replay(result) if journal else ():
         chunk = next(chunks, None)
         if chunk is None or len(chunk) != len(done):
             # Only another release of the reader's library cuts the same file otherwise.

@@ -52,6 +52,21 @@ class Result(NamedTuple):
     error: str | None = None
 
 
+class Outcome(Protocol):
+    """What is appended to a row: `Result`, or another named tuple whose last cell is `error`."""
+
+    @property
+    def error(self) -> str | None:
+        """Why the row has nothing else; never the row's content."""
+        ...
+
+    def __iter__(self) -> Iterator[object]: ...
+
+
+RESULT_TYPES: Sequence[type] = (float, str, float, float, float, bool, float, str)
+"""Of the cells of `Result`, but for None."""
+
+
 def scored(
     similarity: float,
     label: str,
@@ -164,7 +179,7 @@ class Source(Protocol):
 class Sink(Protocol):
     """An output."""
 
-    def write(self, chunk: Chunk, results: Sequence[Result]) -> None:
+    def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
         """Append the rows of a chunk, each with its result.
 
         Raises:
@@ -216,12 +231,14 @@ class Writing:
     Attributes:
         file: Where to; whoever opened it closes it.
         name: Of the output, for messages.
-        result_columns: Names of the results' columns, in the order of `Result`.
+        result_columns: Names of the results' columns, in the order of their cells.
+        result_types: Of these cells, but for None.
     """
 
     file: BinaryIO
     name: str
     result_columns: Sequence[str]
+    result_types: Sequence[type]
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

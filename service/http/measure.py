@@ -39,6 +39,7 @@ SCORING = (
     "/predict",
     "/predict/batch",
     "/rerank",
+    "/match",
     "/v2/models/<name>/infer",
     "/v2/models/<name>/versions/<version>/infer",
 )

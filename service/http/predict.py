@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import flask
 from flask import Flask, Response, g, jsonify, request
@@ -10,6 +11,7 @@ from flask import Flask, Response, g, jsonify, request
 from service.errors import RequestError
 from service.http import (
     explain,
+    match,
     open_inference,
     openapi,
     page,
@@ -26,8 +28,12 @@ from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
 from service.scoring.timeline import Timeline
 from service.settings import Settings
+from telemetry.instruments import Instruments
 from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
+
+if TYPE_CHECKING:  # its index needs libraries that take a second to import
+    from service.retrieval.served import ServedRegister
 
 
 def create_app(
@@ -36,6 +42,7 @@ def create_app(
     telemetry: Telemetry,
     stuck: Callable[[], bool],
     keys: Keys | None = None,
+    register: ServedRegister | None = None,
 ) -> Flask:
     """The WSGI application of the prediction listener.
 
@@ -45,6 +52,7 @@ def create_app(
         telemetry: Where requests are counted, timed and traced.
         stuck: Whether the engine makes no progress, so that the process must be restarted.
         keys: Who is let in; everybody without.
+        register: What addresses are looked for in.
     """
     app = flask.Flask("mgeo", static_folder=None)
     # Handed to the client as written: no re-ordering, Chinese as itself.
@@ -62,7 +70,7 @@ def create_app(
     )
     if keys is not None:
         _require_key(app, keys, telemetry)
-    add_routes(Api(app), settings, scorer, stuck, recent)
+    add_routes(Api(app), settings, scorer, stuck, recent, register, telemetry.instruments)
     page.add_pages(app)
     return app
 
@@ -95,11 +103,14 @@ def add_routes(
     scorer: Scorer,
     stuck: Callable[[], bool],
     recent: RecentRequests,
+    register: ServedRegister | None,
+    instruments: Instruments,
 ) -> None:
     """Add every route of the prediction listener that programs ask; pages for people aside."""
     limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
     _add_predictions(api, scorer, limits)
     rerank.add_routes(api, scorer, limits)
+    match.add_routes(api, scorer, limits, register, instruments)
     open_inference.add_routes(api, scorer, limits, stuck)
     explain.add_routes(api, scorer, recent, settings.trace_url)
     api.serve_document()

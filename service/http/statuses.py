@@ -17,6 +17,7 @@ STATUSES: Mapping[type[RequestError], int] = {
     errors.Unauthorized: 401,
     errors.UnknownRoute: 404,
     errors.UnknownModel: 404,
+    errors.NoRegister: 404,
     errors.UnknownTrace: 404,
     errors.WrongMethod: 405,
     errors.NotSwitched: 409,

@@ -11,8 +11,8 @@ from typing import Literal
 
 from service.scoring.events import Batch
 
-Stage = Literal["admit", "tokenize", "queue", "compute", "respond"]
-STAGES: tuple[Stage, ...] = ("admit", "tokenize", "queue", "compute", "respond")
+Stage = Literal["admit", "retrieve", "tokenize", "queue", "compute", "respond"]
+STAGES: tuple[Stage, ...] = ("admit", "retrieve", "tokenize", "queue", "compute", "respond")
 
 _CLOSE_NS = 100_000
 """Two readings of a clock further apart than this had something between them."""

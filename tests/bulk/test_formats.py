@@ -22,7 +22,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.bulk import formats
-from service.bulk.tables import Chunk, Reading, Result, Rows, TextStyle, Writing, text
+from service.bulk.tables import (
+    RESULT_TYPES,
+    Chunk,
+    Reading,
+    Result,
+    Rows,
+    TextStyle,
+    Writing,
+    text,
+)
 from service.errors import BulkError
 from tests.bulk.jobs import result, score
 
@@ -66,7 +75,7 @@ def _there_and_back(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
         with path.open("wb") as file:
-            sink = formats.open_sink(name, Writing(file, "file", NAMES), table)
+            sink = formats.open_sink(name, Writing(file, "file", NAMES, RESULT_TYPES), table)
             for at in range(0, len(rows), 2):
                 sink.write(Rows(rows[at : at + 2], {}), results[at : at + 2])
             sink.close()

@@ -204,7 +204,7 @@ def test_a_file_that_is_no_journal_is_left_alone(given_csv: Path, tmp_path: Path
     output = tmp_path / "out.csv"
     _journal(output).write_text("dear diary")
     for flags in ((), ("--restart",)):
-        with pytest.raises(BulkError, match="is no journal of `score`"):
+        with pytest.raises(BulkError, match="is no journal of a run"):
             score(given_csv, "-o", output, *flags)
     assert _journal(output).read_text() == "dear diary"
 

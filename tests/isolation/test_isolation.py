@@ -103,6 +103,22 @@ COMMANDS = {
         (f"{WORK}/register(/.*)?",),
         {"in.csv": _ROWS},
     ),
+    "match": Command(
+        (
+            *(*SERVICE, "match", "in.csv", "in.csv", "-o", "out.csv", "--address", "address1"),
+            *("--right-address", "address2", *_TINY, "--backend", "onnxruntime-int8"),
+        ),
+        (f"{WORK}/out.csv",),
+        {"in.csv": _ROWS},
+    ),
+    "dedupe": Command(
+        (
+            *(*SERVICE, "dedupe", "in.csv", "-o", "out.csv", "--address", "address1"),
+            *(*_TINY, "--backend", "onnxruntime-int8"),
+        ),
+        (f"{WORK}/out(.pairs)?.csv",),
+        {"in.csv": _ROWS},
+    ),
     "key": Command((*SERVICE, "key", "billing")),
     "model info": Command((*SERVICE, "model", "info"), (OWN, TORCH)),
     "model fetch": Command(

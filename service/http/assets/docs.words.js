@@ -29,18 +29,28 @@ export const CHINESE = {
     "关于",
   "Absent from what the listener refuses before the route is known.":
     "在确定路径之前就被拒绝的请求没有这一项。",
+  "An entry of the register that the model has looked at.":
+    "模型看过的登记库条目。",
   "Any text that requests which belong together have in common: one model answers all of them. Without it the addresses decide, in either order of a pair's two.":
     "属于同一会话的请求共用的任意文本：它们由同一个模型应答。不填时由地址对决定，与两个地址的先后无关。",
+  "As it stands in the register.":
+    "登记库中的原文。",
   "Both addresses, in any order.":
     "两个地址，先后不限。",
   "Documentation":
     "文档",
+  "Entries that the model has looked at.":
+    "模型看过的条目数。",
+  "Find one address in the register.":
+    "在登记库中查找一个地址。",
   "From the request's beginning.":
     "从请求开始算起。",
   "Give the number whose logistic function is the similarity, not the similarity.":
     "给出 logit（其 logistic 函数值为相似度），而不是相似度。",
   "Health":
     "健康检查",
+  "How much more similar it is than the next one; null for the last.":
+    "相似度比下一个高多少；最后一个为 null。",
   "In the shape of text-embeddings-inference.":
     "格式与 text-embeddings-inference 相同。",
   "Its place in `texts`.":
@@ -51,6 +61,8 @@ export const CHINESE = {
     "模型的元数据。",
   "Names the field and its limit, never its value.":
     "指出字段及其限制，绝不包含字段的值。",
+  "Of its content, as `index info` has it.":
+    "由内容算出的版本，与 `index info` 相同。",
   "One candidate.":
     "一个候选。",
   "One for each pair, in order: its prediction, or its problem.":
@@ -107,6 +119,8 @@ export const CHINESE = {
     "已有的地址。",
   "The answer to a batch.":
     "对一批地址对的应答。",
+  "The answer to a search.":
+    "对一次查找的应答。",
   "The answer, one row for each pair.":
     "应答，每对一行。",
   "The candidate it is compared with.":
@@ -123,6 +137,8 @@ export const CHINESE = {
     "模型给出的各标签概率，总和为 1。",
   "The most probable label.":
     "概率最大的标签。",
+  "The most similar one first.":
+    "最相似的在前。",
   "The pairs to score. One that is not a pair gets its problem in its place.":
     "要打分的地址对。不合格的一项在原位得到错误说明。",
   "The recent requests of a trace, oldest first.":
@@ -149,6 +165,8 @@ export const CHINESE = {
     "它的 span 上的属性。",
   "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is fp32.":
     "运行模型的后端及其精度，名称同 `MGEO_BACKEND`；`torch` 是 fp32。",
+  "What the register calls it.":
+    "它在登记库中的编号。",
   "What this server is.":
     "服务器的信息。",
   "Where all of it can be looked at (`MGEO_TRACE_URL`).":
@@ -163,6 +181,8 @@ export const CHINESE = {
     "是否接受请求。",
   "Whether it works.":
     "是否在工作。",
+  "Whether the first candidate has another label than `not_match`.":
+    "第一个候选的标签是否不是 `not_match`。",
   "Whether the listener answers.":
     "监听端口是否应答。",
   "Whether the pair was longer than the model reads.":
@@ -173,6 +193,8 @@ export const CHINESE = {
     "由哪个模型应答；若模型自己有说明，也一并给出。",
   "Which model answers; of several, the one with the most traffic.":
     "由哪个模型应答；有多个时，是流量最多的那个。",
+  "Which register answered.":
+    "由哪个登记库应答。",
   "With `no-cache` the model computes the answer, whatever the cache holds.":
     "填 `no-cache` 时不用缓存，由模型重新计算。",
   "[pairs], or [pairs, 1].":

@@ -1,0 +1,184 @@
+"""`POST /match`: one address against the register that the service has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+
+from flask import Response, g, jsonify, request
+
+from service.errors import NoRegister, NotAnAddress, RequestError
+from service.http import request_context, schemas
+from service.http.bodies import json_body
+from service.http.openapi import SCORING, Api, Operation
+from service.http.schemas import Limits
+from service.http.shapes import Maybe, Object, Shape, Text, Whole
+from service.retrieval.register import CANDIDATES
+from service.scoring.checkpoint import Label
+from service.scoring.placeholders import is_placeholder
+from service.scoring.refusal import REFUSALS
+from service.scoring.score import Score
+from service.scoring.scorer import Scorer
+from service.scoring.timeline import Timeline
+from service.scoring.versions import ModelSelector
+from telemetry.instruments import Instruments
+
+if TYPE_CHECKING:
+    from service.retrieval.files import StoredRegister
+    from service.retrieval.served import ServedRegister
+
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The body of `/match`, read. Attributes: as those of the document."""
+
+    address: str
+    top: int | None
+    model: str | None
+
+
+class Candidate(TypedDict):
+    """An entry of the register that the model has looked at."""
+
+    id: Annotated[str, {"description": "What the register calls it."}]
+    address: Annotated[str, {"description": "As it stands in the register."}]
+    similarity: Annotated[
+        float,
+        {"minimum": 0, "maximum": 1, "description": "P(exact_match) + 0.5 P(partial_match)."},
+    ]
+    label: Annotated[Label, {"description": "The most probable label."}]
+    margin: Annotated[
+        float | None,
+        {"description": "How much more similar it is than the next one; null for the last."},
+    ]
+
+
+class Register(TypedDict):
+    """Which register answered."""
+
+    version: Annotated[str, {"description": "Of its content, as `index info` has it."}]
+    entries: Annotated[int, {"minimum": 0}]
+
+
+class MatchAnswer(TypedDict):
+    """The answer to a search."""
+
+    answer: Annotated[
+        Literal["match", "no_match"],
+        {"description": "Whether the first candidate has another label than `not_match`."},
+    ]
+    candidates: Annotated[list[Candidate], {"description": "The most similar one first."}]
+    scored: Annotated[int, {"minimum": 0, "description": "Entries that the model has looked at."}]
+    register: Register
+    model: schemas.Model
+
+
+def body(limits: Limits) -> Shape[Query]:
+    """The body of `/match`."""
+    return Object(
+        "Match",
+        {
+            "address": schemas.address(limits),
+            "top": Maybe(Whole(1, CANDIDATES)),
+            "model": Maybe(Text("The model that is to answer, where there are several.")),
+        },
+        Query,
+        {"address": schemas.EXAMPLE["address2"], "top": _TOP},
+    )
+
+
+def add_routes(
+    api: Api,
+    scorer: Scorer,
+    limits: Limits,
+    register: ServedRegister | None,
+    instruments: Instruments,
+) -> None:
+    """Add `/match`."""
+    shape = body(limits)
+
+    @api.route(
+        Operation(
+            method="POST",
+            path="/match",
+            tag="Predictions",
+            summary="Find one address in the register.",
+            body=shape,
+            answer=MatchAnswer,
+            errors=(*SCORING, NoRegister),
+        )
+    )
+    def match() -> Response:
+        timeline: Timeline = g.timeline
+        scorer.require_ready()
+        asked = shape.read(json_body(), "")
+        if register is None:
+            raise NoRegister("MGEO_REGISTER is not set, so there is no register to look in")
+        if is_placeholder(asked.address):
+            raise NotAnAddress("address is a placeholder such as N/A; give an address")
+        current = register.current()
+        timeline.enter("retrieve")
+        [places] = current.candidates([asked.address], CANDIDATES)
+        found = [int(place) for place in places]
+        timeline.attributes["retrieve"] = {
+            "mgeo.candidates": len(found),
+            "mgeo.register_version": current.version,
+        }
+        pairs = [(asked.address, current.entry(place).address) for place in found]
+        who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
+        answer = scorer.score(pairs, timeline, who)
+        ranked = _ranked(found, answer.outcomes)
+        candidates = _candidates(current, ranked)[: asked.top or _TOP]
+        is_match = bool(candidates) and candidates[0]["label"] != "not_match"
+        kind = "match" if is_match else "no_match"
+        instruments.match.add(1, {"answer": kind if found else "nothing_found"})
+        instruments.match_candidates.add(len(ranked))
+        told: MatchAnswer = {
+            "answer": "match" if is_match else "no_match",
+            "candidates": candidates,
+            "scored": len(ranked),
+            "register": {"version": current.version, "entries": len(current)},
+            "model": schemas.identity(answer.model),
+        }
+        return jsonify(told)
+
+
+def _ranked(
+    places: Sequence[int], outcomes: Sequence[Score | RequestError]
+) -> list[tuple[int, Score]]:
+    """Candidates with their scores, the most similar first; of two equals the likelier one.
+
+    One without a readable address is left out.
+
+    Raises:
+        RequestError: The model failed on one, or could read none.
+    """
+    scored: list[tuple[int, Score]] = []
+    refused: RequestError | None = None
+    for place, outcome in zip(places, outcomes, strict=True):
+        if isinstance(outcome, Score):
+            scored.append((place, outcome))
+        elif isinstance(outcome, REFUSALS):
+            refused = outcome
+        else:
+            raise outcome
+    if refused and not scored:
+        raise refused
+    return sorted(scored, key=lambda one: -one[1].similarity)
+
+
+def _candidates(register: StoredRegister, ranked: Sequence[tuple[int, Score]]) -> list[Candidate]:
+    following = [score.similarity for _, score in ranked[1:]]
+    return [
+        {
+            "id": register.ids[place],
+            "address": register.addresses[place],
+            "similarity": score.similarity,
+            "label": score.label,
+            "margin": score.similarity - following[at] if at < len(following) else None,
+        }
+        for at, (place, score) in enumerate(ranked)
+    ]

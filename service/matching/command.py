@@ -1,0 +1,88 @@
+"""`match` and `dedupe` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+
+from service.bulk import command, inputs
+from service.bulk.command import number
+from service.bulk.formats import FORMATS
+
+_CANDIDATES = 20
+"""As `matcher.CANDIDATES`, which is not imported for a help text."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `match`."""
+    parser.add_argument(
+        "input", metavar="LEFT", help=f"addresses to find ({', '.join(FORMATS)}), or -"
+    )
+    parser.add_argument(
+        "right", metavar="RIGHT", help="where: a register of `index build`, or a table"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUTPUT", help="file for the results, or -"
+    )
+    add = parser.add_argument_group("answers").add_argument
+    add("--top", type=number(int, 1, 100), default=1, metavar="INT",
+        help="answers of a row at most [1]")  # fmt: skip
+    add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
+        help="from which an entry is an answer [its label decides: not_match is none]")  # fmt: skip
+    add("--candidates", type=number(int, 1, 1000), default=_CANDIDATES, metavar="INT",
+        help=f"entries that the model looks at for each row [{_CANDIDATES}]")  # fmt: skip
+    add("--id", metavar="COLUMN", help="of RIGHT, where it is a table: what answers call an entry "
+        "[the row's number]")  # fmt: skip
+    add("--right-address", metavar="COLUMN", help="of RIGHT, where it is a table [address]")
+    _add_shared_flags(parser, "reading LEFT")
+
+
+def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of `dedupe`."""
+    parser.add_argument("input", metavar="FILE", help=f"addresses ({', '.join(FORMATS)})")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUTPUT", help="file for the rows with clusters"
+    )
+    add = parser.add_argument_group("clusters").add_argument
+    add("--pairs", metavar="FILE", help="for the pairs that match [OUTPUT with .pairs in its name]")
+    add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
+        help="from which two rows match [their label decides: exact_match]")  # fmt: skip
+    add("--candidates", type=number(int, 1, 1000), default=10, metavar="INT",
+        help="rows that the model compares with each row [10]")  # fmt: skip
+    _add_shared_flags(parser, "reading")
+
+
+def _add_shared_flags(parser: argparse.ArgumentParser, reading: str) -> None:
+    add = parser.add_argument_group(reading).add_argument
+    add("--address", metavar="COLUMN",
+        help="its column, by name or by number from 1 [address; 1 with --no-header]")  # fmt: skip
+    inputs.add_flags(add)
+    command.add_writing_flags(parser)
+    command.add_model_flags(parser)
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Match a file of addresses against a register.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        OperatorError: It cannot begin, or not go on.
+    """
+    from service.matching.match_job import MatchJob
+
+    return command.run_job(lambda: MatchJob(flags))
+
+
+def run_dedupe(flags: argparse.Namespace) -> int:
+    """Find the rows of a file that are one place.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        OperatorError: It cannot begin, or not go on.
+    """
+    from service.matching.dedupe_job import DedupeJob
+
+    return command.run_job(lambda: DedupeJob(flags))

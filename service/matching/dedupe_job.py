@@ -1,0 +1,277 @@
+"""One call of `dedupe`: pairs of a table's rows, scored; then clusters of them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from typing_extensions import override
+
+from service import settings
+from service.bulk import columns, formats
+from service.bulk.job import Job
+from service.bulk.journal import Journal
+from service.bulk.output import Output
+from service.bulk.progress import Progress
+from service.bulk.run import Scorer, Tally, run
+from service.bulk.tables import (
+    RESULT_TYPES,
+    Chunk,
+    Outcome,
+    Result,
+    Rows,
+    Sink,
+    Source,
+    TextStyle,
+    Writing,
+    batched,
+)
+from service.errors import BulkError
+from service.http.schemas import Limits
+from service.matching.clusters import Cluster, clusters
+from service.matching.matcher import Choice
+from service.matching.table import ADDRESS, Table, fault_of
+from service.retrieval import files
+from service.retrieval.files import StoredRegister
+
+SINGLE, REPRESENTATIVE, DUPLICATE = KINDS = ("single", "representative", "duplicate")
+
+_ENTRIES = 256
+"""Rows whose candidates are found at a time."""
+
+
+class Clustered(NamedTuple):
+    """What is appended to a row.
+
+    Attributes:
+        kind: `single`, `representative` or `duplicate`.
+        cluster: The row of the representative, counted from 1 without a header: the same for all
+            rows of a cluster.
+        members: Rows of the cluster.
+        similarity: To the representative.
+        cut: Whether the cluster was part of a chain.
+        error: Why the row was not looked at.
+    """
+
+    kind: str | None = None
+    cluster: int | None = None
+    members: int | None = None
+    similarity: float | None = None
+    cut: bool | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _PairsTable:
+    """The columns of the second output, as a sink asks a source for them."""
+
+    style: TextStyle
+    columns: list[str] = field(default_factory=lambda: ["row1", "row2", "address1", "address2"])
+    has_header: bool = True
+    notice: str = ""
+
+
+class DedupeJob(Job):
+    """A table whose rows are compared with each other.
+
+    Raises:
+        BulkError: The flags contradict each other, or the files.
+    """
+
+    result = Clustered
+    result_types = (str, int, int, float, bool, str)
+    counted = "kind"
+    values = KINDS
+
+    def __init__(self, flags: argparse.Namespace) -> None:
+        self._choice = Choice(flags.candidates, flags.threshold, flags.candidates)
+        super().__init__(flags)
+        if self._reading.path is None or self._output is None:
+            raise BulkError("dedupe reads its input twice and writes two files: name files, not -")
+        self._pairs_path = Path(flags.pairs) if flags.pairs else _beside(Path(flags.output))
+        for name, is_there in (
+            ("the input", self._pairs_path.resolve() == self._reading.path.resolve()),
+            ("the output", self._output.is_at(self._pairs_path)),
+        ):
+            if is_there:
+                raise BulkError(f"--pairs would overwrite {name}; name another file")
+        self._pairs_format = formats.of(self._pairs_path, None, "--pairs with a suffix:")
+        self._pairs = Output(
+            self._pairs_path, is_replaced=flags.force or self._is_begun(), is_restarted=False
+        )
+        if self._pairs.is_at(self._reading.path):  # its working copy would
+            raise BulkError("--pairs would overwrite the input; name another file")
+
+    @override
+    def _columns(self, source: Source) -> tuple[int, int]:
+        name = self._flags.address or (ADDRESS if source.has_header else "1")
+        column = source.column(name, "--address")
+        return column, column  # both addresses of a pair come from it
+
+    @override
+    def _scorer(self, note: Any, stack: contextlib.ExitStack) -> Scorer[Any]:
+        scorer = super()._scorer(note, stack)
+        return _Chosen(scorer, self._choice)
+
+    @override
+    def _write(
+        self,
+        source: Source,
+        pair: tuple[int, int],
+        scorer: Scorer[Any],
+        writing: Writing,
+        journal: Journal | None,
+        progress: Progress,
+        tally: Tally,
+    ) -> None:
+        most_chars = settings.load(self._flags).max_address_chars
+        with tempfile.TemporaryDirectory(prefix="mgeo-register-") as folder:
+            table = Table(source, self._flags.address, None, ("--address", ""), most_chars)
+            files.write(Path(folder), table.entries(lambda rows: None))
+            register = files.read(Path(folder))
+            with self._pairs.open() as file:
+                linked = self._linked(register, scorer, file, source.style, journal, progress)
+                self._pairs.finish(file, None)
+        found = clusters(table.rows, linked)
+        of_row = _of_row(found)
+        limits, row = Limits(most_chars, 1), 0
+        with contextlib.closing(formats.open_source(self._source_format, self._reading)) as again:
+            sink = formats.open_sink(self._sink_format, writing, again)
+            for chunk in again.chunks(_ENTRIES):
+                read = columns.addresses(chunk, pair[0], limits, ADDRESS)
+                done = [
+                    Clustered(error=fault) if fault else of_row.get(at) or _alone(at)
+                    for at, fault in enumerate(map(fault_of, read), row)
+                ]
+                sink.write(chunk, done)
+                tally.add(done)
+                row += len(chunk)
+            sink.close()
+        if cut := sum(cluster.is_cut for cluster in found):
+            progress.note(
+                f"{cut:,} clusters were parts of chains whose ends do not match: "
+                "the column cut marks them"
+            )
+
+    def _linked(
+        self,
+        register: StoredRegister,
+        scorer: Scorer[Any],
+        file: Any,
+        style: TextStyle,
+        journal: Journal | None,
+        progress: Progress,
+    ) -> list[tuple[int, int, float]]:
+        """Pairs that match, by their rows from 0; written as they are found."""
+        names = Result._fields
+        writing = Writing(file, str(self._pairs_path), names, RESULT_TYPES)
+        table: Any = _PairsTable(style)
+        sink = _Matching(formats.open_sink(self._pairs_format, writing, table), self._choice)
+        chunks = _pair_chunks(register, self._choice.candidates, scorer.chunk_rows)
+        run(chunks, (2, 3), scorer, sink, journal, progress, Tally("label"), Result)
+        return sink.linked
+
+    def _is_begun(self) -> bool:
+        """Whether a run that was cut off has its journal beside the output."""
+        path = Path(self._flags.output).resolve()
+        return path.with_name(path.name + ".journal").exists() and not self._flags.restart
+
+
+class _Chosen:
+    """A scorer whose results also depend on the choice of what matches."""
+
+    def __init__(self, scorer: Scorer[Result], choice: Choice) -> None:
+        self.chunk_rows = scorer.chunk_rows
+        self.identity: Mapping[str, object] = {
+            **scorer.identity,
+            "choice of duplicates": [choice.threshold, choice.candidates],
+        }
+        self.score = scorer.score
+
+
+class _Matching:
+    """A sink that lets pairs through that match, and keeps which they are."""
+
+    def __init__(self, sink: Sink, choice: Choice) -> None:
+        self._sink, self._choice = sink, choice
+        self.linked: list[tuple[int, int, float]] = []
+
+    def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
+        """Append the pairs that match."""
+        cells, kept = [], []
+        for row, result in zip(chunk.rows(), results, strict=True):
+            if not isinstance(result, Result) or result.similarity is None:
+                continue
+            if _is_duplicate(result, self._choice):
+                cells.append([*row])
+                kept.append(result)
+                first, second = (int(str(number)) - 1 for number in (row[0], row[1]))
+                self.linked.append((first, second, result.similarity))
+        if kept:
+            self._sink.write(Rows(cells, {}), kept)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._sink.close()
+
+    def discard(self) -> None:
+        """Let go of the output."""
+        self._sink.discard()
+
+
+def _pair_chunks(register: StoredRegister, candidates: int, size: int) -> Iterator[Chunk]:
+    """Every pair of entries of which one is among the other's candidates, once."""
+    return (Rows(cells, {}) for cells in batched(_pairs(register, candidates), size))
+
+
+def _pairs(register: StoredRegister, candidates: int) -> Iterator[list[object]]:
+    found = np.full((len(register), candidates), -1, np.int32)
+    for begin in range(0, len(register), _ENTRIES):
+        places = range(begin, min(begin + _ENTRIES, len(register)))
+        addresses = [register.entry(place).address for place in places]
+        for place, near in zip(places, register.candidates(addresses, candidates + 1), strict=True):
+            others = near[near != place][:candidates]
+            found[place, : len(others)] = others
+            for other in map(int, others):
+                # An earlier entry that has this one among its own candidates has had the pair.
+                if other > place or place not in found[other]:
+                    yield _cells(register, min(place, other), max(place, other))
+
+
+def _cells(register: StoredRegister, one: int, other: int) -> list[object]:
+    first, second = register.entry(one), register.entry(other)
+    return [int(first.id), int(second.id), first.address, second.address]
+
+
+def _is_duplicate(result: Result, choice: Choice) -> bool:
+    if choice.threshold is None:
+        return result.label == "exact_match"
+    return (result.similarity or 0.0) >= choice.threshold
+
+
+def _of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:
+    return {
+        row: Clustered(
+            REPRESENTATIVE if row == one.representative else DUPLICATE,
+            one.representative + 1,
+            len(one.similarities),
+            similarity,
+            one.is_cut,
+        )
+        for one in found
+        for row, similarity in one.similarities.items()
+    }
+
+
+def _alone(row: int) -> Clustered:
+    return Clustered(SINGLE, row + 1, 1, None, cut=False)
+
+
+def _beside(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.pairs{output.suffix}")

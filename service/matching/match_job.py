@@ -1,0 +1,86 @@
+"""One call of `match`: a job as `score` has them, with a register beside its input."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from service import settings
+from service.bulk import formats, inputs
+from service.bulk.job import Job
+from service.bulk.run import Scorer, Tally
+from service.bulk.tables import Source
+from service.errors import BulkError
+from service.matching.matcher import ANSWERS, Choice, Matcher, fields, result_of
+from service.matching.table import ADDRESS, Table
+from service.retrieval import files
+from service.retrieval.files import StoredRegister
+
+
+class MatchJob(Job):
+    """A file of addresses to find in a register.
+
+    Raises:
+        BulkError: The flags contradict each other, or the files.
+    """
+
+    counted = "answer"
+    values = ANSWERS
+
+    def __init__(self, flags: argparse.Namespace) -> None:
+        self._choice = Choice(flags.top, flags.threshold, flags.candidates)
+        if flags.candidates < flags.top:
+            raise BulkError(f"--top {flags.top} needs as many --candidates at least")
+        names = fields(flags.top)
+        self.result, self.result_types = result_of(flags.top), tuple(names.values())
+        self._matcher: Matcher | None = None
+        self._right = Path(flags.right)
+        if self._is_register() and (flags.right_address or flags.id):
+            raise BulkError("--right-address and --id are for a table: a register has them in it")
+        super().__init__(flags)
+
+    @override
+    def _columns(self, source: Source) -> tuple[int, int]:
+        name = self._flags.address or (ADDRESS if source.has_header else "1")
+        column = source.column(name, "--address")
+        return column, column  # one address a row: the other comes from the register
+
+    @override
+    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer[Any]:
+        most_chars = settings.load(self._flags).max_address_chars
+        register = self._register(note, stack, most_chars)
+        scorer = super()._scorer(note, stack)
+        self._matcher = Matcher(scorer, register, self._choice, most_chars)
+        return self._matcher
+
+    @override
+    def _summarise(self, tally: Tally) -> None:
+        super()._summarise(tally)
+        if self._progress and self._matcher:
+            self._progress.note(f"finding candidates took {self._matcher.seconds:.1f} s of that")
+
+    def _is_register(self) -> bool:
+        return self._right.is_dir()
+
+    def _register(
+        self, note: Callable[[str], None], stack: contextlib.ExitStack, most_chars: int
+    ) -> StoredRegister:
+        if self._is_register():
+            return files.read(self._right)
+        flags = argparse.Namespace(**{**vars(inputs.defaults()), "input": self._flags.right})
+        name, reading = inputs.reading(flags)
+        with contextlib.closing(formats.open_source(name, reading)) as source:
+            flag_names = ("--right-address", "--id")
+            table = Table(source, self._flags.right_address, self._flags.id, flag_names, most_chars)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgeo-register-")))
+            note(f"making a register of {reading.name}; `index build` makes one to keep")
+            files.write(folder, table.entries(lambda rows: None))
+        if notice := table.notice(reading.name):
+            note(notice)
+        return files.read(folder)
