@@ -239,9 +239,7 @@ def _register(board: dashboards.Dashboard) -> None:
                 f"max by (register_version) (mgeo_register_entries{matching()})",
                 "{{register_version}}",
             ),
-            Query(
-                f"max(mgeo_register_unreadable_age_seconds{matching()})", "seconds unreadable"
-            ),
+            Query(f"max(mgeo_register_unreadable_age_seconds{matching()})", "seconds unreadable"),
             width=8,
         )
     )
