@@ -92,7 +92,7 @@ class DedupeJob(Job):
     def __init__(self, flags: argparse.Namespace) -> None:
         self._choice = Choice(flags.candidates, flags.threshold, flags.candidates)
         super().__init__(flags)
-        if self._reading.path is None or self._output is None:
+        if not self._reading.path or not isinstance(self._output, Output):
             raise BulkError("dedupe reads its input twice and writes two files: name files, not -")
         self._pairs_path = Path(flags.pairs) if flags.pairs else _beside(Path(flags.output))
         for name, is_there in (

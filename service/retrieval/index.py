@@ -18,11 +18,11 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_extraction import FeatureHasher
 from sparse_dot_topn import sp_matmul_topn
 
 from service.errors import RegisterError
-from service.retrieval.terms import terms
+from service.retrieval.terms import sought, terms
 
 COLUMNS: Final = 2**21
 """Terms are told apart by a hash below this: two of a million share one now and then."""
@@ -58,7 +58,7 @@ class Index:
         """For each address the places of at most `most` entries, the likeliest first."""
         if not addresses:
             return []
-        asked = _weighed(_counted(addresses), self.weights)
+        asked = _weighed(_counted(map(sought, addresses)), self.weights)
         matrix = csr_matrix((self.values, self.entries, self.starts), (COLUMNS, self.size))
         found = sp_matmul_topn(asked, matrix, top_n=most, sort=True, n_threads=1)
         return [found.indices[begin:end] for begin, end in itertools.pairwise(found.indptr)]
@@ -92,22 +92,25 @@ def _in_parts(addresses: Iterable[str]) -> Iterator[csr_matrix]:
     for address in addresses:
         part.append(address)
         if len(part) == _AT_ONCE:
-            yield _counted(part)
+            yield _counted(map(_once, part))
             part = []
     if part:
-        yield _counted(part)
+        yield _counted(map(_once, part))
 
 
-def _counted(addresses: Sequence[str]) -> csr_matrix:
-    """How often each address has each term."""
-    hasher = HashingVectorizer(
-        analyzer=terms, n_features=COLUMNS, alternate_sign=False, norm=None, dtype=np.float32
-    )
+def _once(address: str) -> list[tuple[str, float]]:
+    return [(term, 1.0) for term in terms(address)]
+
+
+def _counted(addresses: Iterable[list[tuple[str, float]]]) -> csr_matrix:
+    """What each term counts in each address: all of its occurrences together."""
+    hasher = FeatureHasher(COLUMNS, input_type="pair", alternate_sign=False, dtype=np.float32)
     return hasher.transform(addresses)
 
 
 def _weighed(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
     """Weights of terms in each address; one that occurs twice counts less than twice."""
-    counts.data = (1 + np.log(counts.data)) * weights[counts.indices]
+    often = 1 + np.log(np.maximum(counts.data, 1))
+    counts.data = np.minimum(counts.data, often) * weights[counts.indices]
     counts.eliminate_zeros()
     return counts

@@ -20,6 +20,29 @@ _HAN_NUMBER = re.compile(
 )
 
 
+_AREAS = re.compile(
+    "(?:[^省]{2,7}?(?:省|自治区))?(?:[^市]{2,7}?(?:市|自治州|地区|盟))?"
+    "(?:[^区县旗]{1,7}?(?:区(?![域间])|县|旗|市(?!场)))?"
+    "(?:[^路街道镇乡]{1,7}?(?:街道办事处|街道|镇|乡))?"
+)
+"""The areas that an address may begin with, from the province to the town; or nothing."""
+
+AREAS_COUNT = 0.5
+"""What a term in them counts, in an address that is looked for. Entries leave the areas out at
+will, and those that name the same ones would go before those that name the same house."""
+
+
+def sought(address: str) -> list[tuple[str, float]]:
+    """The terms of an address that is looked for, and what each counts beside its rareness."""
+    text = plain(address)
+    found = _AREAS.match(text)
+    end = found.end() if found else 0
+    if len(text) - end < 2:  # nothing else is there to look for
+        end = 0
+    areas = [(term, AREAS_COUNT) for term in terms(text[:end])]
+    return areas + [(term, 1.0) for term in terms(text[end:])]
+
+
 def terms(address: str) -> list[str]:
     """The terms of an address, each as often as it occurs.
 

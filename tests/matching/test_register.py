@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.errors import RegisterError
 from service.retrieval import files, index
 from service.retrieval.register import Entry
-from service.retrieval.terms import terms
+from service.retrieval.terms import sought, terms
 
 ADDRESSES = [
     "杭州市西湖区文三路478号华星时代广场A座",
@@ -73,6 +73,30 @@ def test_the_likeliest_entry_comes_first(directory: Path, query: str, place: int
     [found] = register.candidates([query], 3)
     assert found[0] == place
     assert register.entry(int(found[0])) == ENTRIES[place]
+
+
+def test_the_house_counts_for_more_than_the_areas_it_lies_in() -> None:
+    area = "江苏省南京市玄武区梅园新村街道"
+    entries = [f"{area}都路{number}号" for number in range(30)] + ["珠江路517号公寓"]
+    [found] = index.build(entries).candidates([f"{area}珠江路517号六单元"], 1)
+    assert entries[int(found[0])] == "珠江路517号公寓"
+
+
+@pytest.mark.parametrize(
+    ("address", "light"),
+    [
+        ("江苏省南京市玄武区珠江路517号", {"江苏", "苏省", "省南", "玄武", "武区", "江", "区"}),
+        ("珠江路517号", set()),
+        ("玄武区", set()),
+        ("鼓楼区域大厦3号", set()),
+        ("", set()),
+    ],
+)
+def test_only_areas_at_the_beginning_count_for_less(address: str, light: set[str]) -> None:
+    counted = dict(sought(address))
+    assert light <= {term for term, count in counted.items() if count < 1}
+    assert bool(light) == any(count < 1 for count in counted.values())
+    assert {term for term, _ in sought(address)} <= set(terms(address))
 
 
 def test_what_shares_nothing_finds_nothing(directory: Path) -> None:
