@@ -13,7 +13,7 @@ from service.version import __version__
 
 ROOT = Path(__file__).parent.parent.parent
 
-LAYERS = ("telemetry", "service/scoring", "service/http", "service/transport")
+LAYERS = ("telemetry", "service/scoring", "service/retrieval", "service/http", "service/transport")
 """Each may import those before it, and none behind it."""
 
 APART = {
@@ -28,7 +28,13 @@ APART = {
 LIBRARIES = {
     "flask": ("service/http", "service/transport", "service/app.py", "telemetry/setup.py"),
     "waitress": ("service/transport",),
-    "numpy": ("service/scoring", "service/bulk", "service/evaluation"),
+    "numpy": (
+        *("service/scoring", "service/retrieval"),
+        *("service/bulk", "service/evaluation", "service/matching"),
+    ),
+    "scipy": ("service/retrieval", "service/matching"),
+    "sklearn": ("service/retrieval",),
+    "sparse_dot_topn": ("service/retrieval",),
     "tokenizers": ("service/scoring",),
     "openvino": ("service/scoring/backends",),
     "onnxruntime": ("service/scoring/backends",),
