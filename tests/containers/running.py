@@ -106,8 +106,12 @@ class Container:
         )
         return asked.returncode == 0
 
-    def wait_until_healthy(self, seconds: float = 90) -> float:
-        """Wait; returns the seconds since it was started."""
+    def wait_until_healthy(self, seconds: float = 120) -> float:
+        """Wait, as long as the compose file's health check does (its start period and retries).
+
+        Returns:
+            Seconds since it was started.
+        """
         deadline = time.monotonic() + seconds
         while not self.is_healthy():
             assert self.state()["Running"], self.output()
