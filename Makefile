@@ -29,11 +29,17 @@ run: $(VENV)/.runtime ## Serve the bundled model: predictions on 127.0.0.1:5000,
 bulk: $(VENV)/.runtime ## Install what `score` needs for Parquet and Excel
 	$(INSTALL) -r requirements-bulk.lock
 
-test: $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them; the first time 3 GB and what stack-build needs
+test: needs $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them (half an hour; needs Go, and root once)
 	$(BIN)/python -m pytest
 
-check: lint types stack-build ## The quick part: lint, types and the tests that start no service, on all processors; the first time as test
-	$(BIN)/python -m pytest -m "not slow" -n logical --dist loadfile
+.PHONY: needs
+needs:
+	@echo "mgeo: all tests take about half an hour on two cores. The first time they also need"
+	@echo "mgeo: Go 1.26.5 or newer, root for the Debian packages in tools/apt.txt, 3 GB to fetch,"
+	@echo "mgeo: and up to 15 minutes to compile the stack's programs. Without these: make check"
+
+check: lint types ## The quick part: lint, types, and the tests that need no Go, no root and no browser, on all processors
+	$(BIN)/python -m pytest --quick -n logical --dist loadfile
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

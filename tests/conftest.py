@@ -50,6 +50,47 @@ os.environ["TQDM_DISABLE"] = "1"
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_GO = "programs that `make stack-build` compiles (Go)"
+LEFT_OUT = {
+    "contract/test_compose.py": _GO,
+    "contract/test_stack_tools.py": _GO,
+    "kubernetes/test_autoscaling.py": _GO,
+    "kubernetes/test_manifests.py": _GO,
+    "kubernetes/test_network.py": _GO,
+    "kubernetes/test_pod.py": _GO,
+    "kubernetes/test_prometheus.py": _GO,
+    "stack/test_alertmanager.py": "Alertmanager, of Debian's packages (root)",
+}
+"""What `--quick` leaves out beside tests marked slow, and what that needs."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="leave out what is slow, or needs Go, root, a browser"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.quick:
+        config.option.markexpr = " and ".join(filter(None, ["not slow", config.option.markexpr]))
+        # A test that needs a compiled program fails then, also where they are compiled.
+        os.environ["STACK_CACHE_DIR"] = "/nonexistent"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    name = str(collection_path.relative_to(Path(__file__).parent))
+    return True if config.option.quick and name in LEFT_OUT else None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if not config.option.quick:
+        return []
+    return [
+        "quick: left out here, and run by `make test`:",
+        *(f"  tests/{name}: needs {what}" for name, what in LEFT_OUT.items()),
+        "  tests marked slow: start processes, the stack or a browser, or take seconds",
+    ]
+
 
 @pytest.fixture(scope="session")
 def golden() -> dict[str, Any]:

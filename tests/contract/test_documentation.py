@@ -34,21 +34,32 @@ def test_generated_files_are_as_the_code_writes_them(name: str) -> None:
     assert (ROOT / name).read_bytes() == reference.FILES[name](), "run `make docs`"
 
 
+def _named(pattern: str) -> dict[str, str]:
+    """What README and docs name by a pattern, and a page that does: never nothing."""
+    found = {
+        name: page.name
+        for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+        for name in re.findall(pattern, page.read_text("utf-8"))
+    }
+    assert len(found) > 10, "the pattern no longer finds what it is there for"
+    return found
+
+
 def test_every_setting_named_in_a_document_exists() -> None:
     known = {row.variable for row in settings.rows()}
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CHANGELOG.md"]:
-        named = set(re.findall(r"\bMGEO_[A-Z_]+\b", path.read_text("utf-8")))
-        assert named <= known, f"{path.name} names settings that do not exist"
+    named = _named(r"\bMGEO_[A-Z_]+\b")
+    assert {name: page for name, page in named.items() if name not in known} == {}
 
 
 def test_every_metric_named_in_a_document_exists() -> None:
     known = {instruments.prometheus_name(metric) for metric in instruments.METRICS}
-    suffix = r"(_bucket|_sum|_count)?"
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for name in re.findall(r"\b(?:mgeo|nvidia_gpu)_[a-z0-9_]+", path.read_text("utf-8")):
-            if name.startswith(("mgeo_geographic", "mgeo_client", "mgeo_inference")):
-                continue  # models, and Python packages
-            assert name in known or re.sub(suffix + "$", "", name) in known, (path.name, name)
+    # Others with these beginnings are models, and Python packages.
+    named = _named(r"\b(?:mgeo_(?!geographic|client|inference)|nvidia_gpu_)[a-z0-9_]+")
+    assert {
+        name: page
+        for name, page in named.items()
+        if not {name, re.sub(r"_(bucket|sum|count)$", "", name)} & known
+    } == {}
 
 
 def _rules(listener: Any) -> set[str]:
@@ -71,18 +82,16 @@ def test_every_route_of_the_operations_listener_is_in_the_document(running: Runn
 
 def test_every_route_named_in_a_document_exists(running: Running) -> None:
     known = _rules(running.service.predictions) | _rules(running.service.operations)
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for route in re.findall(r"`(?:GET|POST) (/[^`]*)`", path.read_text("utf-8")):
-            assert route in known, (path.name, route)
+    named = _named(r"`(?:GET|POST) (/[^`]*)`")
+    assert {route: page for route, page in named.items() if route not in known} == {}
 
 
 def test_every_otel_variable_named_in_a_document_exists() -> None:
     modules = (sdk_environment, api_environment)
     known = {value for module in modules for value in vars(module).values() if _is_variable(value)}
     known |= set(environment.VARIABLES)
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        for name in re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", path.read_text("utf-8")):
-            assert name in known, (path.name, name)
+    named = _named(r"\bOTEL_[A-Z_]+[A-Z]\b")
+    assert {name: page for name, page in named.items() if name not in known} == {}
 
 
 def _is_variable(value: object) -> bool:

@@ -48,26 +48,24 @@ def _run(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_prometheus_takes_its_configuration() -> None:
     _run(str(require("promtool")), "check", "config", "prometheus/prometheus.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["consul", "dns", "kubernetes"])
 def test_prometheus_takes_the_other_ways_to_find_instances(name: str) -> None:
     _run(str(require("promtool")), "check", "config", f"prometheus/discovery/{name}.yml")
 
 
-@pytest.mark.parametrize(
-    "file",
-    [  # those of the objectives simulate days
-        pytest.param(file, marks=[pytest.mark.slow] * file.stem.startswith("slo"), id=file.stem)
-        for file in TEST_FILES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
 def test_rules_fire_when_they_should_and_not_otherwise(file: Path) -> None:
     _run(str(require("promtool")), "test", "rules", str(file))
 
 
+@pytest.mark.slow
 def test_alertmanager_takes_its_configuration() -> None:
     _run(str(require("amtool")), "check-config", "alertmanager/alertmanager.yml")
 

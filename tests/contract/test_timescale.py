@@ -89,6 +89,7 @@ def test_dividing_twice_is_dividing_by_the_product(text: str, factor: float) -> 
     )
 
 
+@pytest.mark.slow
 def test_the_project_s_own_configuration_ten_times_as_fast(tmp_path: Path) -> None:
     assert timescale.main(["10", str(tmp_path)]) == 0
     checked = subprocess.run(

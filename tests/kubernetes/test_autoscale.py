@@ -26,6 +26,7 @@ from tests.kubernetes.manifests import FOLDER, ROOT, containers, environment, na
 RUN_AGAIN = [("spike", "as shipped"), ("ramp", "requests alone")]
 
 
+@pytest.mark.slow
 def test_the_deployment_runs_what_was_measured() -> None:
     deployment = named(objects_of("overlays/cpu"), "Deployment", "mgeo")
     [container] = containers(deployment)
