@@ -27,8 +27,8 @@ from opentelemetry.trace import (
 from typing_extensions import override
 
 from service.scoring.timeline import STAGES, Timeline
-from telemetry.instruments import ObservedCounter
 from telemetry.privacy import AllowListExporter
+from telemetry.recording import ObservedCounter
 from telemetry.setup import ResourceHashedOnce
 from telemetry.spans import emit_stages
 

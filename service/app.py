@@ -40,7 +40,7 @@ from service.transport.server import AdmissionHook, ParsedRequest, ServerLimits
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
-from telemetry.instruments import Instruments
+from telemetry.recording import Instruments
 
 if TYPE_CHECKING:
     from service.retrieval.served import ServedRegister

@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from telemetry import instruments as metrics
-from telemetry.instruments import Instruments, Metric, Series
+from telemetry.instruments import Metric, Series
+from telemetry.recording import Instruments
 
 log = logging.getLogger(__name__)
 

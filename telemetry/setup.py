@@ -44,11 +44,12 @@ from typing_extensions import override
 from telemetry import environment, exporters
 from telemetry.environment import TelemetryError
 from telemetry.gpu import GpuSampler
-from telemetry.instruments import LATENCY_SECONDS, Instruments
+from telemetry.instruments import LATENCY_SECONDS
 from telemetry.logs import ExportingHandler
 from telemetry.privacy import AllowListExporter
 from telemetry.prometheus import PrometheusEndpoint
 from telemetry.propagation import NoPropagation
+from telemetry.recording import Instruments
 from telemetry.series import LivingSeries
 
 __all__ = ["Telemetry", "TelemetryError", "start"]

@@ -22,8 +22,8 @@ from service.scoring.scorer import Scorer
 from service.settings import Settings
 from telemetry import instruments
 from telemetry.environment import DEFAULTS, VARIABLES
-from telemetry.instruments import Instruments
 from telemetry.recent import RecentRequests
+from telemetry.recording import Instruments
 
 ROOT = Path(__file__).parent.parent
 

@@ -20,9 +20,9 @@ from service.scoring.placeholders import is_placeholder
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
+from service.scoring.split import ModelSelector
 from service.scoring.timeline import Timeline
-from service.scoring.versions import ModelSelector
-from telemetry.instruments import Instruments
+from telemetry.recording import Instruments
 
 if TYPE_CHECKING:
     from service.retrieval.files import StoredRegister

@@ -22,8 +22,8 @@ from service.scoring.model import Model
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
+from service.scoring.split import ModelSelector
 from service.scoring.timeline import Timeline
-from service.scoring.versions import ModelSelector
 
 _TAG = "Open Inference Protocol"
 

@@ -28,8 +28,8 @@ from service.http.schemas import Limits
 from service.scoring.scorer import Scorer
 from service.scoring.timeline import Timeline
 from service.settings import Settings
-from telemetry.instruments import Instruments
 from telemetry.recent import RecentRequests
+from telemetry.recording import Instruments
 from telemetry.setup import Telemetry
 
 if TYPE_CHECKING:  # its index needs libraries that take a second to import

@@ -17,7 +17,7 @@ from opentelemetry.trace import get_current_span
 
 from service.errors import BadRequest
 from service.scoring.scorer import RequestContext
-from service.scoring.versions import ANY_MODEL, ModelSelector
+from service.scoring.split import ANY_MODEL, ModelSelector
 
 HEADER = "X-Envoy-Expected-Rq-Timeout-Ms"
 

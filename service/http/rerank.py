@@ -23,8 +23,8 @@ from service.scoring import refusal
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Answer, Scorer
+from service.scoring.split import ModelSelector
 from service.scoring.timeline import Timeline
-from service.scoring.versions import ModelSelector
 
 _ENDS = ("Right", "right")
 _SMALLEST = 2.0**-24

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from service.errors import CheckpointError
 from service.lifecycle import Lifecycle, State
@@ -117,6 +118,26 @@ class Version:
             extra = {"model": self.spec.name, "reason": str(error)}
             log.warning("a model's files cannot be read any more; it stays in memory", extra=extra)
             return True
+
+    def report(self, share: float) -> dict[str, Any]:
+        """What it is, what it gets of the traffic, and how far it is."""
+        told: dict[str, Any] = {
+            "name": self.spec.name,
+            "source": self.spec.source,
+            "role": self.spec.role,
+            "share": round(share, 6),
+            **self.lifecycle.report(),
+        }
+        if model := self.model:
+            told |= {
+                "version": model.checkpoint.version,
+                "model": model.checkpoint.name,
+                "backend": model.backend.name,
+                "device": model.backend.device,
+                "load_seconds": round(self.engine.load_seconds, 2),
+                "memory_bytes": model.memory_bytes,
+            }
+        return told
 
     def retire(self, timeout: float) -> bool:
         """Finish what it has taken, and let go of the model; returns whether it did in time."""

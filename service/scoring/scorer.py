@@ -25,9 +25,10 @@ from service.scoring.model import Model
 from service.scoring.model_version import Version
 from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.score import Score
+from service.scoring.split import ANY_MODEL, ModelSelector
 from service.scoring.timeline import Timeline
 from service.scoring.tokens import TokenizedPair
-from service.scoring.versions import ANY_MODEL, ModelSelector, Versions
+from service.scoring.versions import Versions
 
 _KNOWN_LINGERS_NS = 10_000_000_000
 """How long after a request was answered from the cache others are expected to be."""

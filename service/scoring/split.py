@@ -10,7 +10,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSelector:
+    """What a request says of who is to answer it.
+
+    Attributes:
+        session: The client's name for requests that belong together; empty for none.
+        model: The name of the model in its own words, as the Open Inference Protocol has it.
+        version: A name that is declared, or a version.
+    """
+
+    session: str = ""
+    model: str = ""
+    version: str = ""
+
+
+ANY_MODEL = ModelSelector()
+
 
 _DRAWS = 2.0**64
 

@@ -30,30 +30,13 @@ from service.scoring.events import Events
 from service.scoring.model_spec import ModelSpec
 from service.scoring.model_version import Version
 from service.scoring.shadow import Shadow
+from service.scoring.split import ModelSelector
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _UNLOAD_SECONDS = 60.0
 """Beyond the time that a request may wait: for the batch under way when it ran out."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSelector:
-    """What a request says of who is to answer it.
-
-    Attributes:
-        session: The client's name for requests that belong together; empty for none.
-        model: The name of the model in its own words, as the Open Inference Protocol has it.
-        version: A name that is declared, or a version.
-    """
-
-    session: str = ""
-    model: str = ""
-    version: str = ""
-
-
-ANY_MODEL = ModelSelector()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +180,9 @@ class Versions:
         """Every version: what it is, what it gets, how far it is."""
         table = self._table
         whole = sum(weight for _, weight in table.serving)
-        told = [_described(version, weight / whole) for version, weight in table.serving]
-        told += [_described(version, 0.0) for version, _ in table.shadows]
-        return told + [_described(version, 0.0) for version in (*self._coming, *self._leaving)]
+        told = [version.report(weight / whole) for version, weight in table.serving]
+        told += [version.report(0.0) for version, _ in table.shadows]
+        return told + [version.report(0.0) for version in (*self._coming, *self._leaving)]
 
     def switch(self) -> None:
         """Make it as the file of models says now; returns once that is so.
@@ -406,23 +389,3 @@ def _check_distinct(versions: Sequence[Version]) -> None:
 def _summary(table: Table) -> list[str]:
     told = [f"{v.spec.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
     return told + [f"{v.spec.name} {v.model_version} shadow" for v, _ in table.shadows]
-
-
-def _described(version: Version, share: float) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "name": version.spec.name,
-        "source": version.spec.source,
-        "role": version.spec.role,
-        "share": round(share, 6),
-        **version.lifecycle.report(),
-    }
-    if model := version.model:
-        told |= {
-            "version": model.checkpoint.version,
-            "model": model.checkpoint.name,
-            "backend": model.backend.name,
-            "device": model.backend.device,
-            "load_seconds": round(version.engine.load_seconds, 2),
-            "memory_bytes": model.memory_bytes,
-        }
-    return told

@@ -192,11 +192,15 @@ def test_a_file_that_cannot_be_honoured_is_refused_in_one_line(
         ("tracer_provider: {processors: [{batch: {exporter: {mine: }}}]}", "mine"),
         ("tracer_provider: {processors: [{mine: }]}", "use batch or simple"),
         ("propagator: {composite: [{mine: }]}", "mine"),
+        ("meter_provider: {readers: [{periodic: {exporter: {mine: }}}]}", "mine"),
+        (
+            "meter_provider: {readers: [{periodic: {exporter: {otlp_grpc: "
+            "{endpoint: 'https://127.0.0.1:9', tls: {ca_file: /no/such}}}}}]}",
+            "'/no/such'",
+        ),
     ],
 )
-def test_a_plugin_that_is_not_installed_stops_the_start(
-    tmp_path: Path, text: str, says: str
-) -> None:
+def test_what_is_not_there_stops_the_start(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "otel.yaml"
     file.write_text(f'file_format: "1.1"\n{text}\n')
     refused = run("serve", "--port", "0", "--metrics-port", "0", OTEL_CONFIG_FILE=str(file))

@@ -18,13 +18,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanContext
 
 from telemetry import prometheus
-from telemetry.instruments import (
-    METRICS,
-    REQUEST_DURATION,
-    Instruments,
-    prometheus_name,
-)
+from telemetry.instruments import METRICS, REQUEST_DURATION, prometheus_name
 from telemetry.prometheus import PrometheusEndpoint
+from telemetry.recording import Instruments
 from tests.telemetry.exposition import OPENMETRICS, PLAIN, Exposition
 
 ROUTE = {"method": "POST", "endpoint": "/predict"}

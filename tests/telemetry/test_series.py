@@ -22,7 +22,7 @@ def scrape(telemetry: Telemetry) -> Exposition:
 def record(telemetry: Telemetry, version: str) -> None:
     """What a version that loads and answers leaves: counters and histograms."""
     instruments = telemetry.instruments
-    instruments.loaded(version, ["exact_match", "not_match"])
+    instruments.loaded(version, ["exact_match", "not_match"], ["0.5", "1.0"])
     instruments.compares(version, "other", ["exact_match", "not_match"])
     instruments.batch_size.record(3, {"model_version": version})
     instruments.stage_duration.record(0.1, {"stage": "compute", "model_version": version})

@@ -29,8 +29,8 @@ from service.scoring.job import Job
 from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
-from telemetry.instruments import Instruments
 from telemetry.logs import JsonFormatter
+from telemetry.recording import Instruments
 from tests.conftest import TINY, eventually
 
 ROW = [0.2, 0.3, 0.5]

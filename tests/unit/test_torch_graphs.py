@@ -30,7 +30,7 @@ from service.scoring.model import Model
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
 from service.settings import Settings
-from telemetry.instruments import Instruments
+from telemetry.recording import Instruments
 from tests.conftest import TINY
 from tests.unit.conftest import edit
 

@@ -10,8 +10,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 
 from telemetry import logs
 from telemetry.gpu import GpuSampler
-from telemetry.instruments import Instruments
 from telemetry.prometheus import PrometheusEndpoint
+from telemetry.recording import Instruments
 
 
 def main() -> None:
