@@ -2,8 +2,9 @@
 
 `python -m benchmarks.house` serves constants by this service, with telemetry off and with every
 request sampled and exported, and by Flask alone; it loads each in turn, several rounds, the others
-frozen meanwhile. Printed is the median over the rounds of the service's share of Flask's requests a
-second, and for one client how many times Flask's median latency its own is.
+frozen meanwhile. Printed is the median over the rounds: of the service's share of Flask's requests
+a second, for one client of how many times Flask's median latency its own is, and of how many times
+Flask's processor time a request takes, which a busy machine bends least.
 """
 
 from __future__ import annotations
@@ -67,17 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 servers[name].process.freeze()
             for number in range(asked.rounds):
                 for case in _CASES:
-                    figures = {}
+                    figures, costs = {}, {}
                     # In another order each time: whoever comes first finds a cooler machine.
                     for name in sorted(servers, reverse=bool(number % 2)):
                         server = servers[name]
                         server.process.thaw()
                         job = _job(case, server, asked.seconds, first=number * 100_000)
-                        figures[name] = _figure(case, server.load(job))
+                        before = server.process.cpu()
+                        result = server.load(job)
+                        figures[name] = _figure(case, result)
+                        costs[name] = (server.process.cpu() - before) / max(1, result.sent)
                         server.process.freeze()
                     for name in (OFF, ALL):
                         ratio = figures[name] / figures["Flask"]
                         ratios.setdefault((case, name), []).append(ratio)
+                        cost = costs[name] / costs["Flask"]
+                        ratios.setdefault((f"{case}, processor time", name), []).append(cost)
         finally:
             for server in servers.values():
                 server.process.end()
