@@ -52,6 +52,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 _GO = "programs that `make stack-build` compiles (Go)"
 LEFT_OUT = {
+    "containers": f"root, and {_GO}",
     "contract/test_compose.py": _GO,
     "contract/test_stack_tools.py": _GO,
     "kubernetes/test_autoscaling.py": _GO,
