@@ -64,7 +64,7 @@ def _timeline(tokens: int = 32) -> Timeline:
     for stage in STAGES[1:]:
         timeline.enter(stage)
     timeline.finish()
-    timeline.attributes["admit"] = {"mgeo.pairs.cached": 0, "mgeo.model_version": "817f6dc88fca"}
+    timeline.attributes["admit"] = {"mgeo.pairs.cached": 0, "mgeo.model_version": "bc497b6c3d1d"}
     timeline.attributes["tokenize"] = {"mgeo.pairs": 1, "mgeo.tokens": tokens}
     timeline.attributes["compute"] = {"mgeo.batch.size": 3, "mgeo.batch.tokens": 90}
     return timeline
