@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from service.retrieval import files
+from service.retrieval.register import Entry
 from tests.conftest import Running, start
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
@@ -20,9 +22,11 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 
 # Not for the session: Playwright keeps an event loop running, which other tests do not expect.
 @pytest.fixture(scope="package")
-def site() -> Iterator[Running]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    register = tmp_path_factory.mktemp("register")
+    files.write(register, [Entry("R1", "文三路478号华星时代广场")])
     # No cache: each test sees the model's stages.
-    yield from _site(cache_pairs=0)
+    yield from _site(cache_pairs=0, register=str(register))
 
 
 @pytest.fixture(scope="package")
