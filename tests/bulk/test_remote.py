@@ -123,8 +123,8 @@ def problem(status: int, code: str, **headers: str) -> Reply:
 def stub() -> Iterator[Stub]:
     service = Stub()
     yield service
-    service.transport.listener.shutdown()
-    service.transport.listener.server_close()
+    service.server.shutdown()
+    service.server.server_close()
     service.thread.join(5)
 
 

@@ -74,7 +74,7 @@ HONOURED = [
     *_otlp("INSECURE", "true", "False", "1"),
     *_otlp("HEADERS", "key=value", "authorization=Bearer%20x, a=b", "x-key="),
     *_otlp("COMPRESSION", "gzip", "GZIP", "none", "deflate"),
-    *_otlp("TIMEOUT", "3000", "100", "10000"),
+    *_otlp("TIMEOUT", "3000", "5000", "10000"),
     *_otlp("PROTOCOL", "grpc", "GRPC"),
     *(
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", value)
