@@ -49,7 +49,7 @@ def test_it_serves_on(service: Service, number: signal.Signals) -> None:
 def test_it_starts_on() -> None:
     """At any moment from the first line of its own on, and while the model loads."""
     with Process() as process:
-        process.wait_until(lambda: _handles(process, signal.SIGHUP), "handler")
+        process.wait_until(lambda: all(_handles(process, n) for n in ENDLESS), "handlers")
         sent = itertools.cycle(ENDLESS)
         deadline = time.monotonic() + 200
         while not any(line.get("to") == "ready" for line in process.log()):
