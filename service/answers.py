@@ -1,6 +1,6 @@
 """The answers of the prediction routes, as types: the server's and its client's.
 
-The client's own distribution has this file too (`packaging/client`), so it imports nothing of the
+The client's own distribution has this file too (`packages/client`), so it imports nothing of the
 service. `service/http/openapi.py` makes the document from these declarations.
 """
 

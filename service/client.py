@@ -5,7 +5,7 @@
 
 Answers are the documents that the service sends, typed by the declarations that it builds them
 from (`answers.py`). Both files are also a distribution of their own, `mgeo-client`, which imports
-as `mgeo_client` (`packaging/client`). A call is safe to repeat, so a refused or broken one is
+as `mgeo_client` (`packages/client`). A call is safe to repeat, so a refused or broken one is
 repeated until its deadline.
 """
 
