@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from service.retrieval import files
+from service.retrieval.register import Entry
 from tests.stack import logs, names
 from tests.stack.clients import Jaeger, Prometheus, eventually
 from tests.telemetry.nvml import stub
@@ -56,11 +58,11 @@ def prepare(
     """
     settings = {"MGEO_MODEL": str(MODEL), "MGEO_DEVICE": "cpu", **environment}
     try:
-        files = native.compose_files(further)
-        services = load_services(files)
+        composed = native.compose_files(further)
+        services = load_services(composed)
         return Stack(
             directory=directory,
-            files=files,
+            files=composed,
             only=only,
             ports=native.free_ports(native.ports_of(services.values())),
             extra_environment={
@@ -73,8 +75,11 @@ def prepare(
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, nvml: dict[str, str]) -> Iterator[Stack]:
-    """The whole stack, with the tests' small model and a stub GPU."""
-    with prepare(tmp_path_factory.mktemp("stack"), nvml) as running:
+    """The whole stack, with the tests' small model, a register and a stub GPU."""
+    register = tmp_path_factory.mktemp("register")
+    files.write(register, [Entry("R1", "文三路478号华星时代广场")])
+    settings = nvml | {"MGEO_REGISTER": str(register)}
+    with prepare(tmp_path_factory.mktemp("stack"), settings) as running:
         running.start()
         yield running
 

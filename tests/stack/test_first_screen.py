@@ -158,7 +158,7 @@ def test_after_half_a_minute_the_first_screen_has_changed_colour(
     usual: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    eventually("all figures are green", lambda: colors(asked), _well, seconds=300)
+    eventually("all figures are green", lambda: colors(asked), _well, seconds=600)
     block = {
         "a freeze": lambda: _frozen(two, "mgeo-2"),
         "a full queue of one of two": lambda: _flooded(two, INSTANCES[:1]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grafana.generator import versions
+from grafana.generator import comparison
 from tests.serving import Service
 from tests.stack.clients import Prometheus, eventually
 from tests.stack.conftest import prepare
@@ -67,18 +67,18 @@ def test_a_worse_version_is_shown_as_worse_within_a_thousand_requests(
             }
 
         shown = {
-            "agreement": answers(versions.agreement()),
-            "at least": answers(versions.agreement_bound("-")),
-            "at most": answers(versions.agreement_bound("+")),
-            "verdict": answers(versions.agreement_verdict()),
-            "shift": answers(versions.paired_shift()),
-            "shift verdict": answers(versions.paired_verdict()),
+            "agreement": answers(comparison.agreement()),
+            "at least": answers(comparison.agreement_bound("-")),
+            "at most": answers(comparison.agreement_bound("+")),
+            "verdict": answers(comparison.agreement_verdict()),
+            "shift": answers(comparison.paired_shift()),
+            "shift verdict": answers(comparison.paired_verdict()),
         }
         with capsys.disabled():
             for name, found in shown.items():
                 print(f"\n{name}: twin {found[twin]:.4f}, worse {found[worse]:.4f}", end="")
         assert prometheus.value("sum(mgeo_shadow_dropped_total)") == 0
     assert shown["verdict"] == {twin: 1, worse: -1}
-    assert shown["at most"][worse] < versions.LEAST_AGREEMENT <= shown["at least"][twin]
+    assert shown["at most"][worse] < comparison.LEAST_AGREEMENT <= shown["at least"][twin]
     assert shown["at least"][worse] <= shown["agreement"][worse] <= shown["at most"][worse]
     assert shown["shift verdict"][worse] == -1
