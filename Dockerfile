@@ -21,7 +21,7 @@ COPY service service
 COPY telemetry telemetry
 COPY tools/__init__.py tools/load.py tools/
 RUN /venv/bin/python -m compileall -q service telemetry tools
-# MODELSCOPE_CACHE: downloaded models, and which backend was fastest here.
+# MODELSCOPE_CACHE: downloaded models, and which backend was chosen here.
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 MODELSCOPE_CACHE=/var/lib/mgeo
 USER 10001
 # So that it can be written to in a read-only container, and is still there after a restart.

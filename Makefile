@@ -29,12 +29,12 @@ run: $(VENV)/.runtime ## Serve the bundled model: predictions on 127.0.0.1:5000,
 bulk: $(VENV)/.runtime ## Install what `score` needs for Parquet and Excel
 	$(INSTALL) -r requirements-bulk.lock
 
-test: needs $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them (half an hour; needs Go, and root once)
+test: needs $(VENV)/.development stack-build ## Run all tests, the stack's real programs among them (about an hour; needs Go, and root once)
 	$(BIN)/python -m pytest
 
 .PHONY: needs
 needs:
-	@echo "mgeo: all tests take about half an hour on two cores. The first time they also need"
+	@echo "mgeo: all tests take about an hour on two cores. The first time they also need"
 	@echo "mgeo: Go 1.26.5 or newer, root for the Debian packages in tools/apt.txt, 3 GB to fetch,"
 	@echo "mgeo: and up to 15 minutes to compile the stack's programs. Without these: make check"
 
