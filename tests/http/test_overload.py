@@ -72,17 +72,21 @@ def test_what_a_full_queue_refuses_takes_no_thread_and_leaves_its_connection_ope
     assert held.metrics().value("mgeo_request_total", **refusals) >= before + 3
 
 
+def _fill_after_a_known_answer(held: Held) -> None:
+    """Have one pair answered from the cache, and then one computed and one waiting without end."""
+    assert [held.send(body=PAIR).result().status_code for _ in range(2)] == [200, 200]
+    held.gate.clear()
+    held.send(body={**PAIR, "address2": "紫萱路"})
+    eventually(lambda: len(held.computed) == 2)
+    held.send(body={**PAIR, "address2": "市人社局"})
+    held.waiting(1)
+
+
 def test_a_full_queue_refuses_nobody_whose_answer_is_known() -> None:
-    other = {"address1": PAIR["address1"], "address2": "紫萱路"}
     held = Held(max_queue_pairs=1, cache_pairs=10)
     try:
-        assert [held.send(body=PAIR).result().status_code for _ in range(2)] == [200, 200]
-        held.gate.clear()
-        held.send(body=other)
-        eventually(lambda: len(held.computed) == 2)
-        held.send(body={**other, "address2": "市人社局"})
-        held.waiting(1)
-        unknown = {**other, "address2": "人社局"}
+        _fill_after_a_known_answer(held)
+        unknown = {**PAIR, "address2": "人社局"}
         problem(held.send(body=unknown).result(), 429, "queue-full")
         assert held.send(body=PAIR).result().ok
     finally:
@@ -91,15 +95,9 @@ def test_a_full_queue_refuses_nobody_whose_answer_is_known() -> None:
 
 def test_where_no_answer_was_known_lately_one_request_in_many_is_looked_at() -> None:
     """Until one is known again, answers that are known are refused too: looking costs a thread."""
-    other = {"address1": PAIR["address1"], "address2": "紫萱路"}
     held = Held(max_queue_pairs=1, cache_pairs=10)
     try:
-        assert [held.send(body=PAIR).result().status_code for _ in range(2)] == [200, 200]
-        held.gate.clear()
-        held.send(body=other)
-        eventually(lambda: len(held.computed) == 2)
-        held.send(body={**other, "address2": "市人社局"})
-        held.waiting(1)
+        _fill_after_a_known_answer(held)
         held.service.predictions._server.hook._scorer._known_ns -= 11_000_000_000
         found = [held.send(body=PAIR).result().status_code for _ in range(_TRIED + 5)]
         assert found == [429] * (_TRIED - 1) + [200] * 6
