@@ -44,7 +44,7 @@ class ObservedCounter:
 
 
 class Instruments:
-    """The instruments that code records into, created once from the declarations above."""
+    """The instruments that code records into, created once."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -131,13 +131,13 @@ class Instruments:
         self.observe(metric, lambda: [(read(), {})])
 
     def _counter(self, metric: Metric) -> ObservedCounter:
-        tally = ObservedCounter(metric.name)
+        counter = ObservedCounter(metric.name)
         create = {
             "counter": self._meter.create_observable_counter,
             "up_down_counter": self._meter.create_observable_up_down_counter,
         }[metric.kind]
-        create(metric.name, [tally.read], metric.unit, metric.description)
-        return tally
+        create(metric.name, [counter.read], metric.unit, metric.description)
+        return counter
 
     def _histogram(self, metric: Metric) -> Histogram:
         return self._meter.create_histogram(

@@ -54,7 +54,10 @@ class LivingSeries:
         )
 
     def only(self, exporter: Exporter) -> Exporter:
-        """The exporter, which is handed nothing else from now on."""
+        """The exporter, which is handed nothing else from now on.
+
+        Not a wrapper: what an exporter prefers, a reader takes from its private attributes.
+        """
         export = exporter.export
 
         def living(metrics_data: MetricsData, *more: Any, **named: Any) -> MetricExportResult:

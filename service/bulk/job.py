@@ -187,8 +187,8 @@ class Job:
             line += f", {progress.resumed:,} of them from before"
         line += f", in {duration(progress.seconds)} ({progress.rate:,.0f} a second)"
         progress.note(line)
-        if tally.labels:
-            shares = (f"{value} {tally.labels[value]:,}" for value in self.values)
+        if tally.counts:
+            shares = (f"{value} {tally.counts[value]:,}" for value in self.values)
             progress.note(f"of them {', '.join(shares)}")
         if tally.bad:
             more = " ..." if tally.bad > len(tally.first_bad) else ""

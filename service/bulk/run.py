@@ -44,7 +44,7 @@ class Tally:
         rows: All of them.
         bad: Those without a score.
         first_bad: The first of those, counted from 1 without a header.
-        labels: Rows of each value of the cell.
+        counts: Rows of each value of the cell.
     """
 
     def __init__(self, counted: str) -> None:
@@ -52,7 +52,7 @@ class Tally:
         self.rows = 0
         self.bad = 0
         self.first_bad: list[int] = []
-        self.labels: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def add(self, results: Sequence[Outcome]) -> None:
         """Count a chunk."""
@@ -62,7 +62,7 @@ class Tally:
                 if self.bad <= _FIRST_BAD:
                     self.first_bad.append(row)
         self.rows += len(results)
-        self.labels.update(label for result in results if (label := getattr(result, self._counted)))
+        self.counts.update(said for result in results if (said := getattr(result, self._counted)))
 
 
 def run(

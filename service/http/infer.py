@@ -179,7 +179,7 @@ def pairs(inputs: list[_Input], raw: memoryview, limits: Limits) -> list[Pair]:
     Args:
         inputs: Its tensors.
         raw: What follows its JSON.
-        limits: ServerLimits on it.
+        limits: Bounds on it.
 
     Raises:
         RequestError: The two tensors are not what they should be.

@@ -17,7 +17,6 @@ import logging
 import re
 import secrets
 import stat
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -25,14 +24,12 @@ from pathlib import Path
 
 from service.console import COMMAND
 from service.errors import SettingsError, Unauthorized
+from service.watch import Watch, identity
 
 log = logging.getLogger(__name__)
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s+([0-9a-fA-F]{64})(?:\s+#.*)?")
 _BEARER = re.compile(r"Bearer +([!-~]{1,512})", re.IGNORECASE)
-
-_LOOK_SECONDS = 1.0
-"""A change of the file is noticed this soon."""
 
 _SETTLE_SECONDS, _MOST_SETTLES = 0.05, 10
 """A file that has changed is read once it stays as it is for so long: it may be half written. One
@@ -71,8 +68,7 @@ class Keys:
 
     def __init__(self, path: Path, grace: float) -> None:
         self._path, self._grace = path, grace
-        self._lock = threading.Lock()
-        self._seen = _identity(path)
+        self._seen = identity(path)
         self._keys = _read(path)
         if not self._keys:
             raise SettingsError(
@@ -81,7 +77,7 @@ class Keys:
             )
         self._unreadable_since: float | None = None
         self._reason = ""
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._watch = Watch(self._read_again)
 
     def name(self, authorization: str) -> str:
         """The name of the key in an `Authorization` header.
@@ -121,22 +117,12 @@ class Keys:
         return f"the last API keys are admitted, for a while: {self._reason}"
 
     def look(self) -> None:
-        """Read the file again if it has changed; at most once in `_LOOK_SECONDS`."""
-        late = time.monotonic() - self._look_at
-        # Usually one thread looks, and others go on with what they have. After a silence what they
-        # have may be hours old: then they wait for the look.
-        if late < 0 or not self._lock.acquire(blocking=late >= _LOOK_SECONDS):
-            return
-        try:
-            if time.monotonic() >= self._look_at:
-                self._read_again()
-        finally:
-            self._look_at = time.monotonic() + _LOOK_SECONDS
-            self._lock.release()
+        """Read the file again if it has changed; see `Watch`."""
+        self._watch.look()
 
     def _read_again(self) -> None:
         # What failed is tried at each look: not every failure is of the file.
-        if _identity(self._path) == self._seen and self._unreadable_since is None:
+        if identity(self._path) == self._seen and self._unreadable_since is None:
             return
         self._seen = _settled(self._path)
         try:
@@ -173,21 +159,12 @@ class Keys:
         self._reason = reason
 
 
-def _identity(path: Path) -> tuple[int, ...]:
-    """Changes when the file does, also when another is put in its place or its rights change."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        return (error.errno or 0,)
-    return found.st_dev, found.st_ino, found.st_ctime_ns, found.st_mtime_ns, found.st_size
-
-
 def _settled(path: Path) -> tuple[int, ...]:
     """The identity of a file that has changed, once it stays the same for a moment."""
-    seen = _identity(path)
+    seen = identity(path)
     for _ in range(_MOST_SETTLES):
         time.sleep(_SETTLE_SECONDS)
-        before, seen = seen, _identity(path)
+        before, seen = seen, identity(path)
         if seen == before:
             break
     return seen

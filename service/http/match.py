@@ -14,7 +14,7 @@ from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Maybe, Object, Shape, Text, Whole
-from service.retrieval.register import CANDIDATES
+from service.retrieval.register import CANDIDATES, Entry
 from service.scoring.checkpoint import Label
 from service.scoring.placeholders import is_placeholder
 from service.scoring.refusal import REFUSALS
@@ -25,7 +25,6 @@ from service.scoring.timeline import Timeline
 from telemetry.recording import Instruments
 
 if TYPE_CHECKING:
-    from service.retrieval.files import StoredRegister
     from service.retrieval.served import ServedRegister
 
 _TOP = 5
@@ -122,23 +121,22 @@ def add_routes(
         current = register.current()
         timeline.enter("retrieve")
         [places] = current.candidates([asked.address], CANDIDATES)
-        found = [int(place) for place in places]
+        found = [current.entry(int(place)) for place in places]
         timeline.attributes["retrieve"] = {
             "mgeo.candidates": len(found),
             "mgeo.register_version": current.version,
         }
-        pairs = [(asked.address, current.entry(place).address) for place in found]
+        pairs = [(asked.address, entry.address) for entry in found]
         who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
         answer = scorer.score(pairs, timeline, who)
         ranked = _ranked(found, answer.outcomes)
-        candidates = _candidates(current, ranked)[: asked.top or _TOP]
-        is_match = bool(candidates) and candidates[0]["label"] != "not_match"
-        kind = "match" if is_match else "no_match"
+        is_match = bool(ranked) and ranked[0][1].label != "not_match"
+        kind: Literal["match", "no_match"] = "match" if is_match else "no_match"
         instruments.match.add(1, {"answer": kind if found else "nothing_found"})
         instruments.match_candidates.add(len(ranked))
         told: MatchAnswer = {
-            "answer": "match" if is_match else "no_match",
-            "candidates": candidates,
+            "answer": kind,
+            "candidates": _candidates(ranked, asked.top or _TOP),
             "scored": len(ranked),
             "register": {"version": current.version, "entries": len(current)},
             "model": schemas.identity(answer.model),
@@ -147,20 +145,20 @@ def add_routes(
 
 
 def _ranked(
-    places: Sequence[int], outcomes: Sequence[Score | RequestError]
-) -> list[tuple[int, Score]]:
-    """Candidates with their scores, the most similar first; of two equals the likelier one.
+    entries: Sequence[Entry], outcomes: Sequence[Score | RequestError]
+) -> list[tuple[Entry, Score]]:
+    """Entries with their scores, the most similar first; of two equals the likelier one.
 
     One without a readable address is left out.
 
     Raises:
         RequestError: The model failed on one, or could read none.
     """
-    scored: list[tuple[int, Score]] = []
+    scored: list[tuple[Entry, Score]] = []
     refused: RequestError | None = None
-    for place, outcome in zip(places, outcomes, strict=True):
+    for entry, outcome in zip(entries, outcomes, strict=True):
         if isinstance(outcome, Score):
-            scored.append((place, outcome))
+            scored.append((entry, outcome))
         elif isinstance(outcome, REFUSALS):
             refused = outcome
         else:
@@ -170,15 +168,15 @@ def _ranked(
     return sorted(scored, key=lambda one: -one[1].similarity)
 
 
-def _candidates(register: StoredRegister, ranked: Sequence[tuple[int, Score]]) -> list[Candidate]:
-    following = [score.similarity for _, score in ranked[1:]]
+def _candidates(ranked: Sequence[tuple[Entry, Score]], top: int) -> list[Candidate]:
+    nexts = [score.similarity for _, score in ranked[1:]]
     return [
         {
-            "id": register.ids[place],
-            "address": register.addresses[place],
+            "id": entry.id,
+            "address": entry.address,
             "similarity": score.similarity,
             "label": score.label,
-            "margin": score.similarity - following[at] if at < len(following) else None,
+            "margin": score.similarity - following if following is not None else None,
         }
-        for at, (place, score) in enumerate(ranked)
+        for (entry, score), following in zip(ranked[:top], [*nexts, None], strict=False)
     ]

@@ -78,7 +78,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
     Args:
         api: Where to.
         scorer: Has the model, and scores.
-        limits: ServerLimits on a request.
+        limits: Bounds on a request.
         stuck: Whether the engine makes no progress.
     """
     blueprint = Blueprint("open_inference", __name__)

@@ -47,7 +47,7 @@ def create_app(
     """The WSGI application of the prediction listener.
 
     Args:
-        settings: ServerLimits on requests.
+        settings: Bounds on requests.
         scorer: Has the model, and scores.
         telemetry: Where requests are counted, timed and traced.
         stuck: Whether the engine makes no progress, so that the process must be restarted.

@@ -35,7 +35,7 @@ EXAMPLE = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """ServerLimits on a request's content.
+    """Bounds on a request's content.
 
     Attributes:
         address_chars: Longest address, in characters.

@@ -7,9 +7,7 @@ import argparse
 from service.bulk import command, inputs
 from service.bulk.command import number
 from service.bulk.formats import FORMATS
-
-_CANDIDATES = 20
-"""As `matcher.CANDIDATES`, which is not imported for a help text."""
+from service.retrieval.register import CANDIDATES
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +26,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="answers of a row at most [1]")  # fmt: skip
     add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
         help="from which an entry is an answer [its label decides: not_match is none]")  # fmt: skip
-    add("--candidates", type=number(int, 1, 1000), default=_CANDIDATES, metavar="INT",
-        help=f"entries that the model looks at for each row [{_CANDIDATES}]")  # fmt: skip
+    add("--candidates", type=number(int, 1, 1000), default=CANDIDATES, metavar="INT",
+        help=f"entries that the model looks at for each row [{CANDIDATES}]")  # fmt: skip
     add("--id", metavar="COLUMN", help="of RIGHT, where it is a table: what answers call an entry "
         "[the row's number]")  # fmt: skip
     add("--right-address", metavar="COLUMN", help="of RIGHT, where it is a table [address]")

@@ -36,7 +36,7 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.clusters import Cluster, clusters
 from service.matching.matcher import Choice
-from service.matching.table import ADDRESS, Table, fault_of
+from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
 
@@ -90,7 +90,9 @@ class DedupeJob(Job):
     values = KINDS
 
     def __init__(self, flags: argparse.Namespace) -> None:
-        self._choice = Choice(flags.candidates, flags.threshold, flags.candidates)
+        self._choice = Choice(
+            threshold=flags.threshold, candidates=flags.candidates, labels=("exact_match",)
+        )
         super().__init__(flags)
         if not self._reading.path or not isinstance(self._output, Output):
             raise BulkError("dedupe reads its input twice and writes two files: name files, not -")
@@ -110,8 +112,7 @@ class DedupeJob(Job):
 
     @override
     def _columns(self, source: Source) -> tuple[int, int]:
-        name = self._flags.address or (ADDRESS if source.has_header else "1")
-        column = source.column(name, "--address")
+        column = address_column(source, self._flags.address, "--address")
         return column, column  # both addresses of a pair come from it
 
     @override
@@ -208,7 +209,7 @@ class _Matching:
         for row, result in zip(chunk.rows(), results, strict=True):
             if not isinstance(result, Result) or result.similarity is None:
                 continue
-            if _is_duplicate(result, self._choice):
+            if self._choice.is_answer(result.similarity, result.label or ""):
                 cells.append([*row])
                 kept.append(result)
                 first, second = (int(str(number)) - 1 for number in (row[0], row[1]))
@@ -247,12 +248,6 @@ def _pairs(register: StoredRegister, candidates: int) -> Iterator[list[object]]:
 def _cells(register: StoredRegister, one: int, other: int) -> list[object]:
     first, second = register.entry(one), register.entry(other)
     return [int(first.id), int(second.id), first.address, second.address]
-
-
-def _is_duplicate(result: Result, choice: Choice) -> bool:
-    if choice.threshold is None:
-        return result.label == "exact_match"
-    return (result.similarity or 0.0) >= choice.threshold
 
 
 def _of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:

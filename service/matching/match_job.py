@@ -18,7 +18,7 @@ from service.bulk.run import Scorer, Tally
 from service.bulk.tables import Source
 from service.errors import BulkError
 from service.matching.matcher import ANSWERS, Choice, Matcher, fields, result_of
-from service.matching.table import ADDRESS, Table
+from service.matching.table import Table, address_column
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
 
@@ -47,8 +47,7 @@ class MatchJob(Job):
 
     @override
     def _columns(self, source: Source) -> tuple[int, int]:
-        name = self._flags.address or (ADDRESS if source.has_header else "1")
-        column = source.column(name, "--address")
+        column = address_column(source, self._flags.address, "--address")
         return column, column  # one address a row: the other comes from the register
 
     @override

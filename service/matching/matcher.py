@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,18 +42,20 @@ class Choice:
     Attributes:
         top: How many answers a row has at most.
         threshold: Similarity from which an entry is an answer, from 0 to 1; None where the label
-            decides, which must be another than not_match.
+            decides.
         candidates: Entries that the model looks at.
+        labels: With which an entry is an answer, where they decide.
     """
 
     top: int = 1
     threshold: float | None = None
     candidates: int = CANDIDATES
+    labels: Collection[str] = ("exact_match", "partial_match")
 
     def is_answer(self, similarity: float, label: str) -> bool:
         """Whether an entry of such a similarity and label is one."""
         if self.threshold is None:
-            return label != "not_match"
+            return label in self.labels
         return similarity >= self.threshold
 
 

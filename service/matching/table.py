@@ -48,7 +48,7 @@ class Table:
         most_chars: int,
     ) -> None:
         self._source = source
-        self._address = source.column(address or (ADDRESS if source.has_header else "1"), flags[0])
+        self._address = address_column(source, address, flags[0])
         self._id = None if id is None else source.column(id, flags[1])
         self._limits = Limits(most_chars, 1)
         self.rows = self.left_out = 0
@@ -82,6 +82,20 @@ class Table:
         listed = "; ".join(self.first_left_out)
         more = "; ..." if self.left_out > len(self.first_left_out) else ""
         return f"{name}: {self.left_out:,} rows have no address and are left out: {listed}{more}"
+
+
+def address_column(source: Source, given: str | None, flag: str) -> int:
+    """The column of a table's addresses: `given`, by name or number, or else the usual one.
+
+    Args:
+        source: The table.
+        given: What the command line says; None for nothing.
+        flag: Where it says so, for messages.
+
+    Raises:
+        BulkError: There is no such column.
+    """
+    return source.column(given or (ADDRESS if source.has_header else "1"), flag)
 
 
 def fault_of(address: str | Fault) -> str | None:

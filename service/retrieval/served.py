@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from pathlib import Path
 
 from service.errors import RegisterError
 from service.retrieval import files
 from service.retrieval.files import MANIFEST, StoredRegister
+from service.watch import Watch, identity
 
 log = logging.getLogger(__name__)
-
-_LOOK_SECONDS = 1.0
 
 
 class ServedRegister:
@@ -30,21 +28,14 @@ class ServedRegister:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._lock = threading.Lock()
         self._unreadable_since: float | None = None
-        self._seen = _identity(directory)
+        self._seen = identity(directory / MANIFEST)
         self._register = files.read(directory)
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        self._watch = Watch(self._look)
 
     def current(self) -> StoredRegister:
         """The register as it is now, or was a second ago."""
-        # One thread looks; others go on with what there is.
-        if time.monotonic() >= self._look_at and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._look_at = time.monotonic() + _LOOK_SECONDS
-                self._lock.release()
+        self._watch.look()
         return self._register
 
     def unreadable_seconds(self) -> float:
@@ -54,7 +45,7 @@ class ServedRegister:
         return 0.0 if since is None else time.monotonic() - since
 
     def _look(self) -> None:
-        seen = _identity(self._directory)
+        seen = identity(self._directory / MANIFEST)
         if seen == self._seen and self._unreadable_since is None:
             return
         self._seen = seen
@@ -75,11 +66,3 @@ class ServedRegister:
                 extra={"register_version": register.version, "entries": len(register)},
             )
         self._register = register
-
-
-def _identity(directory: Path) -> tuple[int, ...]:
-    try:
-        found = (directory / MANIFEST).stat()
-    except OSError as error:
-        return (error.errno or 0,)
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,6 +1,6 @@
 """Whether more may wait for the model: what fits into the queue, and what would be done in time.
 
-It reads the lanes and the pace, and owns no lock: that is the queue's.
+It reads the lanes and the latency model, and owns no lock: that is the queue's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.scoring.latency import LatencyModel
 _LONGEST_RETRY_SECONDS = 60
 
 _CAUTION = 1.25
-"""What a wait is taken for is this much longer than the pace says: a batch may be slower than the
+"""What a wait is taken for is this much longer than was reckoned: a batch may be slower than the
 last ones, and an answer has to be written and sent."""
 
 
@@ -30,7 +30,7 @@ class Admission:
     Attributes:
         max_pairs: As given.
         max_tokens: As given.
-        pace: How fast the model is.
+        latency: How long the model takes.
         budget: Tokens of a full batch.
         streams: Batches computed side by side.
         computing: Of each thread that computes: until when, and how many tokens.
@@ -86,7 +86,7 @@ class Admission:
         computing = list(self.computing.values())
         is_idle = len(computing) < self.streams
         if not ahead and is_idle:
-            # Whatever the pace was: there is no other way to learn that it is better now.
+            # Whatever the latency was: there is no other way to learn that it is better now.
             return 0.0
         first_ns = 0.0 if is_idle else min(until_ns for until_ns, _ in computing)
         under_way = max(0.0, (first_ns - time.perf_counter_ns()) / 1e9)

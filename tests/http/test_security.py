@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from service import watch
 from service.http import keys
 from service.http.measure import SCORING
 from service.http.predict import OPEN
@@ -61,7 +62,7 @@ def test_with_a_key_all_is_as_without_and_counted_by_its_name(guarded: Guarded) 
 def test_keys_that_cannot_be_read_are_on_the_metrics_and_in_readyz(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
     made = Guarded(tmp_path)
     file, running = tmp_path / "keys", made.running
 

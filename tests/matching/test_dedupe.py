@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import csv
 import itertools
 from collections import Counter
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bulk.job import Job
 from service.bulk.tables import Chunk, Result
 from service.errors import MGeoError
 from service.matching import command
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import DedupeJob
 from tests.bulk.jobs import FakeScorer
+from tests.matching.jobs import rows, run
 
 ROWS = ["文三路1号", "文三路一号", "无", "江南大道9号", "文三路1号", "", "长春", "江南大道９号"]
 PLACE = {"文三路1号": 1, "文三路一号": 1, "江南大道9号": 2, "江南大道９号": 2, "长春": 3}
@@ -47,25 +43,9 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-@cache
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
-    command.add_dedupe_flags(parser)
-    return parser
-
-
 def dedupe(*words: str | Path, by: FakeScorer | None = None) -> FakeScorer:
     """Run a job by a scorer that knows the places, and return it."""
-    scorer = by or Knowing()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "_scorer", lambda self, note, stack: scorer)
-        DedupeJob(_parser().parse_args([str(word) for word in words])).run()
-    return scorer
-
-
-def rows(path: Path) -> list[Mapping[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return run(DedupeJob, command.add_dedupe_flags, words, by or Knowing())
 
 
 def test_rows_of_one_place_have_one_cluster(table: Path) -> None:

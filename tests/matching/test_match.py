@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import csv
 import json
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bulk.job import Job
 from service.bulk.tables import Result
 from service.errors import MGeoError
 from service.matching import command
@@ -22,6 +17,7 @@ from service.matching.matcher import Choice, margin, ranked
 from service.retrieval import files
 from service.retrieval.register import Entry
 from tests.bulk.jobs import FakeScorer, result
+from tests.matching.jobs import rows, run
 
 RIGHT = [
     Entry("R1", "杭州市西湖区文三路478号华星时代广场A座"),
@@ -44,26 +40,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@cache
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
-    command.add_flags(parser)
-    return parser
-
-
 def match(*words: str | Path, by: FakeScorer | None = None) -> FakeScorer:
     """Run a job by a fake scorer, and return it."""
     scorer = by or FakeScorer()
     scorer.chunk_rows = 40
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "_scorer", lambda self, note, stack: scorer)
-        MatchJob(_parser().parse_args([str(word) for word in words])).run()
-    return scorer
-
-
-def rows(path: Path) -> list[Mapping[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return run(MatchJob, command.add_flags, words, scorer)
 
 
 def test_each_row_gets_the_entry_that_the_model_likes_best(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from service import watch
 from service.errors import SettingsError, Unauthorized
 from service.http import keys
 from service.http.keys import Keys
@@ -26,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(keys, "_SETTLE_SECONDS", 0.0)
 
 
@@ -46,7 +47,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(keys, "time", made)
+    for room in (keys, watch):
+        monkeypatch.setattr(room, "time", made)
     return made
 
 

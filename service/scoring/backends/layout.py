@@ -86,7 +86,7 @@ def shares(lengths: Sequence[int], parts: int) -> list[list[int]]:
     """Divide a batch into parts that take about equally long.
 
     Longest first, each to the part with the least so far: no part is then longer than 4/3 of the
-    best division's longest (R. L. Graham, ServerLimits on multiprocessing timing anomalies, 1969).
+    best division's longest (R. L. Graham, Bounds on multiprocessing timing anomalies, 1969).
 
     Args:
         lengths: Tokens of each pair, at least as many as `parts`.
