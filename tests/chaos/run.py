@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tests.chaos.alerts import Firing, Watch
 from tests.chaos.stage import INSTANCES, Stage
-from tests.chaos.table import Fault
+from tests.chaos.table import LOOK_BACK, Fault
 
 _SLACK_SECONDS = 5.0
 """More than `within`, for a machine that also runs the tests; not scaled."""
@@ -43,7 +43,9 @@ class Outcome:
     def explains(self, firing: Firing, scale: float) -> bool:
         """Whether an alert is this fault's own, or one that may come with it."""
         own = self.fault.alert is not None and firing.fits(self.fault.alert, self.fault.labels)
-        after = (self.fault.lasts if own else _AFTER_SECONDS) / scale
+        # A restarted Prometheus raises anew what its rules still look back on.
+        begins_anew = max(self.fault.lasts if own else _AFTER_SECONDS, LOOK_BACK[firing.name])
+        after = begins_anew / scale
         if not self.began - 1 <= firing.active <= self.ended + after:
             return False
         if own:

@@ -7,14 +7,19 @@ of it that no speed of the rules shortens: thresholds in seconds, and the start 
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import yaml
 
 from tests.chaos import faults, floods
 from tests.chaos.faults import Inject
 from tests.chaos.stage import INSTANCES
 from tests.chaos.traffic import LOST, REFUSED
 from tools import native
+from tools.timescale import SOURCE
 
 OK = frozenset({"200"})
 
@@ -40,6 +45,23 @@ GAP = {
 }
 
 
+RULES = [
+    rule
+    for file in sorted((SOURCE / "rules").glob("*.yml"))
+    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
+_RANGE = re.compile(r"\[(\d+)([smhd])[]:]")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LOOK_BACK: dict[str, float] = defaultdict(float)
+"""By alert, the longest range in its rule, in seconds: what ended is still seen for that long."""
+for _rule in RULES:
+    for _count, _unit in _RANGE.findall(_rule["expr"]):
+        _seconds = float(_count) * _SECONDS[_unit]
+        LOOK_BACK[_rule["alert"]] = max(LOOK_BACK[_rule["alert"]], _seconds)
+
+
 @dataclass(frozen=True)
 class Fault:
     """One row.
@@ -57,8 +79,8 @@ class Fault:
         about: Labels of the alert; by default those of `on`.
         asked: Whose clients are looked at; `on`'s by default.
         permitted: Other alerts that may speak, and why.
-        lasts: Seconds for which the alert may begin anew after the fault's end: what it looks back
-            on, seen again after a gap.
+        lasts: Seconds for which the alert may begin anew after the fault's end, where that is more
+            than `LOOK_BACK`: the range of a recorded series.
         comes_back: Whether that alert always fires, and has to be seen again after the fault.
         of_loki: Whether only Loki makes it speak. VictoriaLogs takes lines of any time: nothing is
             lost, and nobody is to be told.
@@ -119,7 +141,7 @@ FAULTS = (
     ),
     Fault(
         "A batch does not fit into memory", "mgeo-6", faults.out_of_memory,
-        "MgeoOutOfMemory", OK, NOTHING, wave=4, lasts=600,
+        "MgeoOutOfMemory", OK, NOTHING, wave=4,
     ),
     Fault(
         "The directory of the model is replaced while it is served", "mgeo-3",
@@ -187,7 +209,7 @@ FAULTS = (
         "SIGKILL and a start, again and again", "mgeo-1", faults.crash_loop,
         "MgeoRestarting", frozenset({"200", "503", REFUSED, LOST}),
         "requests under way are lost, then no connection until it is back", wave=3,
-        unscaled=5, lasts=900,
+        unscaled=5,
         permitted=FAILING | {"MgeoInstanceDown": "a start that takes longer than it waits"},
     ),
     Fault(

@@ -6,20 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.chaos.alerts import Firing
 from tests.chaos.report import alert, companions
+from tests.chaos.run import Outcome
 from tests.chaos.stage import AROUND, INSTANCES
-from tests.chaos.table import FAULTS, Fault
-from tools.timescale import SOURCE
+from tests.chaos.table import FAULTS, LOOK_BACK, RULES, Fault
 
-ALERTS = {
-    rule["alert"]
-    for file in (SOURCE / "rules").glob("*.yml")
-    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
-    for rule in group["rules"]
-    if "alert" in rule
-}
+ALERTS = {rule["alert"] for rule in RULES}
 PAGE = Path(__file__).parents[2] / "docs" / "chaos.md"
 
 
@@ -47,3 +41,17 @@ def test_each_row_is_documented_with_its_alert() -> None:
 
 def test_the_page_says_why_other_alerts_may_come() -> None:
     assert PAGE.read_text("utf-8").endswith(companions(FAULTS))
+
+
+def test_a_rule_that_looks_back_may_speak_anew_for_that_long_and_no_longer() -> None:
+    assert (LOOK_BACK["MgeoTargetRestarting"], LOOK_BACK["MgeoWatchdog"]) == (900, 0)
+    [refuses] = [fault for fault in FAULTS if fault.name == "The Collector refuses"]
+    outcome = Outcome(refuses, began=1000, ended=1010)
+
+    def explained(name: str, active: float) -> bool:
+        return outcome.explains(Firing(name, {"job": "otel-collector"}, active, active), scale=10)
+
+    assert explained("MgeoTargetRestarting", 1010 + 89)
+    assert not explained("MgeoTargetRestarting", 1010 + 91)
+    assert explained("MgeoMetricsMissing", 1010 + 11)
+    assert not explained("MgeoMetricsMissing", 1010 + 13)
