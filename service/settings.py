@@ -51,13 +51,13 @@ class Settings:
     )
     models_file: str = _setting(
         "",
-        "File that declares several models, their shares of the traffic and shadows, in the place "
-        "of one; see docs/versions.md. Read at the start, and again at POST /models or SIGHUP.",
+        "File that declares several models, their shares of the traffic and shadows, instead of "
+        "one; see docs/versions.md. Read at the start, and again at POST /models or SIGHUP.",
     )
     register: str = _setting(
         "",
-        "Directory of a register that `index build` has written, which POST /match looks in. It is "
-        "read again when it is replaced; without one there is no such search.",
+        "Directory of a register that `index build` has written, for POST /match. It is read again "
+        "when it is replaced; without one, POST /match finds nothing and answers 404.",
     )
     device: str = _setting(
         "auto",
@@ -96,8 +96,8 @@ class Settings:
     )
     api_keys_file: str = _setting(
         "",
-        "File of names and hashes of the API keys that predictions require, read again when it "
-        "changes; without one they are open. `python -m service key` makes a key.",
+        "File with the names and hashes of the API keys; without one, predictions need no key. It "
+        "is read again when it changes. `python -m service key` makes a key.",
     )
     api_keys_grace: float = _setting(
         3600.0,
@@ -142,13 +142,13 @@ class Settings:
     max_address_chars: int = _setting(512, "Longest address, in characters.", low=1, high=100_000)
     max_batch_pairs: int = _setting(
         256,
-        "Most pairs in one request: of a batch, candidates to rerank, or elements of a tensor.",
+        "Most pairs in one request: pairs of a batch, candidates to rerank, elements of a tensor.",
         low=1,
         high=100_000,
     )
     max_tokens: int = _setting(
         0,
-        "Tokens of a pair that the model reads, the rest is cut; 0 takes the checkpoint's own.",
+        "Tokens of a pair that the model reads; the rest is cut. 0 takes the checkpoint's limit.",
         low=0,
         high=4096,
     )
@@ -164,23 +164,24 @@ class Settings:
     )
     max_queue_tokens: int = _setting(
         262_144,
-        "Tokens of all pairs that may wait for the model, likewise: long pairs take the model and "
-        "memory longer than short ones.",
+        "Tokens of all pairs that may wait for the model; further requests get 429. Long pairs "
+        "take more time and memory, so pairs alone are no limit.",
         low=1,
         high=1_000_000_000,
     )
     cache_pairs: int = _setting(
         32_768,
         "Pairs whose results are kept, about 400 bytes each, so that a repeated one is answered "
-        "without the model. 0 turns this off, and computes equal pairs under way each.",
+        "without the model. 0 disables the cache and the joining of identical pairs that arrive "
+        "together.",
         low=0,
         high=100_000_000,
     )
     batch_tokens: int = _setting(
         0,
-        "Tokens computed at once, padding counted; 0 takes 512 on a CPU and 16384 in graphs on a "
-        "GPU, where two batches share them, and 8192 otherwise. More raises throughput on a GPU, "
-        "and the wait of whoever shares a batch everywhere.",
+        "Tokens computed at once, padding included. 0 takes 512 on a CPU; on a GPU 16384 with "
+        "graphs, where two batches share them, and 8192 without. Larger values raise GPU "
+        "throughput, and latency on every device.",
         low=0,
         high=10_000_000,
     )
@@ -193,28 +194,28 @@ class Settings:
     )
     stuck_after: float = _setting(
         60.0,
-        "Seconds without progress on waiting work from which the engine counts as stuck and "
-        "`/livez` fails; more than the slowest batch takes.",
+        "Seconds without progress on waiting work after which the engine counts as stuck and "
+        "`/livez` fails. Must be longer than the slowest batch takes.",
         low=0.1,
         high=86400,
     )
     shutdown_delay: float = _setting(
         0.0,
-        "Seconds after SIGTERM in which connections are still accepted while `/readyz` says no: as "
-        "long as whoever routes requests here takes to notice.",
+        "Seconds after SIGTERM in which connections are still accepted while `/readyz` says no: "
+        "as long as your load balancer takes to notice.",
         low=0,
         high=3600,
     )
     shutdown_grace: float = _setting(
         20.0,
-        "Seconds that requests under way may take to finish after that.",
+        "Seconds that requests under way may then take to finish.",
         low=0,
         high=3600,
     )
     trace_url: str = _setting(
         "",
-        "Where a trace can be looked at, for a link on the page: an http(s) URL that holds "
-        "`{trace_id}`, as `http://localhost:16686/trace/{trace_id}`.",
+        "Where the page links to for a whole trace: an http(s) URL that holds `{trace_id}`, such "
+        "as `http://localhost:16686/trace/{trace_id}`.",
         pattern=r"https?://\S*\{trace_id\}\S*",
     )
     log_level: str = _setting(
