@@ -1,9 +1,9 @@
-"""Writes what is made of the rules: their links, their page of runbooks, and the operator's copy.
+"""Writes what is made of the rules: their links, their pages of runbooks, and the operator's copy.
 
     python -m tools.rules
 
 The bases of the links are in prometheus/links.yml, and nowhere else by hand. Run it after a change
-of them, of prometheus/rules or of docs/runbooks.md; tests/contract/test_rules.py tells when.
+of them, of prometheus/rules or of the runbooks in docs; tests/contract/test_rules.py tells when.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from tools.compose import REPOSITORY
 
 SOURCE = REPOSITORY / "prometheus"
 LINKS = SOURCE / "links.yml"
-PAGE = SOURCE / "consoles" / "runbooks.html"
-RUNBOOKS = REPOSITORY / "docs" / "runbooks.md"
+RUNBOOKS = {
+    "en": REPOSITORY / "docs" / "runbooks.md",
+    "zh-CN": REPOSITORY / "docs" / "runbooks.zh-CN.md",
+}
+"""The runbooks by language."""
 OPERATOR = REPOSITORY / "deploy" / "kubernetes" / "prometheus-operator" / "rules.yaml"
 
 PORTABLE = ("recording", "service", "slo", "telemetry")
@@ -41,22 +44,35 @@ def with_links(text: str, links: dict[str, str]) -> str:
     return _LINK.sub(link, text)
 
 
-def page(markdown: str) -> str:
-    """The runbooks as a page for Prometheus to serve, with an anchor for each heading."""
-    parser = MarkdownIt("commonmark").enable("table")
-    tokens = parser.parse(markdown)
+def served(source: Path) -> Path:
+    """The page that Prometheus serves for a page of runbooks."""
+    return SOURCE / "consoles" / f"{source.stem}.html"
+
+
+def page(markdown: str, language: str) -> str:
+    """The runbooks as a page for Prometheus to serve, with an anchor for each heading.
+
+    Each alert leads to its own heading in the other language, whose page the text links to.
+    """
+    parser = MarkdownIt("commonmark", {"breaks": True}).enable("table")
+    # Marks of translations are of no use to a reader.
+    tokens = parser.parse(re.sub(r"<!-- .*? -->\n", "", markdown))
     for token, text in itertools.pairwise(tokens):
         if token.type == "heading_open":
             token.attrSet("id", text.content.lower().replace(" ", "-"))
     body = str(parser.renderer.render(tokens, parser.options, {}))
     # It reads the file as a template, and other pages of the documentation are not beside it.
-    body = re.sub(r'<a href="(?!#|https?:)[^"]*">(.*?)</a>', r"\1", body).replace("{{", "{ {")
+    body = re.sub(r'<a href="(?!#|https?:|runbooks)[^"]*">(.*?)</a>', r"\1", body)
+    body = re.sub(r'href="(runbooks[\w.-]*)\.md"', r'href="\1.html"', body).replace("{{", "{ {")
+    for other, name in re.findall(r'<a href="(runbooks[\w.-]*)">(.*?)</a>', body):
+        there = rf'<small><a href="{other}#\2">{name}</a></small>'
+        body = re.sub(r'(<h2 id="(\w+)">\w+)(?=</h2>)', rf"\1 {there}", body)
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        "<title>Runbooks of MGeo's alerts</title>\n"
+        f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>MGeo: {tokens[1].content}</title>\n"
         "<style>body {font: 16px/1.5 sans-serif; max-width: 50em; margin: 2em auto; "
-        "padding: 0 1em} :target {background: #fd6}</style>\n"
-        f"</head>\n<body>\n<!-- Made from docs/runbooks.md by tools/rules.py. -->\n{body}"
+        "padding: 0 1em} :target {background: #fd6} h2 small {font-size: 0.6em}</style>\n"
+        f"</head>\n<body>\n<!-- Made by tools/rules.py from docs. -->\n{body}"
         "</body>\n</html>\n"
     )
 
@@ -85,7 +101,8 @@ def outputs() -> Iterator[tuple[Path, str]]:
         if file.parent.name == "rules":
             rules[file.stem] = text
         yield file, text
-    yield PAGE, page(RUNBOOKS.read_text("utf-8"))
+    for language, source in RUNBOOKS.items():
+        yield served(source), page(source.read_text("utf-8"), language)
     yield OPERATOR, operator({name: rules[name] for name in PORTABLE})
 
 

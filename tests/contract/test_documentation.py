@@ -16,7 +16,7 @@ from service.http import openapi, page, problems
 from service.scoring.backends import accuracy_check, choose, compare
 from telemetry import environment, instruments
 from tests.conftest import Running
-from tools import reference
+from tools import reference, rules
 
 ROOT = Path(__file__).parent.parent.parent
 API = (ROOT / "docs" / "api.md").read_text("utf-8")
@@ -102,10 +102,12 @@ def test_panels_and_dashboards_named_in_a_document_exist() -> None:
     boards = [json.loads(p.read_text("utf-8")) for p in (ROOT / "grafana").rglob("*/*.json")]
     panels = {panel["title"] for board in boards for panel in board["panels"]}
     titles = {board["title"].removeprefix("MGeo / ") for board in boards}
-    runbooks = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
-    assert set(re.findall(r'"([^"]+)"', runbooks)) <= panels
+    english, chinese = (page.read_text("utf-8") for page in rules.RUNBOOKS.values())
+    named_panels = re.findall(r'"([^"]+)"', english)
+    assert set(named_panels) <= panels
+    assert sorted(re.findall(r"“([^”]+)”", chinese)) == sorted(named_panels)
     for path in (ROOT / "docs").rglob("*.md"):
-        named = re.findall(r"dashboard \*([^*]+)\*|\*([^*]+)\* → \"", path.read_text("utf-8"))
+        named = re.findall(r"dashboard \*([^*]+)\*|\*([^*]+)\* → [\"“]", path.read_text("utf-8"))
         for board in (one or other for one, other in named):
             assert board in titles, (path.name, board)
 

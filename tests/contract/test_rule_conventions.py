@@ -66,9 +66,13 @@ def test_links_lead_somewhere(rule: dict[str, Any]) -> None:
     base, _, anchor = rule["annotations"]["runbook_url"].partition("#")
     assert base == LINKS["runbooks"]
     assert base.startswith("http")
-    assert f"\n## {rule['alert']}\n" in rules.RUNBOOKS.read_text("utf-8")
     assert anchor == rule["alert"].lower()  # as every renderer of Markdown makes it
-    assert f'<h2 id="{anchor}">' in rules.PAGE.read_text("utf-8")
+    english, chinese = rules.RUNBOOKS.values()
+    for source, other in ((english, chinese), (chinese, english)):
+        assert f"\n## {rule['alert']}\n" in source.read_text("utf-8")
+        shown = rules.served(source).read_text("utf-8")
+        assert f'<h2 id="{anchor}">' in shown
+        assert f'<a href="{rules.served(other).name}#{anchor}">' in shown
     base, _, uid = rule["annotations"]["dashboard_url"].partition("/d/")
     assert base == LINKS["dashboards"]
     boards = (ROOT / "grafana" / "dashboards").glob("*.json")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.documentation.blocks import blocks
 from tools import translations
@@ -17,9 +18,10 @@ PAGES = pytest.mark.parametrize(
 )
 
 
-def test_readme_and_tutorial_are_translated() -> None:
+def test_pages_for_operators_are_translated() -> None:
     names = {path.name for path in translations.translations()}
-    assert names == {"README.zh-CN.md", "tutorial.zh-CN.md"}
+    pages = ("README", "tutorial", "runbooks")
+    assert names == {f"{page}.zh-CN.md" for page in pages}
 
 
 @PAGES
@@ -49,6 +51,22 @@ def test_pictures_and_routes_are_the_same(ours: Path, theirs: Path) -> None:
 def test_the_other_language_is_one_click_away(ours: Path, theirs: Path) -> None:
     assert f"]({theirs.name})" in ours.read_text("utf-8")
     assert f"]({ours.name})" in theirs.read_text("utf-8")
+
+
+@PAGES
+def test_links_stay_in_the_language(ours: Path, theirs: Path) -> None:
+    text = ours.read_text("utf-8").replace(f"[English]({theirs.name})", "")
+    targets = {ours.parent / link for link in re.findall(r"\]\((?!https?:)([^)#\s]+)", text)}
+    originals = {original.resolve() for original in translations.translations().values()}
+    assert {target for target in targets if target.resolve() in originals} == set()
+
+
+@PAGES
+def test_emphasis_is_seen_as_such(ours: Path, theirs: Path) -> None:
+    """`**` after full-width punctuation closes nothing where the next sign is a letter."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(ours.read_text("utf-8"))
+    parts = [part for token in tokens for part in token.children or ()]
+    assert [part.content for part in parts if part.type == "text" and "*" in part.content] == []
 
 
 ORIGINAL = """# One

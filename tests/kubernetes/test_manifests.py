@@ -154,7 +154,7 @@ def test_configuration_is_the_repositorys_own_files() -> None:
     files = {
         "otel-collector-config": [ROOT / "otel-collector/config.yaml"],
         "prometheus-rules": sorted((ROOT / "prometheus/rules").glob("*.yml")),
-        "prometheus-runbooks": [ROOT / "prometheus/consoles/runbooks.html"],
+        "prometheus-runbooks": sorted((ROOT / "prometheus/consoles").iterdir()),
         "jaeger-config": [ROOT / "jaeger/config.yaml"],
         "loki-config": [ROOT / "loki/config.yaml"],
         "alertmanager-config": [ROOT / "alertmanager/alertmanager.yml"],
