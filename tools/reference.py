@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -27,17 +28,38 @@ from telemetry.recording import Instruments
 
 ROOT = Path(__file__).parent.parent
 
+CHINESE: dict[str, str] = yaml.safe_load((ROOT / "tools" / "chinese.yml").read_text("utf-8"))
+"""The sentences of tables that have a Chinese page, and the same in Chinese."""
 
-def settings_table() -> str:
+Language = Callable[[str], str]
+"""From a sentence in English to what a table says."""
+
+
+def english(sentence: str) -> str:
+    """`sentence` as it is."""
+    return sentence
+
+
+def chinese(sentence: str) -> str:
+    """`sentence` in Chinese; as it is where that is not known yet."""
+    return CHINESE.get(sentence, sentence)
+
+
+def _head(say: Language, *columns: str) -> list[str]:
+    return [f"| {' | '.join(map(say, columns))} |", "|---" * len(columns) + "|"]
+
+
+def settings_table(say: Language = english) -> str:
     """Every setting as a Markdown table."""
-    lines = ["| variable | flag | default | what |", "|---|---|---|---|"]
+    lines = _head(say, "variable", "flag", "default", "what")
     for row in settings.rows():
-        bounds = "" if row.low is None else f" ({row.low:,} to {row.high:,})"
+        what = say(row.help)
+        if row.low is not None:
+            what += say(" ({low:,} to {high:,})").format(low=row.low, high=row.high)
+        if row.choices:
+            what += say(" ({choices})").format(choices=", ".join(row.choices))
         default = "" if row.default == "" else f"`{row.default}`"
-        choices = f" ({', '.join(row.choices)})" if row.choices else ""
-        lines.append(
-            f"| `{row.variable}` | `{row.flag}` | {default} | {row.help}{bounds}{choices} |"
-        )
+        lines.append(f"| `{row.variable}` | `{row.flag}` | {default} | {what} |")
     return "\n".join(lines)
 
 
@@ -97,29 +119,33 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
-def alerts_table() -> str:
+def alerts_table(say: Language = english) -> str:
     """Every alert as a Markdown table."""
-    lines = ["| alert | severity | after | means |", "|---|---|---|---|"]
+    lines = _head(say, "alert", "severity", "after", "means")
+    runbooks = "runbooks.md" if say is not chinese else "runbooks.zh-CN.md"
     for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml")):
         rules = [r for g in yaml.safe_load(file.read_text("utf-8"))["groups"] for r in g["rules"]]
         for rule in rules:
             if "alert" in rule:
                 name = rule["alert"]
-                over = f" (over {long})" if (long := rule["labels"].get("long")) else ""
+                window = rule["labels"].get("long")
+                over = say(" (over {window})").format(window=window) if window else ""
                 lines.append(
-                    f"| [{name}](runbooks.md#{name.lower()}) | {rule['labels']['severity']} "
-                    f"| {rule.get('for', 'at once')} "
-                    f"| {rule['annotations']['summary']}{over} |"
+                    f"| [{name}]({runbooks}#{name.lower()}) | {rule['labels']['severity']} "
+                    f"| {rule.get('for') or say('at once')} "
+                    f"| {say(rule['annotations']['summary'])}{over} |"
                 )
     return "\n".join(lines)
 
 
 BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("docs/settings.md", settings_table),
+    "settings in Chinese": ("docs/settings.zh-CN.md", partial(settings_table, chinese)),
     "routes": ("docs/api.md", routes_table),
     "otel": ("docs/telemetry.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),
     "alerts": ("docs/alerts.md", alerts_table),
+    "alerts in Chinese": ("docs/alerts.zh-CN.md", partial(alerts_table, chinese)),
     "replica": ("docs/capacity.md", report.replica_table),
     "autoscale": ("docs/capacity.md", report.autoscale_table),
     "volume": ("docs/capacity.md", capacity.volume_table),

@@ -29,6 +29,19 @@ def test_generated_blocks_are_as_the_code_writes_them(name: str) -> None:
     assert reference.rendered(text, name, write()) == text, "run `make docs`"
 
 
+def test_every_sentence_of_a_generated_table_has_its_chinese() -> None:
+    said: set[str] = set()
+
+    def listening(sentence: str) -> str:
+        said.add(sentence)
+        return sentence
+
+    reference.settings_table(listening)
+    reference.alerts_table(listening)
+    assert said - set(reference.CHINESE) == set(), "say it in tools/chinese.yml"
+    assert set(reference.CHINESE) - said == set(), "nothing says it any more"
+
+
 @pytest.mark.parametrize("name", reference.FILES)
 def test_generated_files_are_as_the_code_writes_them(name: str) -> None:
     assert (ROOT / name).read_bytes() == reference.FILES[name](), "run `make docs`"

@@ -20,7 +20,7 @@ PAGES = pytest.mark.parametrize(
 
 def test_pages_for_operators_are_translated() -> None:
     names = {path.name for path in translations.translations()}
-    pages = ("README", "tutorial", "runbooks")
+    pages = ("README", "tutorial", "runbooks", "alerts", "settings")
     assert names == {f"{page}.zh-CN.md" for page in pages}
 
 
