@@ -20,7 +20,8 @@ PAGES = pytest.mark.parametrize(
 
 def test_pages_for_operators_are_translated() -> None:
     names = {path.name for path in translations.translations()}
-    pages = ("README", "tutorial", "runbooks", "alerts", "settings")
+    guides = {"tutorial", "from-script", "bulk", "versions"}
+    pages = {"README", "runbooks", "alerts", "settings"} | guides
     assert names == {f"{page}.zh-CN.md" for page in pages}
 
 
