@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_flags(serve)
     serve.set_defaults(run=_serve)
 
-    ready = commands.add_parser("ready", help="ask the service that runs here if it is ready")
+    ready = commands.add_parser("ready", help="ask the service on this machine if it is ready")
     settings.add_flags(ready, "metrics_host", "metrics_port")
     ready.set_defaults(run=_ready)
 
@@ -101,16 +101,16 @@ def _parser() -> argparse.ArgumentParser:
     match = commands.add_parser("match", help="find the addresses of a file in a register")
     match.complete = _complete_match
 
-    dedupe = commands.add_parser("dedupe", help="find the rows of a file that are one place")
+    dedupe = commands.add_parser("dedupe", help="find the rows of a file that name the same place")
     dedupe.complete = _complete_dedupe
 
-    key = commands.add_parser("key", help="make an API key, and the line that admits it")
+    key = commands.add_parser("key", help="make an API key, and its line for the file of keys")
     key.add_argument("name", metavar="NAME", help="whose key it is; shown in metrics")
     key.set_defaults(run=_key)
 
     model = commands.add_parser("model", help="look at a model, or download one")
     verbs = model.add_subparsers(required=True, metavar="VERB")
-    info = verbs.add_parser("info", help="say what a model directory holds, and whether it loads")
+    info = verbs.add_parser("info", help="say what a model is, and whether it loads")
     info.add_argument("model", nargs="?", default=BUNDLED, help="as MGEO_MODEL")
     info.set_defaults(run=_model_info)
     compare = verbs.add_parser("compare", help="measure each backend here, and recommend one")

@@ -102,7 +102,7 @@ class PatientClient:
                 raise BulkError(f"--url: {error}; check the address") from None
             except ClientError as error:
                 if isinstance(error.__cause__, SSLError):
-                    raise BulkError(f"{self._where}: its certificate is not valid here") from None
+                    raise BulkError(f"{self._where}: its certificate is not trusted here") from None
                 why = "no connection" if error.__cause__ else "no answer in time"
             else:
                 with self._lock:
@@ -154,7 +154,7 @@ def _checked(url: str) -> str:
     try:
         parts = urllib3.util.parse_url(url)
     except LocationParseError:
-        raise BulkError("--url has a host or port that is none") from None
+        raise BulkError("--url has an invalid host or port") from None
     if parts.scheme not in ("http", "https") or not parts.host:
         raise BulkError("--url is not of the form http://host:port or https://host:port")
     if parts.auth is not None or parts.query or parts.fragment:

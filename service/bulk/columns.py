@@ -75,7 +75,7 @@ def find(
         return int(name) - 1
     why = hint(name) if source.has_header else None
     if why:
-        raise BulkError(f"{file} has no column {name!r} where it is looked for: {why}")
+        raise BulkError(f"{file} has no column {name!r}: {why}")
     if source.has_header and sum(bool(_ADDRESS.search(name)) for name in names) > 1:
         raise BulkError(
             f"{file} has no column {name!r}: its first row looks like a pair, not like a header; "

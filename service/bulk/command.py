@@ -38,7 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         add(
             f"--{name}",
             metavar="COLUMN",
-            help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
+            help=f"column of {name}, by name or number from 1 [{name}; {place} with --no-header]",
         )
     inputs.add_flags(add)
     add_writing_flags(parser)
@@ -48,23 +48,24 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def add_writing_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of a command whose output is the input's rows with results."""
     add = parser.add_argument_group("writing").add_argument
-    add("--to", dest="sink_format", choices=FORMATS, help="[by the output's suffix]")
-    add("--prefix", default="", help="goes before the names of the result columns")
+    add("--to", dest="sink_format", choices=FORMATS, help="format of the output [from its suffix]")
+    add("--prefix", default="", help="text before the names of the result columns")
     add("--force", action="store_true", help="replace the output if it exists")
-    add("--restart", action="store_true", help="drop what an interrupted run has done")
+    add("--restart", action="store_true", help="drop the results of an interrupted run")
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of a command that scores, here or by a service."""
-    add = parser.add_argument_group("by a running service").add_argument
-    add("--url", help="its base URL; without one the model runs here")
-    add("--api-key-file", metavar="FILE", help="file that holds a key, where it asks for one")
-    add("--in-flight", type=number(int, 1, 256), default=4, metavar="INT", help="requests [4]")
+    add = parser.add_argument_group("with a running service").add_argument
+    add("--url", help="base URL of the service; without it the model runs here")
+    add("--api-key-file", metavar="FILE", help="file with the service's API key, if it needs one")
+    add("--in-flight", type=number(int, 1, 256), default=4, metavar="INT",
+        help="requests at once [4]")  # fmt: skip
     add("--request-pairs", type=number(int, 1, 100_000), default=64, metavar="INT",
         help="pairs in a request [64]")  # fmt: skip
     add("--patience", type=number(float, 0, 86400), default=300.0, metavar="SECONDS",
-        help="give up after so long without a result [300]")  # fmt: skip
-    settings.add_flags(parser.add_argument_group("by the model here"), *MODEL_SETTINGS)
+        help="give up after this time without a result [300]")  # fmt: skip
+    settings.add_flags(parser.add_argument_group("with the model here"), *MODEL_SETTINGS)
 
 
 def run(flags: argparse.Namespace) -> int:

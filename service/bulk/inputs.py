@@ -15,18 +15,19 @@ _LATEST_HEADER = 1000
 
 def add_flags(add: Callable[..., object]) -> None:
     """Add the flags that say how to read a file, by a parser's or a group's `add_argument`."""
-    add("--from", dest="source_format", choices=formats.FORMATS, help="[by the input's suffix]")
-    add("--no-header", action="store_true", help="the first row is a pair already")
+    add("--from", dest="source_format", choices=formats.FORMATS,
+        help="format of the input [from its suffix]")  # fmt: skip
+    add("--no-header", action="store_true", help="the first row holds data, not column names")
     add("--header-row", type=_row, default=1, metavar="INT",
-        help="the row of the header, where others stand above it [1]")  # fmt: skip
-    add("--sheet", help="of an Excel workbook, by name or by number from 1 [the first]")
+        help="row of the column names, if other rows are above it [1]")  # fmt: skip
+    add("--sheet", help="sheet of a workbook, by name or number [the first that is not hidden]")
     add("--encoding", type=_encoding, default="utf-8", metavar="NAME",
-        help=f"of text: {encodings.KNOWN} [utf-8, or what a BOM says]")  # fmt: skip
+        help=f"encoding of text: {encodings.KNOWN} [utf-8, or what a BOM says]")  # fmt: skip
     add("--delimiter", type=_delimiter, metavar="CHARACTER",
-        help="between cells, such as ';' or tab [comma, or what a line sep= says]")  # fmt: skip
+        help="cell separator, such as ';' or tab [comma, or what a line sep= says]")  # fmt: skip
     add("--quotes", choices=("auto", "csv", "text"), default="auto",
-        help="a quote before a cell's text: as the standard has it where that is certain, always "
-        "so, or a character like others [auto]")  # fmt: skip
+        help="meaning of a quote at the start of a cell: csv quotes the cell, text is a plain "
+        "character, auto decides where that is certain [auto]")  # fmt: skip
 
 
 def defaults() -> argparse.Namespace:

@@ -147,7 +147,7 @@ class JsonSink:
         lines = []
         for (value, line), result in zip(self._values(chunk), results, strict=True):
             if not self._taken.isdisjoint(value):  # known before, but of a stream
-                raise BulkError("a line has a key of the results already; give --prefix")
+                raise BulkError("a line already has a key of the results; give --prefix")
             added = dict(zip(self._writing.result_columns, result, strict=True))
             lines.append(self._joined(line, added) if line else self._line(value | added))
         self._writing.file.write(b"".join(lines))

@@ -113,7 +113,7 @@ def _results(
         chunk = next(chunks, None)
         if chunk is None or len(chunk) != len(done):
             # Only another release of the reader's library cuts the same file otherwise.
-            raise BulkError("what the journal holds does not fit the input; give --restart")
+            raise BulkError("the journal does not fit the input; give --restart")
         progress.resume(len(done))
         yield chunk, done
     for chunk, results in scorer.score(chunks, pair, progress.advance):

@@ -36,7 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{name}",
             metavar="COLUMN",
-            help=f"its column, by name or by number from 1 [{name}; {place} with --no-header]",
+            help=f"column of {name}, by name or number from 1 [{name}; {place} with --no-header]",
         )
     inputs.add_flags(group.add_argument)
     group.add_argument(
@@ -47,13 +47,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument_group("results").add_argument
     add("--precision", type=_share, nargs="+", default=[0.95], metavar="SHARE",
-        help="look up the threshold for so much precision [0.95]")  # fmt: skip
+        help="find the lowest threshold with this precision [0.95]")  # fmt: skip
     add("--format", choices=("text", "json", "markdown"), default="text",
-        help="of what is printed; in Markdown the table of thresholds alone [text]")  # fmt: skip
+        help="format of the report; markdown has the table of thresholds only [text]")  # fmt: skip
     add("--picture", type=Path, metavar="FILE.svg", help="draw the curves into this file")
     add("--errors", type=Path, metavar="FILE.jsonl",
         help="write the worst mistakes, with their addresses, into this file")  # fmt: skip
-    add("--worst", type=int, default=20, metavar="INT", help="as many of them [20]")
+    add("--worst", type=int, default=20, metavar="INT", help="how many mistakes [20]")
     add("--force", action="store_true", help="replace these files if they exist")
     settings.add_flags(parser.add_argument_group("the model"), *MODEL_SETTINGS)
 

@@ -178,7 +178,7 @@ def _text(path: Path) -> str:
     what = f"MGEO_API_KEYS_FILE={path}"
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe might wait for ever
-            raise SettingsError(f"{what}: this is no regular file; name one")
+            raise SettingsError(f"{what}: it is not a regular file; name one")
         return path.read_text("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise _NoFileError(

@@ -16,21 +16,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "input", metavar="LEFT", help=f"addresses to find ({', '.join(FORMATS)}), or -"
     )
     parser.add_argument(
-        "right", metavar="RIGHT", help="where: a register of `index build`, or a table"
+        "right", metavar="RIGHT", help="where to find them: a register of `index build`, or a table"
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUTPUT", help="file for the results, or -"
     )
     add = parser.add_argument_group("answers").add_argument
     add("--top", type=number(int, 1, 100), default=1, metavar="INT",
-        help="answers of a row at most [1]")  # fmt: skip
+        help="most answers for a row [1]")  # fmt: skip
     add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
-        help="from which an entry is an answer [its label decides: not_match is none]")  # fmt: skip
+        help="lowest similarity of an answer [the label decides: any but not_match]")  # fmt: skip
     add("--candidates", type=number(int, 1, 1000), default=CANDIDATES, metavar="INT",
-        help=f"entries that the model looks at for each row [{CANDIDATES}]")  # fmt: skip
-    add("--id", metavar="COLUMN", help="of RIGHT, where it is a table: what answers call an entry "
+        help=f"entries that the model compares with each row [{CANDIDATES}]")  # fmt: skip
+    add("--id", metavar="COLUMN", help="column of a table RIGHT whose values name its entries "
         "[the row's number]")  # fmt: skip
-    add("--right-address", metavar="COLUMN", help="of RIGHT, where it is a table [address]")
+    add("--right-address", metavar="COLUMN", help="column of a table RIGHT to search [address]")
     _add_shared_flags(parser, "reading LEFT")
 
 
@@ -41,9 +41,10 @@ def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="OUTPUT", help="file for the rows with clusters"
     )
     add = parser.add_argument_group("clusters").add_argument
-    add("--pairs", metavar="FILE", help="for the pairs that match [OUTPUT with .pairs in its name]")
+    add("--pairs", metavar="FILE",
+        help="file for the pairs that match [OUTPUT with .pairs in its name]")  # fmt: skip
     add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
-        help="from which two rows match [their label decides: exact_match]")  # fmt: skip
+        help="lowest similarity of a match [the label decides: exact_match]")  # fmt: skip
     add("--candidates", type=number(int, 1, 1000), default=10, metavar="INT",
         help="rows that the model compares with each row [10]")  # fmt: skip
     _add_shared_flags(parser, "reading")
@@ -52,7 +53,7 @@ def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
 def _add_shared_flags(parser: argparse.ArgumentParser, reading: str) -> None:
     add = parser.add_argument_group(reading).add_argument
     add("--address", metavar="COLUMN",
-        help="its column, by name or by number from 1 [address; 1 with --no-header]")  # fmt: skip
+        help="column of addresses, by name or number [address; 1 with --no-header]")  # fmt: skip
     inputs.add_flags(add)
     command.add_writing_flags(parser)
     command.add_model_flags(parser)

@@ -24,8 +24,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--force", action="store_true", help="replace the register that is there")
     add = build.add_argument_group("reading").add_argument
     add("--address", metavar="COLUMN",
-        help="its column, by name or by number from 1 [address; 1 with --no-header]")  # fmt: skip
-    add("--id", metavar="COLUMN", help="of what answers call an entry [the row's number]")
+        help="column of addresses, by name or number [address; 1 with --no-header]")  # fmt: skip
+    add("--id", metavar="COLUMN", help="column whose values name the entries [the row's number]")
     inputs.add_flags(add)
     settings.add_flags(build, "max_address_chars")
     build.set_defaults(run=_build)

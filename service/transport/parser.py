@@ -87,7 +87,9 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             raise
         except ValueError:  # of a length of 5,000 digits, or half an IPv6 address
             self._note_route(header_plus)
-            raise ParsingError(BadRequest("a number or address in the head is none")) from None
+            raise ParsingError(
+                BadRequest("a number or an address in the head is malformed")
+            ) from None
         if self.chunked:
             self.body_rcv = _Chunks(self.body_rcv.getbuf())
 
@@ -96,13 +98,15 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         # A copy of a few hundred bytes: faster than an expression that minds no case.
         lower = head.lower()
         if not self.version:
-            return BadRequest("the request line names no version; send HTTP/1.1")
+            return BadRequest("the request line has no HTTP version; send HTTP/1.1")
         if self.version not in ("1.0", "1.1"):
             return VersionNotSupported("this port speaks HTTP/1.1 and HTTP/1.0")
         if _CONTROL.search(self.first_line.replace(b" ", b"", 2)):
-            return BadRequest("the request line holds a blank or control character; encode it")
+            return BadRequest(
+                "the request line has a blank or control character; percent-encode it"
+            )
         if b"\r\n " in lower or b"\r\n\t" in lower:
-            return BadRequest("a header goes on in a second line; write it in one")
+            return BadRequest("a header continues on a second line; write it on one")
         host: str | None = self.headers.get("HOST")
         if host is None:
             if self.version == "1.1":
