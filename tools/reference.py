@@ -181,6 +181,7 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "alerts in Chinese": ("docs/alerts.zh-CN.md", partial(alerts_table, chinese)),
     "replica": ("docs/capacity.md", report.replica_table),
     "autoscale": ("docs/capacity.md", report.autoscale_table),
+    "autoscaler": ("docs/capacity.md", report.controller_table),
     "volume": ("docs/capacity.md", capacity.volume_table),
     "capacity": ("docs/capacity.md", capacity.capacity_table),
 }
