@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import importlib
-import inspect
 import json
-import pkgutil
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -17,10 +14,12 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from jsonschema import Draft202012Validator
-from opentelemetry.semconv import _incubating
+from opentelemetry.semconv._incubating import attributes as standard_attributes
+from opentelemetry.semconv._incubating import metrics as standard_metrics
 
-from telemetry.conventions import IMPORTED_METRICS, Attribute, Deprecated
+from telemetry.conventions import IMPORTED_METRICS, RESOURCE, Attribute, Deprecated
 from telemetry.instruments import Metric
+from tests.telemetry import semconv
 from tools import registry
 from tools.registry import Promise, RegistryError, Schema
 
@@ -32,20 +31,6 @@ GROUPS: list[dict[str, Any]] = [
     group for document in CURRENT.values() for group in document.get("groups", ())
 ]
 DEFINED = [one for group in GROUPS for one in group.get("attributes", ()) if "id" in one]
-
-
-def _of_the_conventions(kind: str) -> set[str]:
-    """OpenTelemetry's attributes or metrics, by the package that is generated from them."""
-    package = importlib.import_module(f"{_incubating.__name__}.{kind}")
-    modules = [
-        importlib.import_module(f"{package.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(package.__path__)
-    ]
-    found = {
-        name for one in modules for name in re.findall(r'"([a-z0-9_.]+)"', inspect.getsource(one))
-    }
-    assert len(found) > 100
-    return found
 
 
 def test_the_format_is_one() -> None:
@@ -90,7 +75,7 @@ def test_what_is_not_of_the_format_is_found(spoil: Callable[[dict[str, Any]], An
 
 def test_every_reference_leads_to_an_attribute() -> None:
     own = {one["id"] for one in DEFINED}
-    standard = _of_the_conventions("attributes")
+    standard = semconv.names(standard_attributes)
     assert own & standard == set(), "defined by OpenTelemetry: refer to it"
     referred = {
         one["ref"] for group in GROUPS for one in group.get("attributes", ()) if "ref" in one
@@ -100,9 +85,18 @@ def test_every_reference_leads_to_an_attribute() -> None:
 
 
 def test_imported_metrics_are_of_the_conventions() -> None:
-    known = _of_the_conventions("metrics")
+    known = semconv.names(standard_metrics)
     for pattern in IMPORTED_METRICS:
         assert fnmatch.filter(known, pattern), pattern
+
+
+def test_pods_say_what_the_resource_has() -> None:
+    file = registry.FOLDER.parent.parent / "deploy" / "kubernetes" / "base" / "deployment.yaml"
+    [said] = re.findall(
+        r"OTEL_RESOURCE_ATTRIBUTES\n\s+value: >-\n\s+(\S+)", file.read_text("utf-8")
+    )
+    keys = {pair.partition("=")[0] for pair in said.split(",")}
+    assert keys == {key for key in RESOURCE if key.startswith("k8s.")} | {"service.instance.id"}
 
 
 def test_names_are_there_once() -> None:
