@@ -6,7 +6,7 @@ service. `service/http/openapi.py` makes the document from these declarations.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict, get_args
 
 Label = Literal["exact_match", "partial_match", "not_match"]
 
@@ -39,6 +39,48 @@ class Model(TypedDict):
     description: NotRequired[str]
 
 
+PartKind = Literal[
+    "province", "city", "district", "town", "road", "lane", "number", "building", "unit", "floor",
+    "room", "name",
+]  # fmt: skip
+PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
+"""Of an address, from the largest to the smallest; `name` is what is none of the others."""
+
+
+class Difference(TypedDict):
+    """A part that one address has and the other has not, or has otherwise."""
+
+    kind: Annotated[
+        PartKind,
+        {"description": "`name` is what is none of the others, such as an estate or a shop."},
+    ]
+    address1: Annotated[
+        str | None,
+        {
+            "description": "How the first address has it, in half width and simplified "
+            "characters; null if it does not say."
+        },
+    ]
+    address2: Annotated[str | None, {"description": "The same of the second address."}]
+
+
+class Explanation(TypedDict):
+    """With `explain`: in what two addresses differ, by their texts alone. In `/match`, `address1`
+    is what was asked, and `address2` the entry.
+    """
+
+    conflicts: Annotated[
+        list[PartKind],
+        {
+            "description": "In what they contradict each other: both texts say something of it, "
+            "and nothing that may be the same. From the largest part to the smallest."
+        },
+    ]
+    differences: Annotated[
+        list[Difference], {"description": "All parts that differ, in the same order."}
+    ]
+
+
 class Prediction(TypedDict):
     """One pair's answer."""
 
@@ -60,6 +102,7 @@ class Prediction(TypedDict):
             "characters, it is never exact_match.",
         },
     ]
+    explanation: NotRequired[Explanation]
 
 
 class PredictionByModel(Prediction):

@@ -2,7 +2,6 @@
 
 python -m tools.packages             those of tools/apt.txt
 python -m tools.packages containers  those of tools/apt-containers.txt
-python -m tools.packages cluster     those of tools/apt-cluster.txt
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).with_name("apt.txt")
-FURTHER = {name: LIST.with_name(f"apt-{name}.txt") for name in ("containers", "cluster")}
+CONTAINERS = LIST.with_name("apt-containers.txt")
 
 
 def wanted(file: Path = LIST) -> list[str]:
@@ -36,7 +35,7 @@ def missing(packages: list[str]) -> list[str]:
 
 def main() -> int:
     """Install what is missing; 0 when all is there."""
-    listed = wanted(FURTHER[sys.argv[1]] if sys.argv[1:] else LIST)
+    listed = wanted(CONTAINERS if sys.argv[1:] == ["containers"] else LIST)
     if shutil.which("dpkg-query") is None:
         print(
             f"packages: this is no Debian system: install the equivalents of {', '.join(listed)} "

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypedDict
 
 from flask import Response, g, jsonify, request
 
+from service.answers import Explanation
 from service.errors import NoRegister, NotAnAddress, RequestError
-from service.http import request_context, schemas
+from service.http import explanation, request_context, schemas
 from service.http.bodies import json_body
+from service.http.explanation import Explain
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Maybe, Object, Shape, Text, Whole
@@ -37,6 +39,7 @@ class Query:
     address: str
     top: int | None
     model: str | None
+    explain: Explain
 
 
 class Candidate(TypedDict):
@@ -53,6 +56,7 @@ class Candidate(TypedDict):
         float | None,
         {"description": "How much more similar it is than the next one; null for the last."},
     ]
+    explanation: NotRequired[Explanation]
 
 
 class Register(TypedDict):
@@ -83,8 +87,9 @@ def body(limits: Limits) -> Shape[Query]:
             "address": schemas.address(limits),
             "top": Maybe(Whole(1, CANDIDATES)),
             "model": Maybe(Text("The model that is to answer, where there are several.")),
+            **explanation.FIELDS,
         },
-        Query,
+        lambda address, top, model, *asked: Query(address, top, model, explanation.read(*asked)),
         {"address": schemas.EXAMPLE["address2"], "top": _TOP},
     )
 
@@ -136,7 +141,7 @@ def add_routes(
         instruments.match_candidates.add(len(ranked))
         told: MatchAnswer = {
             "answer": kind,
-            "candidates": _candidates(ranked, asked.top or _TOP),
+            "candidates": _candidates(ranked, asked),
             "scored": len(ranked),
             "register": {"version": current.version, "entries": len(current)},
             "model": schemas.identity(answer.model),
@@ -168,15 +173,18 @@ def _ranked(
     return sorted(scored, key=lambda one: -one[1].similarity)
 
 
-def _candidates(ranked: Sequence[tuple[Entry, Score]], top: int) -> list[Candidate]:
+def _candidates(ranked: Sequence[tuple[Entry, Score]], asked: Query) -> list[Candidate]:
     nexts = [score.similarity for _, score in ranked[1:]]
-    return [
-        {
+    made: list[Candidate] = []
+    for (entry, score), following in zip(ranked[: asked.top or _TOP], [*nexts, None], strict=False):
+        one: Candidate = {
             "id": entry.id,
             "address": entry.address,
             "similarity": score.similarity,
             "label": score.label,
             "margin": score.similarity - following if following is not None else None,
         }
-        for (entry, score), following in zip(ranked[:top], [*nexts, None], strict=False)
-    ]
+        if explained := explanation.of((asked.address, entry.address), asked.explain):
+            one["explanation"] = explained
+        made.append(one)
+    return made

@@ -60,8 +60,7 @@ _HEALTH_URLS = [
 ]
 
 UNMATCHED = "unmatched"
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-OTHER_METHOD = "_OTHER"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -> None:
@@ -183,8 +182,8 @@ def scoring_rule(path: str) -> str | None:
 
 
 def known_method(method: str) -> str:
-    """The method as a label: itself if HTTP has it, else `OTHER_METHOD`."""
-    return method if method in METHODS else OTHER_METHOD
+    """The method as a label: itself if HTTP has it, else `_OTHER`."""
+    return method if method in _METHODS else "_OTHER"
 
 
 def _labels() -> tuple[str, str]:

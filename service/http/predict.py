@@ -11,6 +11,7 @@ from flask import Flask, Response, g, jsonify, request
 from service.errors import RequestError
 from service.http import (
     explain,
+    explanation,
     match,
     open_inference,
     openapi,
@@ -117,7 +118,7 @@ def add_routes(
 
 
 def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
-    one, many = schemas.pair(limits), schemas.batch(limits)
+    one, many = schemas.pair_request(limits), schemas.batch(limits)
 
     @api.route(
         Operation(
@@ -133,13 +134,14 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     def predict() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        pair = one.read(json_body(), "")
-        answer = scorer.score([pair], timeline, request_context.of(request.environ))
+        asked = one.read(json_body(), "")
+        answer = scorer.score([asked.pair], timeline, request_context.of(request.environ))
         [score] = answer.outcomes
         if isinstance(score, RequestError):
             raise score
+        explained = explanation.of(asked.pair, asked.explain)
         identity = schemas.identity(answer.model)
-        return jsonify({**schemas.prediction(score), "model": identity})
+        return jsonify({**schemas.prediction(score, explained), "model": identity})
 
     @api.route(
         Operation(
@@ -155,14 +157,16 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     def predict_batch() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        parsed = many.read(json_body(), "")
-        good = [pair for pair in parsed if not isinstance(pair, RequestError)]
+        asked = many.read(json_body(), "")
+        good = [pair for pair in asked.slots if not isinstance(pair, RequestError)]
         scored = scorer.score(good, timeline, request_context.of(request.environ))
         scores = iter(scored.outcomes)
         answer: schemas.BatchAnswer = {
             "results": [
-                schemas.result(slot if isinstance(slot, RequestError) else next(scores))
-                for slot in parsed
+                schemas.problem(slot)
+                if isinstance(slot, RequestError)
+                else schemas.result(next(scores), slot, asked.explain)
+                for slot in asked.slots
             ],
             "model": schemas.identity(scored.model),
         }

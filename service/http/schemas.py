@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from service.answers import BatchAnswer as BatchAnswer
+from service.answers import Explanation as Explanation
 from service.answers import Label as Label
 from service.answers import Model as Model
 from service.answers import Prediction as Prediction
@@ -17,7 +18,8 @@ from service.answers import PredictionByModel as PredictionByModel
 from service.answers import Probabilities as Probabilities
 from service.answers import Problem as Problem
 from service.errors import RequestError
-from service.http import statuses
+from service.http import explanation, statuses
+from service.http.explanation import Explain
 from service.http.shapes import Address, Object, Shape, Slots
 from service.scoring.score import Score
 
@@ -52,26 +54,56 @@ def address(limits: Limits) -> Address:
 
 
 def pair(limits: Limits) -> Shape[Pair]:
+    """Two addresses."""
+    return Object("Pair", _addresses(limits), lambda first, second: (first, second), EXAMPLE)
+
+
+def _addresses(limits: Limits) -> dict[str, Shape[object]]:
+    return {
+        "address1": address(limits),
+        "address2": Address("The candidate it is compared with.", limits.address_chars),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PairRequest:
+    """The body of `/predict`, read."""
+
+    pair: Pair
+    explain: Explain
+
+
+def pair_request(limits: Limits) -> Shape[PairRequest]:
     """The body of `/predict`."""
     return Object(
-        "Pair",
-        {
-            "address1": address(limits),
-            "address2": Address("The candidate it is compared with.", limits.address_chars),
-        },
-        lambda first, second: (first, second),
+        "PairRequest",
+        {**_addresses(limits), **explanation.FIELDS},
+        lambda first, second, *asked: PairRequest((first, second), explanation.read(*asked)),
         EXAMPLE,
     )
 
 
-def batch(limits: Limits) -> Shape[list[Pair | RequestError]]:
-    """The body of `/predict/batch`: each pair, or what is wrong with it, in order."""
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """The body of `/predict/batch`, read: each pair, or what is wrong with it, in order."""
+
+    slots: list[Pair | RequestError]
+    explain: Explain
+
+
+def batch(limits: Limits) -> Shape[BatchRequest]:
+    """The body of `/predict/batch`."""
     pairs = Slots(
         pair(limits),
         limits.batch_pairs,
         "The pairs to score. One that is not a pair gets its problem in its place.",
     )
-    return Object("Batch", {"pairs": pairs}, lambda slots: slots, {"pairs": [EXAMPLE]})
+    return Object(
+        "Batch",
+        {"pairs": pairs, **explanation.FIELDS},
+        lambda slots, *asked: BatchRequest(slots, explanation.read(*asked)),
+        {"pairs": [EXAMPLE]},
+    )
 
 
 class Health(TypedDict):
@@ -80,20 +112,25 @@ class Health(TypedDict):
     status: Annotated[str, {"const": "healthy"}]
 
 
-def prediction(score: Score) -> Prediction:
+def prediction(score: Score, explained: Explanation | None = None) -> Prediction:
     """One pair's answer."""
-    return {
+    made: Prediction = {
         "similarity": score.similarity,
         "label": score.label,
         "probabilities": _probabilities(score),
         "truncated": score.truncated,
         "unread": score.unread,
     }
+    if explained is not None:
+        made["explanation"] = explained
+    return made
 
 
-def result(outcome: Score | RequestError) -> Prediction | Problem:
+def result(outcome: Score | RequestError, pair: Pair, explain: Explain) -> Prediction | Problem:
     """What stands in one pair's place in the answer to a batch."""
-    return problem(outcome) if isinstance(outcome, RequestError) else prediction(outcome)
+    if isinstance(outcome, RequestError):
+        return problem(outcome)
+    return prediction(outcome, explanation.of(pair, explain))
 
 
 def identity(model: LoadedModel) -> Model:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import itertools
 import re
 
+from service.scoring.han_numbers import NUMERALS, in_digits
 from service.scoring.readable import plain
 
 _TERM = re.compile(r"[0-9]+|[a-z]+|[^\W0-9a-z_]")
 
-_DIGITS = dict(zip("零〇一二两三四五六七八九", "001223456789", strict=True))
-_HAN_NUMBER = re.compile(
-    f"[{''.join(_DIGITS)}十百]+(?=号|栋|幢|楼|单元|室|层|座|期|组|弄|队|村民小组)"
-)
-
+_HAN_NUMBER = re.compile(f"[{NUMERALS}]+(?=号|栋|幢|楼|单元|室|层|座|期|组|弄|队|村民小组)")
 
 _AREAS = re.compile(
     "(?:[^省]{2,7}?(?:省|自治区))?(?:[^市]{2,7}?(?:市|自治州|地区|盟))?"
@@ -49,20 +46,6 @@ def terms(address: str) -> list[str]:
     Full width and other forms of a character are one (`readable.plain`); 三号楼 and 3号楼 have
     the same terms.
     """
-    text = _HAN_NUMBER.sub(lambda found: _number(found[0]), plain(address).lower())
+    text = _HAN_NUMBER.sub(lambda found: in_digits(found[0]), plain(address).lower())
     units = _TERM.findall(text)
     return units + [first + second for first, second in itertools.pairwise(units)]
-
-
-def _number(han: str) -> str:
-    """A number below 1000 in digits: 十二 as 12, 一百零五 as 105, 二〇一 as 201."""
-    if not {"十", "百"} & set(han):
-        return "".join(_DIGITS[char] for char in han)
-    total, digit = 0, 0
-    for char in han:
-        if char in "十百":
-            total += (digit or 1) * (10 if char == "十" else 100)
-            digit = 0
-        else:
-            digit = int(_DIGITS[char])
-    return str(total + digit)

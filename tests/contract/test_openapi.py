@@ -65,6 +65,10 @@ def test_the_service_does_what_the_document_says(case: schemathesis.Case, runnin
         parent = {"traceparent": f"00-{TRACE}-{1:016x}-01"}
         running.post("/predict", {"address1": "甲", "address2": "乙"}, headers=parent)
         case.path_parameters["trace_id"] = TRACE
+    if positive and isinstance(case.body, dict):
+        # Nor can a schema know all cities, and in which province each of them is.
+        for name in ("default_province", "default_city"):
+            case.body.pop(name, None)
     # That two tensors agree in length is beyond JSON Schema too, and so is what bytes mean.
     beyond = []
     if case.path.endswith("/infer") and positive:

@@ -13,12 +13,16 @@ from service.version import __version__
 
 ROOT = Path(__file__).parent.parent.parent
 
-LAYERS = ("telemetry", "service/scoring", "service/retrieval", "service/http", "service/transport")
+LAYERS = (
+    *("telemetry", "service/scoring", "service/retrieval", "service/comparison"),
+    *("service/http", "service/transport"),
+)
 """Each may import those before it, and none behind it."""
 
 APART = {
     # It says what happens, in plain values; service/recorder.py makes telemetry of that.
     "service/scoring": ("telemetry", "opentelemetry", "service/recorder", "service/bulk"),
+    "service/comparison": ("telemetry", "opentelemetry", "service/retrieval", "service/bulk"),
     "service/http": ("service/bulk",),
     "service/bulk": ("service/transport", "telemetry", "opentelemetry"),
     "service/transport": ("service/bulk", "service/scoring", "telemetry"),

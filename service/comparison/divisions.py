@@ -1,0 +1,222 @@
+"""Which province, city and district an address names.
+
+Its names are read from the beginning of the text, each within those before it: 朝阳区 is in Beijing
+and in Changchun, 北京朝阳区 is not. A text that names a place first and its city later says nothing
+here: a wrong city would be worse than none.
+
+`divisions.csv` has the names of 1980 to 2024, so that 余杭县 and 余杭区 are one district. NOTICE
+says whose work it is; `training/division_table.py` makes it.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Final, Literal, NamedTuple
+
+Level = Literal["province", "city", "district"]
+LEVELS: Final[tuple[Level, ...]] = ("province", "city", "district")
+
+
+class Place(NamedTuple):
+    """Codes of a division and those above it; empty where nothing is said.
+
+    What is gone since has a `-` in its code. It may be a part of any other one now.
+    """
+
+    province: str = ""
+    city: str = ""
+    district: str = ""
+
+    @property
+    def level(self) -> Level:
+        """Of the division itself; a municipality is a province."""
+        if self.district:
+            return "district"
+        return "city" if self.city not in ("", self.province) else "province"
+
+    def is_within(self, other: Place) -> bool:
+        """Whether it is the other one, or a part of it."""
+        return all(theirs in ("", ours) for ours, theirs in zip(self, other, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What a text says of where it is.
+
+    Attributes:
+        places: Divisions that it may mean; none if it names none.
+        names: The name that it has for each level.
+        end: Where the rest of the text begins.
+    """
+
+    places: tuple[Place, ...] = ()
+    names: Mapping[Level, str] = field(default_factory=dict)
+    end: int = 0
+
+    def within(self, default: tuple[Place, ...]) -> Location:
+        """The same, in one of these places if the text says nothing else."""
+        inner = (*_within(self.places, default), *_within(default, self.places))
+        places = inner or self.places or default
+        return Location(places, self.names, self.end)
+
+
+_BEFORE: Final = re.compile(
+    "[^0-9A-Za-z\u4e00-\u9fff]*(?:(?:收货|详细|联系|公司)?地址[^0-9A-Za-z\u4e00-\u9fff]+)?"
+    "(?:中国(?!银行|移动|联通|电信|石|人))?"
+)
+_BETWEEN: Final = re.compile("[ ,，、;；/|>·_-]*(?:市辖区)?")
+_ROAD: Final = re.compile(
+    "(?!.?(?:大?[路街道]|[巷弄镇乡]|号路)).{2,3}?(?:[路街巷弄镇乡]|大道|道[0-9])"
+)
+_NOT_A_DIVISION: Final = re.compile(
+    "[东西南北中]?[一二三四五]?(?:路|街|大道|大街|大路|道|巷|里|弄|胡同|大桥|大学|学院|银行)"
+    "|村|镇|乡|街道|广场|大厦|山庄|小区|花园|公寓|宾馆|饭店|酒店|商城|商场|市场|医院|公司"
+)
+_MANY_HAVE_IT: Final = frozenset(
+    {"东区", "西区", "南区", "北区", "城区", "郊区", "矿区", "市区", "新区"}
+)
+"""Districts that are called as parts of estates are."""
+
+
+_MOST_NAMES: Final = 8
+"""Names that are read: some write each of them twice."""
+
+
+class _Name(NamedTuple):
+    """What a name may mean in full, and what as a short name."""
+
+    full: tuple[Place, ...]
+    short: tuple[Place, ...]
+
+
+def read(text: str) -> Location:
+    """The divisions at the beginning of a text that is plain and simplified."""
+    found = _BEFORE.match(text)
+    return _read(text, found.end() if found else 0)
+
+
+def named(text: str, level: Level) -> tuple[Place, ...]:
+    """The divisions of a level that have this name; none if it is no such name."""
+    name = _table().get(text, _Name((), ()))
+    return tuple(place for place in (*name.full, *name.short) if _is(place, level))
+
+
+def _is(place: Place, level: Level) -> bool:
+    """Whether it is of that level; a municipality is a city as well, and so is a county's city."""
+    if level == "city":
+        return bool(place.city) and place.district in ("", place.city)
+    return place.level == level
+
+
+def _read(text: str, at: int) -> Location:
+    """The names from a place in the text on."""
+    others: tuple[Place, ...] = ()
+    places: tuple[Place, ...] = ()
+    names: dict[Level, str] = {}
+    end = at
+    for _ in range(_MOST_NAMES):
+        step = _step(text, at, places)
+        if step is None and places and (step := _step(text, at, ())):
+            if len(step[0]) > 2:  # 南京市江都市: the text contradicts itself, and may mean either
+                others, places = (*others, *places), ()
+            else:
+                step = None
+        if step is None:
+            break
+        name, found = step
+        if found != places:
+            names[min((place.level for place in found), key=LEVELS.index)] = name
+        places, at = found, at + len(name)
+        if between := _BETWEEN.match(text, at):
+            at = between.end()
+        end = at
+    return Location((*others, *places), names, end)
+
+
+def _step(
+    text: str, at: int, around: tuple[Place, ...], looked_ahead: int = 0
+) -> tuple[str, tuple[Place, ...]] | None:
+    """The longest name that begins here and lies within what is said already, and its places."""
+    table = _table()
+
+    def goes_on(name: str, places: tuple[Place, ...]) -> bool:
+        end = at + len(name)
+        if _NOT_A_DIVISION.match(text, end):
+            return False
+        if looked_ahead < len(LEVELS) and _step(text, end, places, looked_ahead + 1):
+            return True
+        return _stands_alone(name, places, around) and (
+            end == len(text) or text[end] in " ,，、;/|>" or _ROAD.match(text, end) is not None
+        )
+
+    for length in _lengths().get(text[at : at + 1], ()):
+        name = text[at : at + length]
+        if (known := table.get(name)) is None:
+            continue
+        if places := _chosen(known.full, around):
+            if length > 2 or around:
+                return name, places
+            if name not in _MANY_HAVE_IT and goes_on(name, places):
+                return name, places
+        elif (places := _chosen(known.short, around)) and goes_on(name, places):
+            return name, places
+    return None
+
+
+def _chosen(places: tuple[Place, ...], around: tuple[Place, ...]) -> tuple[Place, ...]:
+    """What a name may mean after others; what is gone only where it is nothing else."""
+    if around:
+        # A name that is repeated adds nothing: 杭州杭州市.
+        places = _within(places, around) or (around if _within(around, places) else ())
+    return tuple(place for place in places if "-" not in "".join(place)) or places
+
+
+def _within(places: Iterable[Place], others: Iterable[Place]) -> tuple[Place, ...]:
+    """Those of the places that are in one of the others."""
+    others = tuple(others)
+    return tuple(place for place in places if any(place.is_within(other) for other in others))
+
+
+def _stands_alone(name: str, places: tuple[Place, ...], around: tuple[Place, ...]) -> bool:
+    """Whether a short name can mean nothing else, such as 朝阳: 朝阳市, or 朝阳区 elsewhere."""
+    if not around and all(place.district for place in places):
+        return False  # few people call a county's city so, and much else has such a name
+    for kind in "市区县旗":
+        known = _table().get(name + kind)
+        if known and len(_within(_chosen(known.full, around), places)) < len(known.full):
+            return False
+    return True
+
+
+@functools.cache
+def _table() -> Mapping[str, _Name]:
+    """What each name may mean."""
+    full: dict[str, list[Place]] = {}
+    short: dict[str, list[Place]] = {}
+    file = resources.files(__package__).joinpath("divisions.csv")
+    with file.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            place = Place(row["province"], row["city"], row["district"])
+            full.setdefault(row["name"], []).append(place)
+            if row["short"]:
+                short.setdefault(row["short"], []).append(place)
+    return {
+        name: _Name(
+            tuple(dict.fromkeys(full.get(name, ()))), tuple(dict.fromkeys(short.get(name, ())))
+        )
+        for name in full.keys() | short.keys()
+    }
+
+
+@functools.cache
+def _lengths() -> Mapping[str, Sequence[int]]:
+    """How long the names are that begin with a character, the longest first."""
+    found: dict[str, set[int]] = {}
+    for name in _table():
+        found.setdefault(name[0], set()).add(len(name))
+    return {first: sorted(lengths, reverse=True) for first, lengths in found.items()}
