@@ -18,7 +18,7 @@ RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
 .PHONY: run bulk test check lint types lock fuzz sbom release audit docs clean help stack stack-build \
-	containers-build stack-collector-source dashboards bench bench-quick bench-lock chaos soak
+	containers-build cluster-build stack-collector-source dashboards bench bench-quick bench-lock chaos soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -102,6 +102,10 @@ stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, 
 containers-build: stack-build ## Get what the tests of containers need, once (Debian packages, as root)
 	$(BIN)/python -m tools.packages containers
 	$(BIN)/python -m tools.containers
+
+cluster-build: $(VENV)/.development stack-build ## Get what the tests of a control plane need, once (Go, Debian packages as root, about 20 minutes)
+	$(BIN)/python -m tools.packages cluster
+	$(BIN)/python -m tools.cluster
 
 stack-collector-source: ## Write tools/go/otelcol and otelcol-router anew from otel-collector
 	cd tools/go/ocb && go build -o "$(CURDIR)/build/ocb" go.opentelemetry.io/collector/cmd/builder

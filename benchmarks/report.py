@@ -15,46 +15,47 @@ _INTRODUCTION = """\
 # Benchmarks
 
 Written by `make bench`; do not edit. This is one run on one machine. All contenders are started
-together. While one is measured, the others are frozen (SIGSTOP). They take turns in every round, in
-another order each time. A ratio is formed within a round; its median over the rounds is given with the
-lowest and the highest. Latencies are in milliseconds. The raw figures are in `benchmarks/results/`.
-The [index](README.md) lists runs on other processors.
+together. While one is measured, the others are frozen (SIGSTOP). They take turns in every
+round, in another order each time. A ratio is formed within a round; its median over the rounds
+is given with the lowest and the highest. Latencies are in milliseconds. The raw figures are in
+`benchmarks/results/`. The [index](README.md) lists runs on other processors.
 
-The model is BERT-base in MGeo's layout with **random weights**. It has MGeo's speed, but its answers
-mean nothing, so this page says nothing about accuracy. The pairs are generated, with the token lengths
-of real ones (median 35). None is sent twice, so no cache helps. The load generator runs on the same
-machine."""
+The model is BERT-base in MGeo's layout with **random weights**. It has MGeo's speed, but its
+answers mean nothing, so this page says nothing about accuracy. The pairs are generated, with
+the token lengths of real ones (median 35). None is sent twice, so no cache helps. The load
+generator runs on the same machine."""
 
 _PEERS = """\
-The peers run transformers and torch in fp32, with each batch padded to its longest pair and at most 16
-pairs in a batch. Otherwise they have their own defaults. "With" a backend means the same server around
-this service's tokenizer and backend. infinity serves one logit instead of three labels, so only its
-speed compares. ModelScope's pipeline is called in a loop, without a server. `default` is as the
-model's card shows it; `tuned` has at most 128 tokens and no padding, or batches padded to 128.
-This service runs with full telemetry: every request is sampled and exported. `/predict/batch` gets
-32 pairs a request from 2 clients."""
+The peers run transformers and torch in fp32, with each batch padded to its longest pair and at
+most 16 pairs in a batch. Otherwise they have their own defaults. "With" a backend means the
+same server around this service's tokenizer and backend. infinity serves one logit instead of
+three labels, so only its speed compares. ModelScope's pipeline is called in a loop, without a
+server. `default` is as the model's card shows it; `tuned` has at most 128 tokens and no
+padding, or batches padded to 128. This service runs with full telemetry: every request is
+sampled and exported. `/predict/batch` gets 32 pairs a request from 2 clients."""
 
 _OPEN = """\
-Requests come at a constant rate, however fast the server answers. Each latency counts from the time at
-which the request was due. Rates are shares of this service's throughput with 16 clients in its best
-round. Each cell is one round. A contender that cannot keep up with a rate is not measured there (–),
-because its queue would only grow."""
+Requests come at a constant rate, however fast the server answers. Each latency counts from the
+time at which the request was due. Rates are shares of this service's throughput with 16 clients
+in its best round. Each cell is one round. A contender that cannot keep up with a rate is not
+measured there (–), because its queue would only grow."""
 
 _TELEMETRY = """\
-There are 16 clients, and for `/predict/batch` 4 clients with 64 pairs a request. Off, 100 % and 5 %
-sampling take turns, and the ratio is to `off` of the same turn. The no-op backend answers constants. It
-shows the cost of HTTP, queue and telemetry alone, with the load generator on the same processors.
-"Flask alone" is a route of Flask on waitress that reads the same body and answers constants. It has
-no tokenizer, queue, limits, metrics or anything else of this service."""
+There are 16 clients, and for `/predict/batch` 4 clients with 64 pairs a request. Off, 100 % and
+5 % sampling take turns, and the ratio is to `off` of the same turn. The no-op backend answers
+constants. It shows the cost of HTTP, queue and telemetry alone, with the load generator on the
+same processors. "Flask alone" is a route of Flask on waitress that reads the same body and
+answers constants. It has no tokenizer, queue, limits, metrics or anything else of this service."""
 
 _BULK = """\
-Single requests run beside two clients that send 256 pairs at a time without a pause. They are compared
-with the same single requests alone."""
+Single requests run beside two clients that send 256 pairs at a time without a pause. They are
+compared with the same single requests alone."""
 
 _START = """\
-Seconds are from the command until the first pair is scored. Memory is after the first load. PSS divides
-shared pages among the processes that share them. Peers start once a run, and this service several
-times. The first start with `auto` on a machine checks the backends' answers; later ones know the result."""
+Seconds are from the command until the first pair is scored. Memory is after the first load. PSS
+divides shared pages among the processes that share them. Peers start once a run, and this
+service several times. The first start with `auto` on a machine checks the backends' answers;
+later ones know the result."""
 
 
 def write(results: Results, document: Path) -> None:

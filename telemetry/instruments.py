@@ -1,4 +1,5 @@
-"""Every metric of this project: name, unit, buckets, help. The only place.
+"""Every metric of this project: name, unit, buckets, help. The only place; what the attributes mean
+is in `conventions.py`.
 
 Names follow OpenTelemetry; `prometheus_name` gives what `/metrics` and the Collector export.
 Facts that semantic conventions name (`process.*`, `hw.*`) keep those names; the domain and the
@@ -9,8 +10,8 @@ generic dashboards look for; they begin when a thread takes the request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["counter", "up_down_counter", "histogram", "gauge"]
@@ -43,6 +44,8 @@ class Metric:
         description: One sentence for people reading a panel.
         attributes: Attribute keys; every one is bounded in its values.
         buckets: Upper bounds in `unit`, for histograms.
+        conditions: Attributes that are not always there, and when they are.
+        is_stable: Whether name, unit and attributes are a promise: those of the original script.
     """
 
     name: str
@@ -51,12 +54,16 @@ class Metric:
     description: str
     attributes: tuple[str, ...] = ()
     buckets: tuple[float, ...] | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    is_stable: bool = False
 
+
+_OF_A_MODEL = {"model_version": "the request came to a model"}
 
 REQUEST = Metric(
     "mgeo.request", "counter", "{request}",
     "Requests answered by the prediction listener, health checks left out.",
-    ("method", "endpoint", "status"),
+    ("method", "endpoint", "status"), is_stable=True,
 )  # fmt: skip
 REQUEST_DURATION = Metric(
     "mgeo.request.duration", "histogram", "s",
@@ -64,10 +71,11 @@ REQUEST_DURATION = Metric(
     "`status_class` is 2xx, 4xx, ...: an error at once is no fast answer. `model_version` is "
     "absent where a request came to no model.",
     ("method", "endpoint", "status_class", "model_version"), LATENCY_SECONDS,
+    _OF_A_MODEL, is_stable=True,
 )  # fmt: skip
 REQUESTS_INPROGRESS = Metric(
     "mgeo.requests.inprogress", "up_down_counter", "{request}",
-    "Requests being worked on now.",
+    "Requests being worked on now.", is_stable=True,
 )  # fmt: skip
 REQUEST_SAMPLED = Metric(
     "mgeo.request.sampled", "counter", "{request}",
@@ -114,7 +122,7 @@ REQUEST_PROBLEM = Metric(
 STAGE_DURATION = Metric(
     "mgeo.request.stage.duration", "histogram", "s",
     "Time in each stage of a request; the stages of a request add up to its duration.",
-    ("stage", "model_version"), LATENCY_SECONDS,
+    ("stage", "model_version"), LATENCY_SECONDS, _OF_A_MODEL,
 )  # fmt: skip
 PREDICTION = Metric(
     "mgeo.prediction", "counter", "{prediction}",
@@ -279,7 +287,7 @@ SHADOW_DROPPED = Metric(
 GPU_MEMORY_USED = Metric(
     "nvidia.gpu.memory.used", "gauge", "By",
     "GPU memory in use by all processes, from NVML.",
-    ("gpu_id", "model"),
+    ("gpu_id", "model"), is_stable=True,
 )  # fmt: skip
 GPU_MEMORY_LIMIT = Metric(
     "hw.gpu.memory.limit", "gauge", "By",

@@ -16,38 +16,10 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.util.types import Attributes, AttributeValue
 from typing_extensions import override
 
-ALLOWED_ATTRIBUTES = frozenset(
-    {
-        "error.type",
-        "exception.type",
-        "http.request.method",
-        "http.response.status_code",
-        "http.route",
-        "network.protocol.version",
-        "server.port",
-        "url.scheme",
-        "mgeo.backend",
-        "mgeo.batch.computed_tokens",
-        "mgeo.batch.cut",
-        "mgeo.batch.lane",
-        "mgeo.batch.size",
-        "mgeo.batch.tokens",
-        "mgeo.candidates",
-        "mgeo.device",
-        "mgeo.label",
-        "mgeo.model",
-        "mgeo.model_version",
-        "mgeo.pairs",
-        "mgeo.pairs.cached",
-        "mgeo.pairs.coalesced",
-        "mgeo.problem",
-        "mgeo.register_version",
-        "mgeo.shadow.agreed",
-        "mgeo.truncated",
-        "mgeo.tokens",
-    }
-)
-"""Keys whose values are numbers or come from a closed list of the code's own."""
+from telemetry.conventions import SPANS
+
+ALLOWED_ATTRIBUTES = frozenset(key for span in SPANS for key in span.attributes)
+"""Keys whose values are numbers or come from a closed list of the code's own: `conventions.py`."""
 
 
 def allowed(attributes: Attributes) -> dict[str, AttributeValue]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from telemetry import instruments as metrics
+from telemetry.conventions import ATTRIBUTES
 from telemetry.instruments import Metric, Observe
 
 
@@ -80,12 +81,12 @@ class Instruments:
         self.input_unread.add(0)
         for problem in ("not-an-address", "unreadable", "missing-fields"):
             self.input_refused.add(0, {"problem": problem})
-        for answer in ("match", "no_match", "nothing_found"):
+        for answer in ATTRIBUTES["answer"].members:
             self.match.add(0, {"answer": answer})
         self.match_candidates.add(0)
         self.requests_inprogress.add(0)
         self.queue_dropped.add(0)
-        for reason in ("idle", "slow", "full"):
+        for reason in ATTRIBUTES["reason"].members:
             self.connection_closed.add(0, {"reason": reason})
 
     def loaded(self, model_version: str, labels: Iterable[str], uppers: Iterable[str]) -> None:
@@ -97,7 +98,7 @@ class Instruments:
             self.prediction_similarity.add(0, {"upper": upper, **of_version})
         self.prediction_failed.add(0, of_version)
         self.batch_out_of_memory.add(0, of_version)
-        for kind in ("real", "padding"):
+        for kind in ATTRIBUTES["kind"].members:
             self.batch_tokens.add(0, {"kind": kind, **of_version})
 
     def compares(self, model_version: str, against: str, labels: Sequence[str]) -> None:

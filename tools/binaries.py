@@ -150,6 +150,32 @@ BINARIES: tuple[Binary, ...] = (
     ),
 )
 
+CONTROL_PLANE: tuple[Binary, ...] = (
+    *(
+        Binary(
+            name=name,
+            module="kubernetes",
+            package=f"k8s.io/kubernetes/cmd/{name}",
+            release="1.36.3",
+            source="k8s.io/kubernetes",
+            tags=("netgo",),
+        )
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+    ),
+    Binary(
+        # Answers the autoscaler's questions: the program that deploy/kubernetes/adapter runs.
+        name="prometheus-adapter",
+        module="prometheus-adapter",
+        package="sigs.k8s.io/prometheus-adapter/cmd/adapter",
+        release="0.12.0",
+        source="sigs.k8s.io/prometheus-adapter",
+        tags=("netgo",),
+    ),
+)
+"""Kubernetes without its nodes, for the tests of tests/cluster: `make cluster-build`."""
+
+EVERY = BINARIES + CONTROL_PLANE
+
 
 def find(name: str) -> Binary:
     """The program called `name`.
@@ -157,7 +183,7 @@ def find(name: str) -> Binary:
     Raises:
         KeyError: there is no such program in the table.
     """
-    for binary in BINARIES:
+    for binary in EVERY:
         if binary.name == name:
             return binary
-    raise KeyError(f"no program {name!r}; there are: {', '.join(b.name for b in BINARIES)}")
+    raise KeyError(f"no program {name!r}; there are: {', '.join(b.name for b in EVERY)}")

@@ -2,6 +2,7 @@
 
 python -m tools.packages             those of tools/apt.txt
 python -m tools.packages containers  those of tools/apt-containers.txt
+python -m tools.packages cluster     those of tools/apt-cluster.txt
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).with_name("apt.txt")
-CONTAINERS = LIST.with_name("apt-containers.txt")
+FURTHER = {name: LIST.with_name(f"apt-{name}.txt") for name in ("containers", "cluster")}
 
 
 def wanted(file: Path = LIST) -> list[str]:
@@ -35,7 +36,7 @@ def missing(packages: list[str]) -> list[str]:
 
 def main() -> int:
     """Install what is missing; 0 when all is there."""
-    listed = wanted(CONTAINERS if sys.argv[1:] == ["containers"] else LIST)
+    listed = wanted(FURTHER[sys.argv[1]] if sys.argv[1:] else LIST)
     if shutil.which("dpkg-query") is None:
         print(
             f"packages: this is no Debian system: install the equivalents of {', '.join(listed)} "

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -21,10 +21,12 @@ from service.http import openapi, predict
 from service.http.openapi import Operation
 from service.scoring.scorer import Scorer
 from service.settings import Settings
-from telemetry import instruments
+from telemetry import conventions, instruments
+from telemetry.conventions import RECOMMENDED
 from telemetry.environment import DEFAULTS, VARIABLES
 from telemetry.recent import RecentRequests
 from telemetry.recording import Instruments
+from tools import registry
 
 ROOT = Path(__file__).parent.parent
 
@@ -119,6 +121,35 @@ def metrics_table() -> str:
     return "\n".join(lines)
 
 
+def spans_table() -> str:
+    """Every span and its attributes as a Markdown table."""
+    lines = ["| span | what | attributes |", "|---|---|---|"]
+    for span in conventions.SPANS:
+        keys = ", ".join(_conditional(key, span.conditions) for key in span.attributes)
+        event = ", an event" if span.kind == "event" else ""
+        lines.append(f"| `{span.name}`{event} | {span.brief} | {keys} |")
+    return "\n".join(lines)
+
+
+def _conditional(key: str, conditions: Mapping[str, str]) -> str:
+    condition = conditions.get(key, RECOMMENDED)
+    return f"`{key}`" + (f" (if {condition})" if condition else "")
+
+
+def attributes_table() -> str:
+    """Every attribute of the service's own as a Markdown table."""
+    schema = registry.Schema()
+    lines = ["| attribute | what | values |", "|---|---|---|"]
+    for key, one in schema.attributes.items():
+        if one.is_standard:
+            continue
+        values = schema.values(key)
+        shown = ", ".join(f"`{value}`" for value in values or one.examples)
+        told = shown if values else f"such as {shown}" if shown else "a whole number"
+        lines.append(f"| `{key}` | {one.brief} | {told} |")
+    return "\n".join(lines)
+
+
 def alerts_table(say: Language = english) -> str:
     """Every alert as a Markdown table."""
     lines = _head(say, "alert", "severity", "after", "means")
@@ -144,10 +175,13 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "routes": ("docs/api.md", routes_table),
     "otel": ("docs/telemetry.md", otel_table),
     "metrics": ("docs/metrics.md", metrics_table),
+    "spans": ("docs/schema.md", spans_table),
+    "attributes": ("docs/schema.md", attributes_table),
     "alerts": ("docs/alerts.md", alerts_table),
     "alerts in Chinese": ("docs/alerts.zh-CN.md", partial(alerts_table, chinese)),
     "replica": ("docs/capacity.md", report.replica_table),
     "autoscale": ("docs/capacity.md", report.autoscale_table),
+    "autoscaler": ("docs/capacity.md", report.controller_table),
     "volume": ("docs/capacity.md", capacity.volume_table),
     "capacity": ("docs/capacity.md", capacity.capacity_table),
 }
@@ -156,6 +190,10 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
 
 FILES: dict[str, Callable[[], bytes]] = {
     "docs/openapi.json": lambda: openapi.render(operations()),
+    **{
+        f"telemetry/registry/current/{name}": partial(registry.file, name)
+        for name in ("manifest.yaml", "attributes.yaml", "metrics.yaml", "spans.yaml")
+    },
 }
 """Each file that is generated as a whole, and what writes it."""
 

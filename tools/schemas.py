@@ -58,7 +58,7 @@ def file_name(group: str, version: str, kind: str) -> str:
 def main() -> int:
     """Write all schemas anew."""
     SCHEMAS.mkdir(parents=True, exist_ok=True)
-    swagger = _module(KUBERNETES) / "api" / "openapi-spec" / "swagger.json"
+    swagger = module(KUBERNETES) / "api" / "openapi-spec" / "swagger.json"
     definitions = json.loads(swagger.read_text("utf-8"))["definitions"]
     roots = {_key(kind): _definition(definitions, *kind) for kind in KINDS}
     kept = {name: _strict(definitions[name]) for name in _reachable(definitions, roots.values())}
@@ -66,7 +66,7 @@ def main() -> int:
     for (group, version, kind), root in zip(KINDS, roots.values(), strict=True):
         reference = {"$ref": f"definitions.json{_REFERENCE}{root}"}
         _write(file_name(group, version, kind), reference)
-    crds = _module(OPERATOR) / "example" / "prometheus-operator-crd"
+    crds = module(OPERATOR) / "example" / "prometheus-operator-crd"
     for kind in ("PodMonitor", "PrometheusRule"):
         file = crds / f"monitoring.coreos.com_{kind.lower()}s.yaml"
         crd = yaml.safe_load(file.read_text("utf-8"))
@@ -75,7 +75,7 @@ def main() -> int:
     return 0
 
 
-def _module(version: str) -> Path:
+def module(version: str) -> Path:
     """The folder of a Go module, fetched if it is not there."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(

@@ -14,6 +14,10 @@ FOLDER = Path(__file__).parent
 MEASURED = FOLDER / "measured.json"
 RESULTS = FOLDER / "results.json"
 PICTURE = FOLDER.parent.parent / "docs" / "autoscaling.svg"
+CONTROLLER = FOLDER / "controller.json"
+"""What Kubernetes' own autoscaler did (tests/cluster/test_autoscaling.py), every 15 s."""
+
+CONTROLLER_PICTURE = PICTURE.with_name("autoscaler.svg")
 
 DRAWN = {
     "8 pods, not scaled": "#9a9a9a",
@@ -96,6 +100,56 @@ def autoscale_table() -> str:
     return "\n".join(lines)
 
 
+def controller() -> list[dict[str, float]]:
+    """The course of Kubernetes' own autoscaler: second, requests, pods, pods by the port."""
+    found: list[dict[str, float]] = json.loads(CONTROLLER.read_text("utf-8"))
+    return found
+
+
+def controller_table() -> str:
+    """That course, every two minutes."""
+    lines = ["| minute | requests/s | pods | by the port |", "|---|---|---|---|"]
+    lines += [
+        f"| {row['second'] / 60:g} | {row['requests']:,} | {row['pods']} | {row['ported']} |"
+        for row in controller()
+        if row["second"] % 120 == 0
+    ]
+    return "\n".join(lines)
+
+
+def controller_picture() -> str:
+    """That course as SVG: the load above, the pods below."""
+    rows = controller()
+    minutes = len(rows) // 4
+    colours = {"Kubernetes' own controller": "#1f77b4", "the port of its algorithm": "#ff7f0e"}
+    pods = {
+        name: [row[key] for row in rows]
+        for name, key in zip(colours, ("pods", "ported"), strict=True)
+    }
+    left, parts = _LEFT, []
+    for name, colour in colours.items():
+        parts.append(f'<rect x="{left}" y="10" width="18" height="3" fill="{colour}"/>')
+        parts.append(f'<text x="{left + 24}" y="15">{name}</text>')
+        left += 190
+    parts += _panel(_LEFT, 0, (0, 3000), {0: "0", 1500: "1,500", 3000: "3,000"}, "requests/s",
+                    {"": [row["requests"] for row in rows]}, colours)  # fmt: skip
+    parts += _panel(_LEFT, 1, (0, 20), {0: "0", 10: "10", 20: "20"}, "pods", pods, colours)
+    bottom = _TOP + 2 * (_HEIGHT + _GAP) - _GAP + 14
+    for minute in range(0, minutes, 5):
+        at = _LEFT + _WIDTH * minute / minutes
+        parts.append(f'<text x="{at:.0f}" y="{bottom}" text-anchor="middle">{minute} min</text>')
+    return _svg(_LEFT + _WIDTH + 120, bottom + 12, parts)
+
+
+def _svg(width: int, height: int, parts: Sequence[str]) -> str:
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="11">'
+    )
+    paper = f'<rect width="{width}" height="{height}" fill="white"/>'
+    return "\n".join([head, paper, *parts, "</svg>"]) + "\n"
+
+
 # ---- the picture: loads side by side, requests, pods and P95 one below the other -------------
 
 _WIDTH, _HEIGHT = 250, 110
@@ -107,11 +161,7 @@ def picture() -> str:
     loads = list(results())
     width = _LEFT + len(loads) * (_WIDTH + _GAP)
     height = _TOP + 3 * (_HEIGHT + _GAP) + 24
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="11">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-    ]
+    parts = []
     x = _LEFT
     for setting, colour in DRAWN.items():
         parts.append(f'<rect x="{x}" y="10" width="18" height="3" fill="{colour}"/>')
@@ -121,8 +171,7 @@ def picture() -> str:
         left = _LEFT + column * (_WIDTH + _GAP)
         parts.append(f'<text x="{left}" y="{_TOP - 20}" font-weight="bold">{load}</text>')
         parts += _panels(load, results()[load], left, first=column == 0)
-    parts.append("</svg>")
-    return "\n".join(parts) + "\n"
+    return _svg(width, height, parts)
 
 
 def _panels(load: str, courses: Mapping[str, Any], left: int, *, first: bool) -> Iterator[str]:
@@ -148,6 +197,7 @@ def _panel(
     ticks: Mapping[float, str],
     title: str,
     lines: Mapping[str, Sequence[float]],
+    colours: Mapping[str, str] = DRAWN,
 ) -> Iterator[str]:
     top = _TOP + row * (_HEIGHT + _GAP)
     low, high = bounds
@@ -166,5 +216,5 @@ def _panel(
     for name, values in lines.items():
         step = _WIDTH / len(values)
         points = " ".join(f"{left + k * step:.1f},{height_of(v):.1f}" for k, v in enumerate(values))
-        colour = DRAWN.get(name, "#333")
+        colour = colours.get(name, "#333")
         yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'

@@ -116,7 +116,7 @@ def _variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
 def _marks() -> list[dashboards.AnnotationQuery]:
     """What changes how everything else is read. A query of marks has its value as what is so."""
     job = 'job=~"$job"'
-    answering = f'mgeo_model_share_ratio{{{job}, role!="shadow"}} > 0'
+    answering = f'mgeo_model_share_ratio{{{job}, role!="shadow"}}'
     version = "count by (job, model_version)"
     return [
         _mark(
@@ -134,8 +134,10 @@ def _marks() -> list[dashboards.AnnotationQuery]:
         _mark(
             "Model version",
             "purple",
-            f"{version} ({answering}) unless on (job, model_version) "
-            f"{version} ({answering.replace(' > 0', ' offset 5m > 0')})",
+            # For 90 s, so that a query with a minute's step meets it. Over three minutes before
+            # that: an instance that restarts is away for a while, and no new version.
+            f"{version} ({answering} > 0) unless on (job, model_version) "
+            f"{version} (max_over_time({answering}[3m] offset 90s) > 0)",
             "{{model_version}} answers",
         ),
         _mark(

@@ -170,7 +170,7 @@ def _host(board: dashboards.Dashboard) -> None:
             "percentunit",
             Query(
                 '1 - node_memory_MemAvailable_bytes{instance=~"$host"} '
-                "/ node_memory_MemTotal_bytes",
+                '/ node_memory_MemTotal_bytes{instance=~"$host"}',
                 "{{instance}}",
             ),
             width=8,
@@ -198,7 +198,7 @@ def _host(board: dashboards.Dashboard) -> None:
             Query(
                 "min by (instance, mountpoint) "
                 '(node_filesystem_avail_bytes{instance=~"$host", fstype!~"tmpfs|overlay"} '
-                "/ node_filesystem_size_bytes)",
+                '/ node_filesystem_size_bytes{instance=~"$host", fstype!~"tmpfs|overlay"})',
                 "{{instance}} {{mountpoint}}",
             ),
             width=12,

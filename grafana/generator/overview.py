@@ -292,8 +292,9 @@ def _third_line(board: dashboards.Dashboard) -> None:
 
 
 def _line_over_areas() -> list[model.DynamicConfigValue]:
-    """Takes a query out of the stack: the total is a line, not one more area."""
+    """Takes a query out of the stack: the total is a line, not one more area, and no stage's."""
     return [
+        links_of([SLOW_TRACES]),
         model.DynamicConfigValue(id_val="custom.stacking", value={"group": "B", "mode": "none"}),
         model.DynamicConfigValue(id_val="custom.fillOpacity", value=0),
         model.DynamicConfigValue(id_val="custom.lineWidth", value=2),

@@ -60,7 +60,8 @@ _HEALTH_URLS = [
 ]
 
 UNMATCHED = "unmatched"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OTHER_METHOD = "_OTHER"
 
 
 def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -> None:
@@ -182,8 +183,8 @@ def scoring_rule(path: str) -> str | None:
 
 
 def known_method(method: str) -> str:
-    """The method as a label: itself if HTTP has it, else `_OTHER`."""
-    return method if method in _METHODS else "_OTHER"
+    """The method as a label: itself if HTTP has it, else `OTHER_METHOD`."""
+    return method if method in METHODS else OTHER_METHOD
 
 
 def _labels() -> tuple[str, str]:

@@ -14,6 +14,9 @@ from typing import Any, Literal
 Lookup = Literal["hit", "coalesced", "miss"]
 """How a pair that may be in the cache was answered."""
 
+Cut = Literal["none", "budget", "split"]
+"""Why a batch is no larger."""
+
 
 @dataclass(slots=True, eq=False)
 class Batch:
@@ -40,7 +43,7 @@ class Batch:
     tokens: int
     computed_tokens: int
     interactive: bool = True
-    cut: str = "none"
+    cut: Cut = "none"
     started_ns: int = 0
     requests: list[Any] = field(default_factory=list)
     ended_ns: int = 0

@@ -210,7 +210,7 @@ def test_what_the_model_does_not_know_is_said(page: Page, site: Running) -> None
     expect(page.locator("#unread")).to_contain_text("does not know 25.0 %")
     _is_accessible(page)
     page.get_by_role("button", name="中文").click()
-    expect(page.locator("#unread")).to_contain_text("25.0 % 字符模型不认识")
+    expect(page.locator("#unread")).to_contain_text("25.0 % 的字符模型不认识")
 
 
 @pytest.mark.parametrize("page", [("zh-CN", WIDTHS["desktop"])], indirect=True)

@@ -37,7 +37,7 @@ def test_without_its_programs_one_line_says_how_to_get_them(
 
 
 def test_every_program_that_is_needed_is_in_a_package_that_is_listed() -> None:
-    listed = set(packages.wanted(packages.CONTAINERS))
+    listed = set(packages.wanted(packages.FURTHER["containers"]))
     assert set(containers.PROGRAMS) <= listed
 
 

@@ -97,6 +97,8 @@ def test_the_picture_is_of_the_recorded_figures() -> None:
     assert report.PICTURE.read_text("utf-8") == report.picture()
     page = (ROOT / "docs" / "capacity.md").read_text("utf-8")
     assert f"]({report.PICTURE.name})" in page
+    assert report.CONTROLLER_PICTURE.read_text("utf-8") == report.controller_picture()
+    assert f"]({report.CONTROLLER_PICTURE.name})" in page
 
 
 def _rates() -> dict[str, float]:

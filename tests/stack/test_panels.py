@@ -41,7 +41,7 @@ NAME, TROUBLED = "mgeo-inference", "troubled"
 
 ELSEWHERE = re.compile(r"kube_horizontalpodautoscaler_|haproxy_|ALERTS|ratio_rate[13]d{[^}]*}\)")
 """What this stack has none of: a cluster, a load balancer, days, and an alert that fires while all
-is well. test_replicas.py and test_first_screen.py run these queries where there are some."""
+is well. tests/contract/test_queries.py runs these queries on made-up series."""
 
 MISSION = (
     "rate(mgeo_request_total[1m])",

@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 Mode = Literal["accept", "refuse", "hang"]
 Attributes = dict[str, Any]
@@ -32,6 +33,7 @@ class Span:
     """A span as it arrived."""
 
     name: str
+    kind: str
     trace_id: str
     span_id: str
     parent_id: str
@@ -71,9 +73,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as it last arrived."""
+    """A metric as it arrived; `kind` is its instrument's, as Weaver names it."""
 
     name: str
+    kind: str
     unit: str
     points: list[Point]
     resource: Attributes
@@ -166,15 +169,24 @@ class Collector:
     @property
     def metrics(self) -> dict[str, Metric]:
         """Every metric by name, with the points of its last arrival (they are cumulative)."""
-        return {
-            metric.name: Metric(
-                metric.name, metric.unit, _points(metric), attributes_of(resource.resource)
+        return {metric.name: metric for metric in self.every_metric}
+
+    @property
+    def every_metric(self) -> list[Metric]:
+        """All metrics, in the order of their arrival."""
+        return [
+            Metric(
+                metric.name,
+                _kind(metric),
+                metric.unit,
+                _points(metric),
+                attributes_of(resource.resource),
             )
             for request in self._of(metrics_service_pb2.ExportMetricsServiceRequest)
             for resource in request.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
-        }
+        ]
 
     def wire(self) -> bytes:
         """All that was accepted, in its wire form: strings are in it as UTF-8."""
@@ -269,9 +281,21 @@ def _value(value: Any) -> Any:
     return getattr(value, kind) if kind else None
 
 
+def _span_kind(number: int) -> str:
+    return trace_pb2.Span.SpanKind.Name(number).removeprefix("SPAN_KIND_").lower()
+
+
+def _kind(metric: Any) -> str:
+    kind = str(metric.WhichOneof("data"))
+    if kind == "sum":
+        return "counter" if metric.sum.is_monotonic else "updowncounter"
+    return kind
+
+
 def _span(span: Any, resource: Attributes) -> Span:
     return Span(
         name=span.name,
+        kind=_span_kind(span.kind),
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),

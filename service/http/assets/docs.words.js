@@ -10,7 +10,7 @@ export const WORDS = {
     chars: "chars", items: "items", default: "default",
   },
   zh: {
-    title: "接口", made: "来自", page: "试一对地址",
+    title: "接口文档", made: "生成自", page: "试一对地址",
     key: "API 密钥",
     send: "发送", body: "请求体", answer: "应答", takes: "请求的字段", gives: "应答的字段",
     field: "字段", type: "类型", what: "说明", other: "English",
@@ -21,8 +21,6 @@ export const WORDS = {
 
 /* The document's own sentences in Chinese; one that is not here is shown in English. */
 export const CHINESE = {
-  "A candidate; without a readable address it has the score 0.":
-    "一个候选地址；没有可读的地址时得分为 0。",
   "A part that one address has and the other has not, or has otherwise.":
     "只有一个地址写了、或两个地址写法不同的部分。",
   "A tensor of an answer.":
@@ -32,11 +30,11 @@ export const CHINESE = {
   "About":
     "关于",
   "Absent from what the listener refuses before the route is known.":
-    "在确定路径之前就被拒绝的请求没有这一项。",
+    "还没确定路由就被拒绝的请求，没有这一项。",
   "All parts that differ, in the same order.":
     "所有不同的部分，顺序相同。",
   "An entry of the register that the model has looked at.":
-    "模型看过的登记库条目。",
+    "模型比较过的一个登记库条目。",
   "Any text that requests which belong together have in common: one model answers all of them. Without it the addresses decide, in either order of a pair's two.":
     "属于同一会话的请求共用的任意文本：它们由同一个模型应答。不填时由地址对决定，与两个地址的先后无关。",
   "As it stands in the register.":
@@ -46,7 +44,7 @@ export const CHINESE = {
   "Documentation":
     "文档",
   "Entries that the model has looked at.":
-    "模型看过的条目数。",
+    "模型比较过的条目数。",
   "Find one address in the register.":
     "在登记库中查找一个地址。",
   "From the request's beginning.":
@@ -60,15 +58,13 @@ export const CHINESE = {
   "How the first address has it, in half width and simplified characters; null if it does not say.":
     "第一个地址中的写法，转为半角和简体；没有写时为 null。",
   "In the shape of text-embeddings-inference.":
-    "格式与 text-embeddings-inference 相同。",
+    "格式与 text-embeddings-inference 一致。",
   "In what they contradict each other: both texts say something of it, and nothing that may be the same. From the largest part to the smallest.":
     "两个地址互相矛盾的部分：双方都写了，并且不可能相同。按从大到小排列。",
   "Its place in `texts`.":
     "它在 `texts` 中的位置。",
   "Its similarity to the query, from 0 to 1; see `raw_scores`.":
     "它与查询地址的相似度，0 到 1；另见 `raw_scores`。",
-  "Milliseconds that the client will wait: no work is done for it after that. The service's own limit holds beside it. 0 is no limit of the client's.":
-    "客户端愿意等待的毫秒数：超过之后不再为它计算。服务自己的时限同样有效。0 表示客户端没有时限。",
   "Model metadata.":
     "模型的元数据。",
   "Names the field and its limit, never its value.":
@@ -88,7 +84,7 @@ export const CHINESE = {
   "One stage of a request.":
     "请求的一个阶段。",
   "Open Inference Protocol":
-    "开放推理协议",
+    "开放推理协议（Open Inference Protocol）",
   "P(exact_match) + 0.5 P(partial_match).":
     "P(exact_match) + 0.5 P(partial_match)。",
   "Predictions":
@@ -112,7 +108,7 @@ export const CHINESE = {
   "Score what the model reads of a pair that is too long; false refuses it.":
     "过长的地址对只按模型能读的部分打分；false 则拒绝。",
   "Server metadata.":
-    "服务器的元数据。",
+    "服务的元数据。",
   "Share of an address that the model cannot read; only above 0.":
     "地址中模型读不出的字符比例；大于 0 时才有。",
   "Share of the characters of an address that the model does not know, the larger one of both. Above 0 the answer is about the rest: look at such a match. Where text is normalised (MGEO_NORMALIZE) and the addresses differ in such characters, it is never exact_match.":
@@ -126,15 +122,15 @@ export const CHINESE = {
   "That the model is ready.":
     "模型已就绪。",
   "That the server is live.":
-    "服务器存活。",
+    "服务存活。",
   "That the server is ready.":
-    "服务器已就绪。",
+    "服务已就绪。",
   "The address that one has.":
     "已有的地址。",
   "The answer to a batch.":
-    "对一批地址对的应答。",
+    "批量请求的应答。",
   "The answer to a search.":
-    "对一次查找的应答。",
+    "一次查找的应答。",
   "The answer, one row for each pair.":
     "应答，每对一行。",
   "The candidate it is compared with.":
@@ -147,8 +143,6 @@ export const CHINESE = {
     "用于 `explain`：地址没有写城市时所在的城市，如 杭州市 或 杭州。",
   "The first 12 hex digits of a sha256 over the model's files.":
     "模型文件的 sha256 的前 12 位十六进制数。",
-  "The model that is to answer, where there are several.":
-    "有多个模型时，由哪个应答。",
   "The model that is to answer, where there are several: the name that it is declared under, or its version. Without it the traffic is split by weight.":
     "有多个模型时，由哪个应答：声明时的名称或版本。不填时按权重分配流量。",
   "The model's probability of each label; they sum to 1.":
@@ -162,7 +156,7 @@ export const CHINESE = {
   "The province of addresses that name none, for `explain`: 浙江省 or 浙江.":
     "用于 `explain`：地址没有写省份时所在的省份，如 浙江省 或 浙江。",
   "The recent requests of a trace, oldest first.":
-    "一个追踪最近的请求，最早的在前。",
+    "属于这个 trace 的最近请求，最早的在前。",
   "The same for all tensors.":
     "对所有张量同样处理。",
   "The same of the second address.":
@@ -174,27 +168,25 @@ export const CHINESE = {
   "The texts, in one list or as the shape is.":
     "文本，放在一个列表里，或按形状嵌套。",
   "The title again, as the original script had it.":
-    "再给一次标题，与原来的脚本一致。",
+    "与标题相同，沿用原脚本的字段。",
   "This document.":
     "本文档。",
   "This process keeps the last 256 POST requests that a thread took. The answer to each has its trace id in its `traceparent` header.":
-    "本进程保留最近 256 个由线程处理过的 POST 请求。每个应答的 `traceparent` 头里有它的追踪 ID。",
-  "Those wanted; all if there are none.":
-    "需要的张量；一个都没有则全部给出。",
+    "本进程保留最近 256 个由线程处理过的 POST 请求。每个应答的 `traceparent` 头里有它的 trace ID。",
   "What is wrong, with the members of text-embeddings-inference.":
     "错误说明，含 text-embeddings-inference 的字段。",
   "What is wrong: RFC 9457, with the original script's `error` member.":
     "错误说明：遵循 RFC 9457，另有原脚本的 `error` 字段。",
   "What its span says of it.":
-    "它的 span 上的属性。",
+    "它的 span 带的属性。",
   "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is fp32.":
     "运行模型的后端及其精度，名称同 `MGEO_BACKEND`；`torch` 是 fp32。",
   "What the register calls it.":
     "它在登记库中的编号。",
   "What this server is.":
-    "服务器的信息。",
+    "本服务的信息。",
   "Where all of it can be looked at (`MGEO_TRACE_URL`).":
-    "查看完整追踪的地址（`MGEO_TRACE_URL`）。",
+    "查看完整 trace 的链接（`MGEO_TRACE_URL`）。",
   "Where the time of a recent request went.":
     "最近一个请求的时间花在哪里。",
   "Whether a model is ready.":
@@ -204,7 +196,7 @@ export const CHINESE = {
   "Whether it takes requests.":
     "是否接受请求。",
   "Whether it works.":
-    "是否在工作。",
+    "是否正常工作。",
   "Whether the first candidate has another label than `not_match`.":
     "第一个候选的标签是否不是 `not_match`。",
   "Whether the listener answers.":
@@ -213,8 +205,6 @@ export const CHINESE = {
     "地址对是否超过模型能读的长度。",
   "Whether to give this tensor in the binary form.":
     "是否以二进制形式给出这个张量。",
-  "Which end of what is too long is cut: this model reads the beginning.":
-    "过长时截去哪一端：这个模型读取开头。",
   "Which model answered, and what kind of model that is if it says so itself.":
     "由哪个模型应答；若模型自己有说明，也一并给出。",
   "Which model answers; of several, the one with the most traffic.":
@@ -227,6 +217,16 @@ export const CHINESE = {
     "填 `no-cache` 时不用缓存，由模型重新计算。",
   "[pairs], or [pairs, 1].":
     "[对数]，或 [对数, 1]。",
+  "The model that is to answer, where there are several.":
+    "有多个模型时，由哪个应答。",
+  "Those wanted; all if there are none.":
+    "需要哪些张量；不填则全部给出。",
+  "A candidate; without a readable address it has the score 0.":
+    "一个候选地址；没有可读的地址时得分为 0。",
+  "Milliseconds that the client will wait: no work is done for it after that. The service's own limit holds beside it. 0 is no limit of the client's.":
+    "客户端愿意等待的毫秒数：超过之后不再为它计算。服务自己的时限同样有效。0 表示客户端没有时限。",
+  "Which end of what is too long is cut: this model reads the beginning.":
+    "过长时截去哪一端：这个模型读取开头。",
   "`backend`: what ran the model, as in `MGEO_BACKEND`.":
     "`backend`：运行模型的后端，名称同 `MGEO_BACKEND`。",
   "`name` is what is none of the others, such as an estate or a shop.":

@@ -1,0 +1,97 @@
+"""What the controllers do with the service's pods: an update and a drain leave enough of them."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+from typing import Any
+
+import pytest
+
+from tests.cluster.plane import Plane
+from tests.kubernetes.manifests import FOLDER, named, objects_of
+from tests.stack.clients import eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/mgeo/deployments/mgeo"
+PODS = "/api/v1/namespaces/mgeo/pods?labelSelector=app.kubernetes.io%2Fname%3Dmgeo-inference"
+REPLICAS = 4
+
+
+def _deployment(plane: Plane) -> dict[str, Any]:
+    found: dict[str, Any] = plane.get(DEPLOYMENT)
+    return found
+
+
+@pytest.fixture(scope="module")
+def service(plane: Plane) -> Plane:
+    """The control plane with the service on it, four pods of it ready."""
+    done = plane.kubectl("apply", "--server-side", "-k", str(FOLDER / "overlays/cpu"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    # Without its metrics the autoscaler takes no pod away.
+    plane.send(
+        "PATCH", f"{DEPLOYMENT}/scale", {"spec": {"replicas": REPLICAS}},
+        "application/merge-patch+json",
+    )  # fmt: skip
+    _all_ready(plane)
+    return plane
+
+
+def _all_ready(plane: Plane) -> None:
+    def ready() -> dict[str, Any]:
+        found: dict[str, Any] = _deployment(plane)
+        return found
+
+    def done(found: dict[str, Any]) -> bool:
+        status = found["status"]
+        counts = [status.get(k) for k in ("replicas", "readyReplicas", "updatedReplicas")]
+        current = status.get("observedGeneration") == found["metadata"]["generation"]
+        return current and counts == [REPLICAS] * 3
+
+    eventually("all pods are ready", ready, done, 60)
+
+
+def test_an_update_leaves_as_many_pods_ready_as_the_deployment_says(service: Plane) -> None:
+    strategy = _deployment(service)["spec"]["strategy"]["rollingUpdate"]
+    assert strategy["maxUnavailable"] == 0
+    change = {"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}}
+    service.send("PATCH", DEPLOYMENT, change, "application/merge-patch+json")
+    least, most, updating = REPLICAS, 0, 0
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        status = _deployment(service)["status"]
+        least = min(least, status.get("readyReplicas", 0))
+        most = max(most, status["replicas"])
+        updated = status.get("updatedReplicas", 0)
+        updating += 0 < updated < REPLICAS
+        if updating and updated == status["replicas"] == REPLICAS == status.get("readyReplicas"):
+            break
+        time.sleep(0.1)
+    assert updating, "the update was not seen under way"
+    assert least == REPLICAS
+    assert most == REPLICAS + strategy["maxSurge"]
+    _all_ready(service)
+
+
+def test_a_drain_takes_one_pod_at_a_time(service: Plane) -> None:
+    budget = named(objects_of("overlays/cpu"), "PodDisruptionBudget", "mgeo")["spec"]
+    assert budget["maxUnavailable"] == 1
+    metadata = [pod["metadata"] for pod in service.get(PODS)["items"]]
+    first, second, *_ = [m["name"] for m in metadata if "deletionTimestamp" not in m]
+    assert _evict(service, first) == 201
+    assert _evict(service, second) == 429
+    _all_ready(service)
+    eventually("the next may go", lambda: _evict(service, second), lambda s: s == 201, 60)
+    _all_ready(service)
+
+
+def _evict(plane: Plane, pod: str) -> int:
+    path = f"/api/v1/namespaces/mgeo/pods/{pod}/eviction"
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    try:
+        plane.send("POST", path, body)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 201
