@@ -22,7 +22,7 @@ class Probabilities(TypedDict):
 
 
 class Model(TypedDict):
-    """Which model answered, and what kind of model that is if it says so itself."""
+    """The model that answered, with its own description if it has one."""
 
     name: str
     version: Annotated[
@@ -32,8 +32,8 @@ class Model(TypedDict):
     backend: Annotated[
         str,
         {
-            "description": "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is "
-            "fp32."
+            "description": "The backend that ran the model, with its precision, as in "
+            "`MGEO_BACKEND`; `torch` is fp32."
         },
     ]
     description: NotRequired[str]
@@ -96,10 +96,10 @@ class Prediction(TypedDict):
         {
             "minimum": 0,
             "maximum": 1,
-            "description": "Share of the characters of an address that the model does not know, "
-            "the larger one of both. Above 0 the answer is about the rest: look at such a match. "
-            "Where text is normalised (MGEO_NORMALIZE) and the addresses differ in such "
-            "characters, it is never exact_match.",
+            "description": "Share of an address's characters that the model does not know; the "
+            "larger of the two. Above 0 the answer is about the rest, so check such a match. If "
+            "text is normalised (MGEO_NORMALIZE) and the addresses differ in such characters, "
+            "the label is never exact_match.",
         },
     ]
     explanation: NotRequired[Explanation]

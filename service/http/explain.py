@@ -19,7 +19,7 @@ class StageOfRequest(TypedDict):
     name: str
     start_ms: Annotated[float, {"description": "From the request's beginning."}]
     duration_ms: float
-    attributes: Annotated[dict[str, Any], {"description": "What its span says of it."}]
+    attributes: Annotated[dict[str, Any], {"description": "The attributes of its span."}]
 
 
 class TracedRequest(TypedDict):
@@ -36,9 +36,7 @@ class Trace(TypedDict):
     """The recent requests of a trace, oldest first."""
 
     trace_id: str
-    url: NotRequired[
-        Annotated[str, {"description": "Where all of it can be looked at (`MGEO_TRACE_URL`)."}]
-    ]
+    url: NotRequired[Annotated[str, {"description": "Link to the whole trace (`MGEO_TRACE_URL`)."}]]
     requests: list[TracedRequest]
 
 
@@ -71,8 +69,8 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
             path="/traces/<trace_id>",
             tag=_TAG,
             summary="Where the time of a recent request went.",
-            description=f"This process keeps the last {CAPACITY} POST requests that a thread took. "
-            "The answer to each has its trace id in its `traceparent` header.",
+            description=f"This process keeps its last {CAPACITY} POST requests that a worker "
+            "thread took. Each answer has its trace id in its `traceparent` header.",
             answer=Trace,
             errors=(UnknownTrace,),
         )

@@ -139,7 +139,9 @@ class _Parameters:
 def body() -> Shape[Infer]:
     """The JSON of an inference request."""
     shape = Listed(Whole(1, 1_000_000), _MOST_LISTED, "[pairs], or [pairs, 1].")
-    data = Anything({"type": "array", "description": "The texts, in one list or as the shape is."})
+    data = Anything(
+        {"type": "array", "description": "The texts, in one list or nested as the shape says."}
+    )
     wanted = Object(
         "WantedOutput", {"name": Text("", tuple(OUTPUTS)), "parameters": _Parameters()}, _Wanted
     )
@@ -165,7 +167,7 @@ def body() -> Shape[Infer]:
             "parameters": _Parameters(),
             "inputs": Listed(tensor, _MOST_LISTED, "Both addresses, in any order."),
             "outputs": Maybe(
-                Listed(wanted, _MOST_LISTED, "Those wanted; all if there are none.", True)
+                Listed(wanted, _MOST_LISTED, "The tensors to return; all if empty.", True)
             ),
         },
         Infer,

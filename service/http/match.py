@@ -45,8 +45,8 @@ class Query:
 class Candidate(TypedDict):
     """An entry of the register that the model has looked at."""
 
-    id: Annotated[str, {"description": "What the register calls it."}]
-    address: Annotated[str, {"description": "As it stands in the register."}]
+    id: Annotated[str, {"description": "Its id in the register."}]
+    address: Annotated[str, {"description": "The address as the register has it."}]
     similarity: Annotated[
         float,
         {"minimum": 0, "maximum": 1, "description": "P(exact_match) + 0.5 P(partial_match)."},
@@ -62,7 +62,7 @@ class Candidate(TypedDict):
 class Register(TypedDict):
     """Which register answered."""
 
-    version: Annotated[str, {"description": "Of its content, as `index info` has it."}]
+    version: Annotated[str, {"description": "Version of its content, as `index info` shows it."}]
     entries: Annotated[int, {"minimum": 0}]
 
 
@@ -86,7 +86,7 @@ def body(limits: Limits) -> Shape[Query]:
         {
             "address": schemas.address(limits),
             "top": Maybe(Whole(1, CANDIDATES)),
-            "model": Maybe(Text("The model that is to answer, where there are several.")),
+            "model": Maybe(Text("The model that answers, if there are several.")),
             **explanation.FIELDS,
         },
         lambda address, top, model, *asked: Query(address, top, model, explanation.read(*asked)),

@@ -77,30 +77,30 @@ _JSON = "application/json"
 _DEADLINE: Schema = {
     "name": request_context.HEADER,
     "in": "header",
-    "description": "Milliseconds that the client will wait: no work is done for it after that. "
-    "The service's own limit holds beside it. 0 is no limit of the client's.",
+    "description": "Milliseconds that the client waits; no work is done for it after that. The "
+    "service's own limit applies too. 0 means that the client sets no limit.",
     "schema": {"type": "integer", "minimum": 0},
 }
 _SELECTORS: list[Schema] = [
     {
         "name": request_context.VERSION,
         "in": "header",
-        "description": "The model that is to answer, where there are several: the name that it is "
-        "declared under, or its version. Without it the traffic is split by weight.",
+        "description": "The model that answers, if there are several: its declared name, or its "
+        "version. Without it the traffic is split by weight.",
         "schema": {"type": "string", "pattern": f"^{request_context.VERSION_PATTERN}$"},
     },
     {
         "name": request_context.SESSION,
         "in": "header",
-        "description": "Any text that requests which belong together have in common: one model "
-        "answers all of them. Without it the addresses decide, in either order of a pair's two.",
+        "description": "Any text that is the same for all requests of a session: one model "
+        "answers all of them. Without it the addresses decide, in whichever order they are.",
         "schema": {"type": "string", "pattern": f"^{request_context.SESSION_PATTERN}$"},
     },
 ]
 _FRESH: Schema = {
     "name": request_context.FRESH,
     "in": "header",
-    "description": "With `no-cache` the model computes the answer, whatever the cache holds.",
+    "description": "With `no-cache` the model computes the answer, even if the cache has it.",
     "schema": {"type": "string"},
 }
 _VALUES = ("const", "default", "enum", "examples")

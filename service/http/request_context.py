@@ -28,7 +28,7 @@ SESSION = "X-Session-Id"
 """Names requests that belong together, so that one model answers all of them."""
 
 FRESH = "Cache-Control"
-"""With `no-cache` the model computes the answer, whatever the cache holds."""
+"""With `no-cache` the model computes the answer, even if the cache has it."""
 
 VERSION_PATTERN = "[a-z0-9][a-z0-9._-]{0,39}"
 SESSION_PATTERN = "[!-~]{1,128}"

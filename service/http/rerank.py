@@ -72,7 +72,7 @@ class RerankProblem(schemas.Problem):
             str,
             {
                 "enum": ["validation", "overloaded", "unhealthy", "backend"],
-                "description": "Absent from what the listener refuses before the route is known.",
+                "description": "Absent if the listener refused it before the route was known.",
             },
         ]
     ]
@@ -83,7 +83,7 @@ def body(limits: Limits) -> Shape[Query]:
     return Object(
         "Rerank",
         {
-            "query": Address("The address that one has.", limits.address_chars),
+            "query": Address("The address you have.", limits.address_chars),
             "texts": Listed(
                 Address(
                     "A candidate; without a readable address it has the score 0.",
@@ -94,19 +94,19 @@ def body(limits: Limits) -> Shape[Query]:
                 "The candidates that it is compared with.",
             ),
             "raw_scores": Flag(
-                "Give the number whose logistic function is the similarity, not the similarity.",
+                "Return the log-odds of the similarity instead of the similarity.",
                 default=False,
             ),
             "return_text": Flag("Repeat each candidate in the answer.", default=False),
             "truncate": Flag(
-                "Score what the model reads of a pair that is too long; false refuses it.",
+                "Score the part of a too long pair that the model reads; false refuses the pair.",
                 default=True,
             ),
             "truncation_direction": Maybe(
-                Text("Which end of what is too long is cut: this model reads the beginning.", _ENDS)
+                Text("Which end of a too long pair is cut; this model reads the beginning.", _ENDS)
             ),
             "top_n": Maybe(Whole(1, 2**31)),
-            "model": Maybe(Text("The model that is to answer, where there are several.")),
+            "model": Maybe(Text("The model that answers, if there are several.")),
         },
         Query,
         {

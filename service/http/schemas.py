@@ -50,7 +50,7 @@ class Limits:
 
 def address(limits: Limits) -> Address:
     """An address that somebody has."""
-    return Address("The address that one has.", limits.address_chars)
+    return Address("The address you have.", limits.address_chars)
 
 
 def pair(limits: Limits) -> Shape[Pair]:

@@ -88,10 +88,44 @@ def test_a_pair_is_answered_explained_and_traced(page: Page, site: Running) -> N
     expect(page.locator("#batch")).to_contain_text("cpu")  # only the trace knows
     expect(page.locator("#trace-url")).to_be_hidden()  # it was not sampled
     _fits(page)
+    _shows_both_addresses_as_a_whole(page)
     _is_accessible(page)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     name = f"page-{locale[:2]}-{page.viewport_size['width']}.png"  # type: ignore[index]
     page.screenshot(path=SCREENSHOTS / name, full_page=True, animations="disabled")
+
+
+def _shows_both_addresses_as_a_whole(page: Page) -> None:
+    for name in ("address1", "address2"):
+        assert page.locator(f"#{name}").evaluate(
+            "one => one.scrollWidth <= one.clientWidth && one.scrollHeight <= one.clientHeight"
+        )
+
+
+def test_an_address_of_several_lines_is_one_text(page: Page, site: Running) -> None:
+    """As it was when the fields were of one line: pasted lines join, and Enter asks."""
+    _open(page, site)
+    page.locator("#address1").fill("杭州市西湖区\n文三路478号\r\n华星时代广场A座")
+    page.locator("#address2").fill(TWO)
+    with page.expect_request("**/predict") as asked:
+        page.locator("#address2").press("Enter")
+    assert asked.value.post_data_json == {
+        "address1": "杭州市西湖区 文三路478号 华星时代广场A座",
+        "address2": TWO,
+    }
+
+
+def test_enter_that_ends_a_composition_asks_nothing(page: Page, site: Running) -> None:
+    """Chinese is typed by composition; its Enter chooses a word."""
+    _open(page, site)
+    sent = page.locator("#address1").evaluate(
+        """one => {
+          const enter = isComposing => one.dispatchEvent(
+            new KeyboardEvent("keydown", { key: "Enter", isComposing, cancelable: true }));
+          return [enter(true), enter(false)];
+        }"""
+    )
+    assert sent == [True, False]  # False: the page has taken it
 
 
 def test_the_language_is_switched_and_kept(page: Page, site: Running) -> None:

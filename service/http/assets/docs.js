@@ -15,12 +15,18 @@ function remember(name, value) {
   try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing */ }
 }
 
+/* Names in backticks are code. */
+function write(target, sentence) {
+  target.replaceChildren(...sentence.split("`").map((part, place) =>
+    place % 2 ? element("code", { text: part }) : part));
+}
+
 /* `say` is a word of this page; `told` is what the document says in English; `text` stays as it is. */
 function element(tag, { say, told, text, ...attributes } = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   if (say) made.dataset.say = say;
-  if (told) made.dataset.told = made.textContent = told;
+  if (told) write(made, made.dataset.told = told);
   if (text !== undefined) made.textContent = text;
   made.append(...children);
   return made;
@@ -32,7 +38,7 @@ function translate() {
     spoken.textContent = WORDS[language][spoken.dataset.say];
   }
   for (const one of document.querySelectorAll("[data-told]")) {
-    one.textContent = language === "zh" && CHINESE[one.dataset.told] || one.dataset.told;
+    write(one, language === "zh" && CHINESE[one.dataset.told] || one.dataset.told);
   }
   at("language").textContent = WORDS[language].other;
   at("language").lang = language === "zh" ? "en" : "zh-CN";
@@ -60,8 +66,8 @@ function limits(schema) {
   if ("maxLength" in schema) said.push([`≤ ${schema.maxLength} `, "chars"]);
   if ("maxItems" in schema) said.push([`≤ ${schema.maxItems} `, "items"]);
   if ("default" in schema) said.push(["", "default", ` ${JSON.stringify(schema.default)}`]);
-  return said.map(([before, say, after = ""]) => element("span", {},
-    " ", before, ...(say ? [element("span", { say })] : []), after, ";"));
+  return said.map(([before, say, after = ""], place) => element("span", {},
+    place ? "; " : " ", before, ...(say ? [element("span", { say })] : []), after));
 }
 
 /* One table for a named schema, and then those that it refers to. */
@@ -81,13 +87,11 @@ function tables(schema, components, caption, done = new Set()) {
       element("td", {}, element("code", { text: typeOf(raw, components) })),
       element("td", {}, ...(told ? [element("span", { told })] : []), ...limits(whole)));
   });
-  const title = element("caption", { say: caption });
-  const table = element("table", { class: "schema" },
-    done.size === 1 ? title : element("caption", { text: name }),
+  const title = element("caption", {}, element("span", done.size === 1 ? { say: caption } : { text: name }));
+  if (description) title.append(element("span", { class: "note", told: description }));
+  const table = element("table", { class: "schema" }, title,
     element("thead", {}, head), element("tbody", {}, ...rows));
-  const parts = [element("div", { class: "scroll", tabindex: "0" }, table)];
-  if (description) parts.unshift(element("p", { class: "note", told: description }));
-  return parts.concat(Object.values(properties).flatMap(part => tables(part, components, caption, done)));
+  return [element("div", { class: "scroll", tabindex: "0" }, table)].concat(Object.values(properties).flatMap(part => tables(part, components, caption, done)));
 }
 
 async function send(operation, form, output) {

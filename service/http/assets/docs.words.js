@@ -4,8 +4,8 @@ export const WORDS = {
   en: {
     title: "The API", made: "Made from", page: "Try a pair",
     key: "API key",
-    send: "Send", body: "Body", answer: "Answer", takes: "What it takes", gives: "What it gives",
-    field: "field", type: "type", what: "what", other: "中文",
+    send: "Send", body: "Body", answer: "Answer", takes: "Request fields", gives: "Response fields",
+    field: "field", type: "type", what: "description", other: "中文",
     unreachable: "The service does not answer.",
     chars: "chars", items: "items", default: "default",
   },
@@ -29,15 +29,15 @@ export const CHINESE = {
     "模型的一个张量；-1 代表地址对的数量。",
   "About":
     "关于",
-  "Absent from what the listener refuses before the route is known.":
+  "Absent if the listener refused it before the route was known.":
     "还没确定路由就被拒绝的请求，没有这一项。",
   "All parts that differ, in the same order.":
     "所有不同的部分，顺序相同。",
   "An entry of the register that the model has looked at.":
     "模型比较过的一个登记库条目。",
-  "Any text that requests which belong together have in common: one model answers all of them. Without it the addresses decide, in either order of a pair's two.":
+  "Any text that is the same for all requests of a session: one model answers all of them. Without it the addresses decide, in whichever order they are.":
     "属于同一会话的请求共用的任意文本：它们由同一个模型应答。不填时由地址对决定，与两个地址的先后无关。",
-  "As it stands in the register.":
+  "The address as the register has it.":
     "登记库中的原文。",
   "Both addresses, in any order.":
     "两个地址，先后不限。",
@@ -49,7 +49,7 @@ export const CHINESE = {
     "在登记库中查找一个地址。",
   "From the request's beginning.":
     "从请求开始算起。",
-  "Give the number whose logistic function is the similarity, not the similarity.":
+  "Return the log-odds of the similarity instead of the similarity.":
     "给出 logit（其 logistic 函数值为相似度），而不是相似度。",
   "Health":
     "健康检查",
@@ -69,7 +69,7 @@ export const CHINESE = {
     "模型的元数据。",
   "Names the field and its limit, never its value.":
     "指出字段及其限制，绝不包含字段的值。",
-  "Of its content, as `index info` has it.":
+  "Version of its content, as `index info` shows it.":
     "由内容算出的版本，与 `index info` 相同。",
   "One candidate.":
     "一个候选。",
@@ -105,13 +105,13 @@ export const CHINESE = {
     "用一个模型给地址对打分。",
   "Score pairs by a version of a model.":
     "用模型的一个版本给地址对打分。",
-  "Score what the model reads of a pair that is too long; false refuses it.":
+  "Score the part of a too long pair that the model reads; false refuses the pair.":
     "过长的地址对只按模型能读的部分打分；false 则拒绝。",
   "Server metadata.":
     "服务的元数据。",
   "Share of an address that the model cannot read; only above 0.":
     "地址中模型读不出的字符比例；大于 0 时才有。",
-  "Share of the characters of an address that the model does not know, the larger one of both. Above 0 the answer is about the rest: look at such a match. Where text is normalised (MGEO_NORMALIZE) and the addresses differ in such characters, it is never exact_match.":
+  "Share of an address's characters that the model does not know; the larger of the two. Above 0 the answer is about the rest, so check such a match. If text is normalised (MGEO_NORMALIZE) and the addresses differ in such characters, the label is never exact_match.":
     "地址中模型不认识的字符比例，取两个地址中较大的。大于 0 时结果只针对其余部分：这样的匹配请人工核对。做了文本规范化（MGEO_NORMALIZE）时，两个地址在这些字符上不同就不会是 exact_match。",
   "Sort candidates by their similarity to one address.":
     "按与一个地址的相似度给候选地址排序。",
@@ -125,7 +125,7 @@ export const CHINESE = {
     "服务存活。",
   "That the server is ready.":
     "服务已就绪。",
-  "The address that one has.":
+  "The address you have.":
     "已有的地址。",
   "The answer to a batch.":
     "批量请求的应答。",
@@ -143,7 +143,7 @@ export const CHINESE = {
     "用于 `explain`：地址没有写城市时所在的城市，如 杭州市 或 杭州。",
   "The first 12 hex digits of a sha256 over the model's files.":
     "模型文件的 sha256 的前 12 位十六进制数。",
-  "The model that is to answer, where there are several: the name that it is declared under, or its version. Without it the traffic is split by weight.":
+  "The model that answers, if there are several: its declared name, or its version. Without it the traffic is split by weight.":
     "有多个模型时，由哪个应答：声明时的名称或版本。不填时按权重分配流量。",
   "The model's probability of each label; they sum to 1.":
     "模型给出的各标签概率，总和为 1。",
@@ -165,27 +165,27 @@ export const CHINESE = {
     "模型的张量。",
   "The tensors of a version of a model.":
     "模型某个版本的张量。",
-  "The texts, in one list or as the shape is.":
+  "The texts, in one list or nested as the shape says.":
     "文本，放在一个列表里，或按形状嵌套。",
   "The title again, as the original script had it.":
     "与标题相同，沿用原脚本的字段。",
   "This document.":
     "本文档。",
-  "This process keeps the last 256 POST requests that a thread took. The answer to each has its trace id in its `traceparent` header.":
+  "This process keeps its last 256 POST requests that a worker thread took. Each answer has its trace id in its `traceparent` header.":
     "本进程保留最近 256 个由线程处理过的 POST 请求。每个应答的 `traceparent` 头里有它的 trace ID。",
   "What is wrong, with the members of text-embeddings-inference.":
     "错误说明，含 text-embeddings-inference 的字段。",
   "What is wrong: RFC 9457, with the original script's `error` member.":
     "错误说明：遵循 RFC 9457，另有原脚本的 `error` 字段。",
-  "What its span says of it.":
+  "The attributes of its span.":
     "它的 span 带的属性。",
-  "What ran it, and in which precision, as in `MGEO_BACKEND`; `torch` is fp32.":
+  "The backend that ran the model, with its precision, as in `MGEO_BACKEND`; `torch` is fp32.":
     "运行模型的后端及其精度，名称同 `MGEO_BACKEND`；`torch` 是 fp32。",
-  "What the register calls it.":
+  "Its id in the register.":
     "它在登记库中的编号。",
   "What this server is.":
     "本服务的信息。",
-  "Where all of it can be looked at (`MGEO_TRACE_URL`).":
+  "Link to the whole trace (`MGEO_TRACE_URL`).":
     "查看完整 trace 的链接（`MGEO_TRACE_URL`）。",
   "Where the time of a recent request went.":
     "最近一个请求的时间花在哪里。",
@@ -205,7 +205,7 @@ export const CHINESE = {
     "地址对是否超过模型能读的长度。",
   "Whether to give this tensor in the binary form.":
     "是否以二进制形式给出这个张量。",
-  "Which model answered, and what kind of model that is if it says so itself.":
+  "The model that answered, with its own description if it has one.":
     "由哪个模型应答；若模型自己有说明，也一并给出。",
   "Which model answers; of several, the one with the most traffic.":
     "由哪个模型应答；有多个时，是流量最多的那个。",
@@ -213,19 +213,19 @@ export const CHINESE = {
     "由哪个登记库应答。",
   "With `explain`: in what two addresses differ, by their texts alone. In `/match`, `address1` is what was asked, and `address2` the entry.":
     "仅当请求带有 `explain` 时：仅根据文本说明两个地址的不同。在 `/match` 中，`address1` 是查询的地址，`address2` 是登记库条目。",
-  "With `no-cache` the model computes the answer, whatever the cache holds.":
+  "With `no-cache` the model computes the answer, even if the cache has it.":
     "填 `no-cache` 时不用缓存，由模型重新计算。",
   "[pairs], or [pairs, 1].":
     "[对数]，或 [对数, 1]。",
-  "The model that is to answer, where there are several.":
+  "The model that answers, if there are several.":
     "有多个模型时，由哪个应答。",
-  "Those wanted; all if there are none.":
+  "The tensors to return; all if empty.":
     "需要哪些张量；不填则全部给出。",
   "A candidate; without a readable address it has the score 0.":
     "一个候选地址；没有可读的地址时得分为 0。",
-  "Milliseconds that the client will wait: no work is done for it after that. The service's own limit holds beside it. 0 is no limit of the client's.":
+  "Milliseconds that the client waits; no work is done for it after that. The service's own limit applies too. 0 means that the client sets no limit.":
     "客户端愿意等待的毫秒数：超过之后不再为它计算。服务自己的时限同样有效。0 表示客户端没有时限。",
-  "Which end of what is too long is cut: this model reads the beginning.":
+  "Which end of a too long pair is cut; this model reads the beginning.":
     "过长时截去哪一端：这个模型读取开头。",
   "`backend`: what ran the model, as in `MGEO_BACKEND`.":
     "`backend`：运行模型的后端，名称同 `MGEO_BACKEND`。",

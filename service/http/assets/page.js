@@ -220,6 +220,19 @@ at("form").addEventListener("submit", event => {
   compare();
 });
 
+/* The fields grow with a long address, but hold one line of text: Enter asks, pasted lines join. */
+for (const field of [at("address1"), at("address2")]) {
+  field.addEventListener("keydown", event => {
+    // The Enter that ends a composition chooses a word of Chinese.
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    at("form").requestSubmit();
+  });
+  field.addEventListener("input", () => {
+    if (/[\r\n]/.test(field.value)) field.value = field.value.replace(/[\r\n]+/g, " ");
+  });
+}
+
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => {
     [at("address1").value, at("address2").value] = EXAMPLES[button.dataset.example];
