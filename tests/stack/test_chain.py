@@ -53,7 +53,9 @@ def test_all_counts_agree_exactly(stack: Stack, prometheus: Prometheus, traffic:
 
 
 def test_identity_is_the_services_own(prometheus: Prometheus, traffic: Traffic) -> None:
-    for series in prometheus.query("mgeo_request_total"):
+    found = prometheus.query("mgeo_request_total")
+    assert found
+    for series in found:
         assert series["metric"]["job"] == "mgeo-inference"
         assert series["metric"]["instance"] == "mgeo-1"
         assert not any(label.startswith(("exported_", "otel_scope")) for label in series["metric"])
@@ -114,7 +116,9 @@ def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
 def test_an_exemplar_names_the_request_that_it_measured(
     prometheus: Prometheus, jaeger: Jaeger, traffic: Traffic
 ) -> None:
-    for exemplar in prometheus.exemplars("mgeo_request_duration_seconds_bucket")[:20]:
+    exemplars = prometheus.exemplars("mgeo_request_duration_seconds_bucket")[:20]
+    assert exemplars
+    for exemplar in exemplars:
         spans = jaeger.trace(exemplar["labels"]["trace_id"])
         root = next(span for span in spans if span.span_id == exemplar["labels"]["span_id"])
         # The span encloses what the metric measured.

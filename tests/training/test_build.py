@@ -100,6 +100,8 @@ def test_one_seed_one_model(
     build(gazetteer_folder, tmp_path / "b", PLAN, SIZES, None, sources)
     first = load_file(tmp_path / "a" / "model.safetensors")
     second = load_file(tmp_path / "b" / "model.safetensors")
+    assert first
+    assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
