@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,13 +30,29 @@ hypothesis.settings.register_profile(
     database=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("repeatable"), max_examples=20
+)
 hypothesis.settings.load_profile("repeatable")
+
+
+def examples(count: int) -> int:
+    """How many examples a test tries that needs another number than Hypothesis's own; fewer with
+    `--quick`. To be asked when the test's module is imported."""
+    default = hypothesis.settings.get_profile("repeatable").max_examples
+    return max(min(count, 5), count * hypothesis.settings.default.max_examples // default)
+
 
 TINY = Path(__file__).parent / "data" / "tiny"
 
 # The machine's own settings must not reach the tests.
 for name in [n for n in os.environ if n.startswith(("MGEO_", "OTEL_"))]:
     del os.environ[name]
+
+# Nor what it says of bytecode: without it each process that a test starts, and each worker of
+# `make check`, compiles all of its modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # What a start keeps on this machine (models, the choice of a backend) is not for tests to find.
 _CACHE = tempfile.TemporaryDirectory(prefix="mgeo-tests-")
@@ -52,6 +69,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 _GO = "programs that `make stack-build` compiles (Go)"
 LEFT_OUT = {
+    "browser": "a browser, of Debian's packages (root)",
+    "chaos/test_chaos.py": _GO,
     "containers": f"root, and {_GO}",
     "contract/test_compose.py": _GO,
     "contract/test_stack_tools.py": _GO,
@@ -74,6 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.quick:
         config.option.markexpr = " and ".join(filter(None, ["not slow", config.option.markexpr]))
+        hypothesis.settings.load_profile("quick")
         # A test that needs a compiled program fails then, also where they are compiled.
         os.environ["STACK_CACHE_DIR"] = "/nonexistent"
 

@@ -34,6 +34,7 @@ from service.bulk.tables import (
 )
 from service.errors import BulkError
 from tests.bulk.jobs import result, score
+from tests.conftest import examples
 
 NAMES = Result._fields
 
@@ -90,7 +91,7 @@ def _there_and_back(
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     rows=st.integers(2, 3).flatmap(
         lambda n: st.lists(st.lists(TEXT, min_size=n, max_size=n), min_size=1, max_size=5)

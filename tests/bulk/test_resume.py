@@ -12,6 +12,7 @@ from service.bulk import formats
 from service.bulk.journal import Journal
 from service.errors import BulkError
 from tests.bulk.jobs import FakeScorer, score
+from tests.conftest import examples
 
 ROWS = [("甲路1号", "甲路一号"), ("", "乙"), ('"丙"\n', "a,b"), ("丁", "=1"), ("戊", "己")] * 2
 
@@ -55,7 +56,7 @@ def journal(given_csv: Path) -> bytes:
     return _journal(output).read_bytes()
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(share=st.floats(0, 1), partial=st.binary(max_size=30))
 def test_a_journal_cut_at_any_byte_leads_to_the_same_bytes(
     share: float, partial: bytes, given_csv: Path, whole: dict[str, bytes], journal: bytes

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from service.http import openapi, predict, request_context, schemas
 from service.scoring import checkpoint, refusal
 from service.scoring.tokens import PairTokenizer
-from tests.conftest import TINY, Running
+from tests.conftest import TINY, Running, examples
 from tools import reference
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +49,7 @@ schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.json", config=C
 
 
 @schema.parametrize()
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_the_service_does_what_the_document_says(case: schemathesis.Case, running: Running) -> None:
     # JSON Schema's regular expressions cannot name what is no address, or what no model reads.
     assume(all(_is_address(text) or not text.strip() for text in _strings(case.body)))

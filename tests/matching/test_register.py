@@ -15,6 +15,7 @@ from service.errors import RegisterError
 from service.retrieval import files, index
 from service.retrieval.register import Entry
 from service.retrieval.terms import sought, terms
+from tests.conftest import examples
 
 ADDRESSES = [
     "杭州市西湖区文三路478号华星时代广场A座",
@@ -104,7 +105,7 @@ def test_what_shares_nothing_finds_nothing(directory: Path) -> None:
     assert [len(found) for found in register.candidates(["", "长春", "、。"], 5)] == [0, 0, 0]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(
     st.lists(
         st.text(st.sampled_from("甲乙丙丁戊己庚辛壬癸路号0123456789"), min_size=2, max_size=12),
@@ -184,6 +185,7 @@ def test_folders_of_others_stay(directory: Path) -> None:
 
 def test_damage_is_found_by_its_checksum(directory: Path) -> None:
     told = files.manifest(directory)
+    assert len(told["files"]) > 2
     for name in told["files"]:
         copy = directory.with_name(name)
         shutil.copytree(directory, copy)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from training import candidates, candidates_named
 from training.families import names
 from training.generator import Pair, pairs
@@ -29,7 +30,7 @@ def _take(world: World, seed: int, count: int) -> list[Pair]:
     return list(itertools.islice(pairs(world, seed, full=0.5), count))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(SEEDS)
 def test_the_same_seed_gives_the_same_pairs(world: World, seed: int) -> None:
     assert _take(world, seed, 60) == _take(world, seed, 60)
@@ -39,7 +40,7 @@ def test_other_seeds_give_other_pairs(world: World) -> None:
     assert _take(world, 1, 60) != _take(world, 2, 60)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(SEEDS)
 def test_pairs_are_well_formed(world: World, seed: int) -> None:
     for pair in _take(world, seed, 80):
@@ -49,12 +50,12 @@ def test_pairs_are_well_formed(world: World, seed: int) -> None:
         assert 0 <= pair.relation < len(NAMES)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(SEEDS)
 def test_identical_means_the_same_text(world: World, seed: int) -> None:
-    for pair in _take(world, seed, 120):
-        if pair.relation == IDS["identical"]:
-            assert pair.address1 == pair.address2
+    same = [pair for pair in _take(world, seed, 120) if pair.relation == IDS["identical"]]
+    assert same
+    assert [pair for pair in same if pair.address1 != pair.address2] == []
 
 
 def test_every_relation_occurs(world: World) -> None:
@@ -62,7 +63,7 @@ def test_every_relation_occurs(world: World) -> None:
     assert {NAMES[index] for index in range(len(NAMES)) if index not in seen} == set()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(SEEDS)
 def test_no_held_out_name_is_drawn(world: World, seed: int) -> None:
     rng = random.Random(seed)
@@ -76,7 +77,7 @@ def test_the_names_of_the_minimal_pairs_are_held_out() -> None:
     assert [name for name in names.HELD_OUT if not is_held_out(name)] == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(SEEDS)
 def test_a_changed_element_can_be_read(world: World, seed: int) -> None:
     rng = random.Random(seed)
@@ -87,7 +88,7 @@ def test_a_changed_element_can_be_read(world: World, seed: int) -> None:
         assert relation in IDS
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(SEEDS)
 def test_every_change_changes_its_element_alone_or_what_follows_from_it(
     world: World, seed: int
@@ -105,7 +106,7 @@ def test_every_change_changes_its_element_alone_or_what_follows_from_it(
         assert changed or name == "town", name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(SEEDS, st.integers(1, 4999))
 def test_another_count_is_another_count(seed: int, number: int) -> None:
     other = other_count(random.Random(seed), number, 4999)
@@ -120,7 +121,7 @@ def test_every_target_is_a_distribution() -> None:
         assert min(chances) >= 0, name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(SEEDS)
 def test_another_number_is_another_number(seed: int) -> None:
     rng = random.Random(seed)
@@ -130,13 +131,13 @@ def test_another_number_is_another_number(seed: int) -> None:
     assert other != number
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(SEEDS, st.sampled_from(["1", "9", "12", "60", "A", "B3"]))
 def test_another_building_is_another_building(seed: int, building: str) -> None:
     assert other_building(random.Random(seed), building) != building
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(SEEDS)
 def test_a_lookalike_is_never_the_name_itself(world: World, seed: int) -> None:
     rng = random.Random(seed)
@@ -145,7 +146,7 @@ def test_a_lookalike_is_never_the_name_itself(world: World, seed: int) -> None:
     assert world.lookalike_road(rng, road) != road
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(SEEDS)
 def test_an_office_elsewhere_is_in_another_area(world: World, seed: int) -> None:
     rng = random.Random(seed)
@@ -158,7 +159,7 @@ def test_an_office_elsewhere_is_in_another_area(world: World, seed: int) -> None
     assert (other.province, other.city) != (scene.town.province, scene.town.city) or not other.city
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(SEEDS)
 def test_a_neighbouring_number_keeps_the_road(world: World, seed: int) -> None:
     rng = random.Random(seed)
@@ -212,7 +213,7 @@ def test_short_names_keep_two_characters(name: str, short: str) -> None:
     assert short_area(name) == short
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(SEEDS)
 def test_buildings_keep_their_number(seed: int) -> None:
     rng = random.Random(seed)

@@ -19,6 +19,7 @@ from service.scoring.batching import (
 )
 from service.scoring.job import Item, Job
 from service.scoring.tokens import TokenizedPair
+from tests.conftest import examples
 
 BUDGET = 96
 SOON, LATER = 1, 2 * INTERACTIVE_LINGERS_NS
@@ -183,7 +184,7 @@ FULL, SINGLE = 4000, 30
 
 
 @given(st.floats(1e-4, 1e-2), st.floats(1e-7, 1e-3), st.floats(0.02, 0.9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 def test_bulk_keeps_a_third_of_its_speed_beside_single_pairs_that_hardly_wait(
     fixed: float, per_token: float, load: float
 ) -> None:

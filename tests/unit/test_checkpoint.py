@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from service.errors import CheckpointError
 from service.scoring import checkpoint
+from tests.conftest import examples
 from tests.unit.conftest import SIZES, assert_one_line, edit
 
 Object = dict[str, Any]
@@ -504,7 +505,7 @@ KEYS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from(KEYS), JSON), min_size=1, max_size=3))
 def test_any_json_is_read_or_refused(
     model: Path, changes: list[tuple[tuple[str, tuple[str, ...]], Any]]

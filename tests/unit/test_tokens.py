@@ -11,7 +11,7 @@ from transformers import BertTokenizer
 
 from service.scoring import checkpoint
 from service.scoring.tokens import CLS, MASK, PAD, SEP, UNK, PairTokenizer, TokenizedPair
-from tests.conftest import TINY
+from tests.conftest import TINY, examples
 
 VOCABULARY = checkpoint.read(TINY).vocabulary
 SPECIAL = {VOCABULARY[token] for token in (CLS, SEP, MASK, PAD)}
@@ -78,7 +78,7 @@ TEXT = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 # transformers takes an empty second text for none at all.
 @given(first=TEXT, second=TEXT.filter(bool), length=st.sampled_from(LENGTHS))
 @example(first="a" * 101, second="a" * 100, length=512)

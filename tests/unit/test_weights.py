@@ -27,7 +27,7 @@ from service.scoring.backends.openvino_backend import OpenVinoBackend
 from service.scoring.tokens import PairTokenizer
 from service.scoring.weights import Weights
 from service.settings import Settings
-from tests.conftest import TINY
+from tests.conftest import TINY, examples
 from tests.unit.conftest import MODEL_FILES, SIZES, assert_one_line, edit
 
 Tensors = dict[Any, Any]
@@ -379,7 +379,7 @@ def read_or_refuse(directory: Path, changed: str) -> None:
         (directory / changed).write_bytes(ORIGINALS[changed])
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=damaged())
 def test_any_damage_is_read_or_refused(
     quiet: None, directory: Path, damage: tuple[str, bytes]
@@ -389,7 +389,7 @@ def test_any_damage_is_read_or_refused(
     read_or_refuse(directory, name)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     sizes=st.dictionaries(
         st.sampled_from([*SIZES, "fusion_layer", "pad_token_id"]),
