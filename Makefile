@@ -14,11 +14,14 @@ endif
 # torch and its CUDA libraries are 5 GB, and of no use without a GPU.
 GPU ?= $(if $(wildcard /dev/nvidia0 /dev/dxg),1)
 RUNTIME := $(if $(GPU),requirements-gpu.lock,requirements.lock)
-# Bytecode is compiled once, at installation; without it every start pays seconds for it.
+# Bytecode is compiled once, at installation; without it every start pays seconds for it. That of the
+# tests is kept too: pytest rewrites their assertions, which takes each worker 20 s.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: run bulk test check lint types lock fuzz sbom release audit docs clean help stack stack-build \
-	containers-build cluster-build stack-collector-source dashboards bench bench-quick bench-lock chaos soak
+.PHONY: run bulk test check lint types mutants lock fuzz sbom release audit docs clean help stack \
+	stack-build containers-build cluster-build stack-collector-source dashboards bench bench-quick \
+	bench-lock chaos soak
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +50,10 @@ lint: $(VENV)/.development
 
 types: $(VENV)/.development
 	$(BIN)/mypy
+
+mutants: $(VENV)/.development ## Change queue, admission, batching and keys in 1,000 places, one at a time: which change fails no test? (half an hour)
+	nice $(BIN)/python -m mutmut run
+	$(BIN)/python -m mutmut results
 
 lock: $(VENV)/.uv ## Resolve pyproject.toml and the *.in files into lock files, newest versions
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.lock
@@ -128,13 +135,17 @@ chaos: $(VENV)/.development stack-build ## Bring every fault about with alerts a
 soak: $(VENV)/.development ## Load the service for an hour, and see whether it grows
 	$(BIN)/python -m benchmarks.soak
 
-bench-lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
+bench-mutants: $(VENV)/.development ## Change queue, admission, batching and keys in 1,000 places, one at a time: which change fails no test? (half an hour)
+	nice $(BIN)/python -m mutmut run
+	$(BIN)/python -m mutmut results
+
+lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
 	cd benchmarks/peers && for peer in litserve modelscope infinity bentoml; do \
 		../../$(BIN)/uv pip compile $(subst make lock,make bench-lock,$(LOCK)) \
 			$$peer.in $$(test $$peer != litserve || echo ../../pyproject.toml) -o $$peer.txt || exit 1; done
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(AUDIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis mutants
 
 LOCK := --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
 	--prerelease if-necessary-or-explicit --no-emit-index-url --no-annotate \

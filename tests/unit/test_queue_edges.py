@@ -1,0 +1,215 @@
+"""The queue at its limits: what just fits, what a look takes a request for, how a queue ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from service.errors import EngineFailed, QueueFull, TooLarge, TooLate
+from service.scoring.backends.layout import Padding
+from service.scoring.cache import ResultCache
+from service.scoring.events import Batch
+from service.scoring.job import NEVER, Item, Job
+from service.scoring.queue import PairQueue, QueueClosed
+from service.scoring.tokens import TokenizedPair
+
+
+def _job(*sizes: int, keys: str = "", **settings: float) -> Job:
+    pairs = [TokenizedPair([1] * size, 1, False) for size in sizes]
+    return Job(pairs, labels=1, keys=[key.encode() for key in keys], **settings)
+
+
+def _queue(*sizes: int, max_pairs: int = 20, max_tokens: int = 100) -> PairQueue:
+    """With pairs of so many tokens waiting, each of a job of its own."""
+    made = PairQueue(max_pairs=max_pairs, max_tokens=max_tokens)
+    for size in sizes:
+        made.put(_job(size))
+    return made
+
+
+def _take(queue: PairQueue, budget: int = 1000, streams: int = 1) -> list[Item]:
+    return queue.take(lambda: budget, padding=Padding.ROUNDED, streams=streams)
+
+
+def _lengths(batch: list[Item]) -> list[int]:
+    return [len(item.pair.ids) for item in batch]
+
+
+@pytest.mark.parametrize("sizes", [[5] * 20, [50, 50]], ids=["pairs", "tokens"])
+def test_a_job_as_large_as_the_queue_fits_while_it_is_empty(sizes: list[int]) -> None:
+    queue = _queue()
+    assert (queue.max_pairs, queue.max_tokens) == (20, 100)
+    queue.put(_job(*sizes))
+    assert (queue.depth(), queue.tokens()) == (len(sizes), 100)
+
+
+def test_a_job_larger_than_the_queue_is_told_its_size_and_the_limit() -> None:
+    with pytest.raises(TooLarge) as caught:
+        _queue().put(_job(51, 50))
+    assert str(caught.value) == (
+        "2 pairs of 101 tokens in all are more than the queue takes: "
+        "20 pairs and 100 tokens; send fewer at a time"
+    )
+
+
+def test_the_longest_pairs_of_a_job_go_first() -> None:
+    queue = _queue()
+    queue.put(_job(5, 30, 10))
+    assert _lengths(_take(queue)) == [30, 10, 5]
+
+
+def test_what_many_tokens_take_is_what_when_to_come_back_is_told_by() -> None:
+    queue = _queue(10, 10, 10, 10)
+    assert queue.retry_after() == 1, "nothing is known of the model yet"
+    queue.computed(10, 2.0)
+    _take(queue, budget=10)
+    assert queue.retry_after() == 6
+    _take(queue, budget=20, streams=2)
+    assert queue.retry_after() == 3, "one batch on each of two streams; the last one counts whole"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "pairs_ahead", "fits"),
+    [
+        ([], 0, True),
+        ([95], 0, True),  # the smallest pair has five tokens
+        ([96], 0, False),
+        ([], 19, True),
+        ([], 20, False),
+        ([31], 2, True),  # those before it are taken for as long as the one that waits
+        ([32], 2, False),
+        ([22, 42], 1, False),  # as long as those are on average
+        ([22, 41], 1, True),
+    ],
+)
+def test_a_look_takes_those_before_it_for_as_long_as_those_that_wait(
+    waiting: list[int], pairs_ahead: int, fits: bool
+) -> None:
+    refused = _queue(*waiting).would_refuse(NEVER, pairs_ahead=pairs_ahead)
+    assert (refused is None) == fits
+    assert fits or isinstance(refused, QueueFull)
+
+
+def test_a_look_at_a_slow_queue_reckons_with_those_before_it() -> None:
+    queue = _queue(10)
+    for tokens in (10, 20):
+        queue.computed(tokens, tokens / 10)
+    _take(queue, budget=10)
+    queue.put(_job(10))
+    soon = time.perf_counter_ns() + 5e9
+    # The batch under way, the pair that waits and its own: 2.5 s at most. With two more: 5 s.
+    assert queue.would_refuse(soon) is None
+    assert isinstance(queue.would_refuse(soon, pairs_ahead=3), TooLate)
+
+
+def test_a_stream_that_is_done_is_waited_for_no_more() -> None:
+    queue = _queue(10)
+    queue.computed(10, 100.0)
+    _take(queue)
+    soon = time.perf_counter_ns() + 1e9
+    assert isinstance(queue.would_refuse(soon), TooLate)
+    queue.done()
+    assert queue.would_refuse(soon) is None
+    queue.done()  # what is told twice is no error
+
+
+def test_streams_that_are_idle_share_what_waits() -> None:
+    queue = _queue(*[10] * 8)
+    assert len(_take(queue, streams=2)) == 4
+    assert len(_take(queue, budget=20, streams=2)) == 1, "half of the budget"
+
+
+def test_what_waits_again_has_not_begun() -> None:
+    queue = _queue()
+    first, joins = _job(5, keys="a"), _job(5, keys="a")
+    queue.put(first)
+    batch = _take(queue)
+    queue.begin(batch, Batch("v", 1, 1, 1, started_ns=1))
+    queue.put_back(batch)
+    assert queue.put(joins) == 1
+    assert (len(first.batches), joins.batches) == (1, [])
+
+
+def test_a_failed_pair_has_its_job_end_now() -> None:
+    queue = _queue()
+    job = _job(5)
+    queue.put(job)
+    before = time.perf_counter_ns()
+    queue.fail(_take(queue), RuntimeError("no"))
+    assert before <= job.finished_ns <= time.perf_counter_ns()
+
+
+def test_a_result_is_dated_and_kept_as_it_was_given() -> None:
+    cache = ResultCache(10)
+    queue = PairQueue(max_pairs=10, max_tokens=100, cache=cache)
+    job = Job([TokenizedPair([1] * 5, 1, True)], labels=1, keys=[b"a"])
+    queue.put(job)
+    queue.finish(_take(queue), [[0.5]], now_ns=7)
+    assert job.finished_ns == 7
+    kept = cache.get(b"a")
+    assert kept is not None
+    assert (kept.probabilities, kept.truncated) == ((0.5,), True)
+
+
+def test_an_aborted_queue_fails_all_that_waits_and_says_the_same_to_all_that_comes() -> None:
+    queue = _queue()
+    jobs = [_job(5), _job(5)]
+    for job in jobs:
+        queue.put(job)
+    failure = EngineFailed("the model is broken")
+    queue.abort(failure)
+    assert [job.errors for job in jobs] == [{0: failure}, {0: failure}]
+    assert all(job.wait(0) for job in jobs)
+    assert queue.depth() == 0
+    assert _take(queue) == []
+    with pytest.raises(EngineFailed, match=r"^the model is broken$") as caught:
+        queue.put(_job(5))
+    assert caught.value is not failure, "its traceback would grow with every request"
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_every_thread_that_waits_for_work_is_told_of_the_end(end: str) -> None:
+    queue = _queue()
+    threads = [threading.Thread(target=_take, args=[queue]) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    queue.close() if end == "close" else queue.abort(EngineFailed("no"))
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    with pytest.raises(QueueClosed if end == "close" else EngineFailed):
+        queue.put(_job(5))
+
+
+def test_what_nobody_waits_for_is_looked_for_once_a_batch() -> None:
+    dropped: list[int] = []
+    queue = PairQueue(max_pairs=2, max_tokens=100, dropped=dropped.append)
+    queue.put(_job(5))
+    _take(queue)
+    gone = [_job(5), _job(5)]
+    for job in gone:
+        queue.put(job)
+    with pytest.raises(QueueFull):
+        queue.put(_job(5))
+    for job in gone:
+        job.abandon()
+    with pytest.raises(QueueFull):
+        queue.put(_job(5))  # it was looked for just now
+    assert dropped == []
+    queue.close()
+    assert _take(queue) == []
+    assert dropped == [2]
+
+
+def test_the_oldest_age_is_in_seconds_and_of_what_waits() -> None:
+    queue = _queue()
+    for age in (50, 20, 80):
+        job = _job(5)
+        job.submitted_ns -= int(age * 1e9)
+        queue.put(job)
+    # The lane's first, not the job's that was submitted first: it came through another queue.
+    assert queue.oldest_age() == pytest.approx(50, abs=10)
+    assert queue.wanted().oldest_age == pytest.approx(80, abs=10)
+    assert (queue.wanted().pairs, queue.wanted().tokens) == (3, 15)
