@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
 from grafana.generator.overview import DOTS
-from grafana.generator.panels import lines
+from grafana.generator.panels import Limits, lines
 from grafana.generator.queries import (
     HOST,
     SLOW_TRACES,
@@ -16,6 +16,7 @@ from grafana.generator.queries import (
 )
 
 _OF = "by (job, instance)"
+_FORWARD = "job_instance_model_version:mgeo_batch_duration_seconds"
 
 
 def add(board: dashboards.Dashboard) -> None:
@@ -36,6 +37,7 @@ def _stages(board: dashboards.Dashboard) -> None:
                 "{{stage}}",
                 exemplars=True,
             ),
+            width=8,
             logarithmic=True,
             links=[STAGE_LOG_LINES, SLOW_TRACES],
         )
@@ -50,6 +52,22 @@ def _stages(board: dashboards.Dashboard) -> None:
                 f"sum {_OF} ({rate('mgeo_batch_duration_seconds_sum')})",
                 "{{instance}}",
             ),
+            width=8,
+            links=[HOST],
+        )
+    )
+    board.with_panel(
+        lines(
+            "Forward pass, beside the last hour",
+            "How many times as long a version's forward pass takes in the last minute as in the "
+            "last hour. `MgeoEngineSlow` fires above 3 where the time of a token says so too.",
+            "short",
+            Query(
+                f"{_FORWARD}:mean1m{matching()} / {_FORWARD}:mean1h{matching()}",
+                "{{instance}} {{model_version}}",
+            ),
+            width=8,
+            limits=Limits(orange=2, red=3),
             links=[HOST],
         )
     )

@@ -20,6 +20,9 @@ from grafana.generator.queries import JAEGER, LOKI, PROMETHEUS, JaegerSearch, Li
 QUIET = "#8e8e8e"
 """Of a figure without data: neither well nor ill."""
 
+_LEAST_HEIGHT = {"percentunit": 0.05, "reqps": 1.0, "cps": 1.0, "short": 1.0}
+"""Unit → what an axis reaches at least: of lines that are 0 Grafana draws it up to 100."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -29,17 +32,20 @@ class Limits:
         orange: First value that is worth a look.
         red: First value that is wrong.
         falling: Whether small values are the bad ones; the two are then the last good values.
+        between: Further values, orange too, that have a line of their own on a panel of lines.
     """
 
     orange: float
     red: float
     falling: bool = False
+    between: tuple[float, ...] = ()
 
     def config(self) -> dashboards.ThresholdsConfig:
         """As Grafana has it: colours from a value upwards."""
         steps: list[tuple[float | None, str]] = [
             (None, "green"),
             (self.orange, "orange"),
+            *((value, "orange") for value in self.between),
             (self.red, "red"),
         ]
         if self.falling:
@@ -149,6 +155,8 @@ def lines(
         )
     elif minimum is not None:
         panel = panel.min(minimum)
+        if maximum is None and unit in _LEAST_HEIGHT:
+            panel = panel.axis_soft_max(_LEAST_HEIGHT[unit])
     if maximum is not None:
         panel = panel.max(maximum)
     if stacked:
@@ -308,10 +316,14 @@ def heat(
         .height(8)
         .calculate(False)
         .y_axis(heatmap.YAxisConfig().unit(unit))
+        .cell_values(heatmap.CellValues().unit("reqps"))
+        # By the root of the count: after a burst a cell of a few requests is still to be seen.
         .color(
             heatmap.HeatmapColorOptions()
-            .mode(heatmap_model.HeatmapColorMode.SCHEME)
-            .scheme("Oranges")
+            .mode(heatmap_model.HeatmapColorMode.OPACITY)
+            .fill("dark-orange")
+            .scale(heatmap_model.HeatmapColorScale.EXPONENTIAL)
+            .exponent(0.5)
             .steps(64)
         )
         .exemplars_color("rgba(0, 110, 255, 0.9)")

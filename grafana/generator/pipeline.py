@@ -15,6 +15,12 @@ _REFUSED = "job_instance_receiver_signal:otelcol_refused:rate5m"
 _LOST = "job_instance_exporter_signal_while:otelcol_lost:rate5m"
 _LINES_STORED = '__name__=~"loki_distributor_lines_received_total|vl_rows_ingested_total"'
 _FAILED = 'error_type!=""'
+_GIVEN_UP = {
+    item: f'__name__=~"otel_sdk_(exporter|processor)_{kind}_(exported|processed)_total"'
+    for item, kind in (("spans", "span"), ("log lines", "log"))
+}
+"""What `MgeoTelemetryLost` counts: of what, and how the SDK calls it."""
+
 _SERVER = 'span_kind="SPAN_KIND_SERVER"'
 _ITEMS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 
@@ -289,12 +295,12 @@ def _stores(board: dashboards.Dashboard) -> None:
     )
     board.with_panel(
         lines(
-            "Spans that instances lost",
+            "Spans and log lines that instances lost",
             "A second: the service's own queue was full, or the Collector took too long.",
             "cps",
-            Query(
-                f"sum({rate('otel_sdk_processor_span_processed_total', _FAILED)}) or vector(0)",
-                "lost",
+            *(
+                Query(f"sum({rate('', lost, _FAILED)}) or vector(0)", item)
+                for item, lost in _GIVEN_UP.items()
             ),
         )
     )

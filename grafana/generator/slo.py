@@ -88,7 +88,7 @@ def _objective(
             "short",
             *(Query(f"max({record}{window}{_JOB}) / {budget}", window) for window in _WINDOWS),
             width=12,
-            limits=Limits(orange=1, red=14.4),
+            limits=Limits(orange=1, red=14.4, between=(3, 6)),
         ).axis_soft_max(15)
     )
 

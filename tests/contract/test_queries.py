@@ -43,6 +43,7 @@ def _evaluated(folder: Path, expr: str, series: Series, results: Results) -> Non
     content = {
         "rule_files": [],
         "evaluation_interval": "15s",
+        "fuzzy_compare": True,  # of floating-point numbers
         "tests": [
             {
                 "interval": "15s",
@@ -241,3 +242,78 @@ def test_a_burn_rate_is_of_its_window(tmp_path: Path, number: int, window: str) 
     expr = fill(_panel("slo", "Latency burn rate", number))
     series = {f'job:mgeo_request_slow:ratio_rate{window}{{job="mgeo-inference"}}': "0.04x20"}
     _evaluated(tmp_path, expr, series, {"2m": {"{}": 4.0}})
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    ("title", "metric"), [("Accepted", "receiver_accepted"), ("Sent", "exporter_sent")]
+)
+def test_jaeger_s_own_counts_are_not_the_collector_s(
+    tmp_path: Path, title: str, metric: str, number: int
+) -> None:
+    """Jaeger is a Collector as well, and what arrives there would count twice."""
+    item = ("spans", "metric_points", "log_records")[number]
+    series = {
+        f'otelcol_{metric}_{item}_total{{job="{job}", instance="a"}}': f"0+{more}x20"
+        for job, more in (("otel-collector", 30), ("jaeger", 300))
+    }
+    expr = fill(_panel("pipeline", title, number))
+    _evaluated(tmp_path, expr, series, {"3m": {"{}": 2.0}})
+
+
+@pytest.mark.parametrize(("number", "kind"), [(0, "span"), (1, "log")])
+def test_what_instances_gave_up_is_counted_whoever_lost_it(
+    tmp_path: Path, number: int, kind: str
+) -> None:
+    """The exporter or the queue, of this kind; and 0 as long as neither has lost anything."""
+    series = {}
+    for part, done in (("exporter", "exported"), ("processor", "processed")):
+        for of in ("span", "log"):
+            name = f"otel_sdk_{part}_{of}_{done}_total"
+            own = f'{ONE}, otel_component_type="{of} {part}"'
+            series[f"{name}{{{own}}}"] = "0+150x30"
+            lost = f"_x7 0+{15 if of == kind else 1500}x20"
+            series[f'{name}{{{own}, error_type="timeout"}}'] = lost
+    expr = fill(_panel("pipeline", "Spans and log lines that instances lost", number))
+    _evaluated(tmp_path, expr, series, {"1m": {"{}": 0.0}, "5m": {"{}": 2.0}})
+
+
+def test_an_instance_that_does_not_answer_is_missing_though_its_word_is_repeated(
+    tmp_path: Path,
+) -> None:
+    """The first is frozen from 1m on. One of another job pushes only, and nobody asks it."""
+    series = {
+        f"up{{{ONE}}}": "1x3 0x20",
+        f"up{{{TWO}}}": "1x30",
+        f"mgeo_ready{{{ONE}}}": "1x30",
+        f"mgeo_ready{{{TWO}}}": "1x30",
+        'mgeo_ready{job="pushing", instance="mgeo-3"}': "1x30",
+    }
+    expr = fill(_panel("service", "Instances answering"))
+    at = {"30s": {"{}": 1.0}, "2m": {"{}": 2 / 3}}
+    _evaluated(tmp_path, expr, series, at)
+
+
+def test_the_nearest_limit_is_of_an_instance_s_own(tmp_path: Path) -> None:
+    """The first one's queue is full, and only half of the other's limit."""
+    series = {
+        f"mgeo_queue_depth{{{ONE}}}": "4096x20",
+        f"mgeo_queue_limit{{{ONE}}}": "4096x20",
+        f"mgeo_queue_depth{{{TWO}}}": "4096x20",
+        f"mgeo_queue_limit{{{TWO}}}": "8192x20",
+        f"mgeo_connections{{{TWO}}}": "700x20",
+        f"mgeo_connection_limit{{{TWO}}}": "1000x20",
+    }
+    expr = fill(_panel("service", "Nearest limit"))
+    nearest = f'{{{ONE}, limit="queue, pairs"}}'
+    _evaluated(tmp_path, expr, series, {"2m": {nearest: 1.0}})
+
+
+def test_a_slow_model_is_seen_beside_its_last_hour(tmp_path: Path) -> None:
+    recorded = "job_instance_model_version:mgeo_batch_duration_seconds"
+    series = {
+        f'{recorded}:{mean}{{{ONE}, model_version="a"}}': f"{value}x20"
+        for mean, value in (("mean1m", 0.4), ("mean1h", 0.1))
+    }
+    expr = fill(_panel("service", "Forward pass, beside the last hour"))
+    _evaluated(tmp_path, expr, series, {"2m": {f'{{{ONE}, model_version="a"}}': 4.0}})
