@@ -128,9 +128,10 @@ def test_an_exemplar_names_the_request_that_it_measured(
 def test_a_runbook_link_leads_to_its_heading(stack: Stack) -> None:
     """By the address that the rules have, with this stack's port in place of the shipped one."""
     link = urllib.parse.urlsplit(LINKS["runbooks"])
-    with urllib.request.urlopen(stack.url("prometheus", 9090, link.path), timeout=10) as answer:
-        assert answer.headers["Content-Type"].startswith("text/html")
-        assert '<h2 id="mgeohighlatency">' in answer.read().decode()
+    for path in (link.path, link.path.replace(".html", ".zh-CN.html")):
+        with urllib.request.urlopen(stack.url("prometheus", 9090, path), timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith("text/html")
+            assert '<h2 id="mgeohighlatency">' in answer.read().decode()
 
 
 def test_watchdog_reaches_alertmanager(stack: Stack, traffic: Traffic) -> None:
