@@ -212,7 +212,7 @@ export const CHINESE = {
   "Which register answered.":
     "由哪个登记库应答。",
   "With `explain`: in what two addresses differ, by their texts alone. In `/match`, `address1` is what was asked, and `address2` the entry.":
-    "仅当请求带有 `explain` 时：仅根据文本说明两个地址的不同。在 `/match` 中，`address1` 是查询的地址，`address2` 是登记库条目。",
+    "请求带 `explain` 时才有：只根据文本说明两个地址有哪些不同。在 `/match` 里，`address1` 是查询的地址，`address2` 是登记库条目。",
   "With `no-cache` the model computes the answer, even if the cache has it.":
     "填 `no-cache` 时不用缓存，由模型重新计算。",
   "[pairs], or [pairs, 1].":
