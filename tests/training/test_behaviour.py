@@ -201,7 +201,9 @@ def measured(model: tuple[Network, PairTokenizer]) -> dict[str, float]:
     return rates(*model)
 
 
-@pytest.mark.timeout(600)  # the first one scores 7,480 pairs
+# The first one scores 7,480 pairs, a minute's work; another result would come from training alone.
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_family(measured: dict[str, float], name: str) -> None:
     floor = KNOWN_LIMITS.get(name, FAMILIES[name].floor)
@@ -209,6 +211,7 @@ def test_family(measured: dict[str, float], name: str) -> None:
     assert measured[name] >= floor
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_known_limit_is_one_and_stands_in_the_card(measured: dict[str, float]) -> None:
     card = (MODEL / "README.md").read_text(encoding="utf-8")

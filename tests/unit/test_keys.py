@@ -64,6 +64,15 @@ def _is_admitted(known: Keys, key: str) -> bool:
     return True
 
 
+def _said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, dict[str, Any]]]:
+    """Level, text and fields of each line that was logged."""
+    usual = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+    return [
+        (one.levelname, one.message, {k: v for k, v in vars(one).items() if k not in usual})
+        for one in caplog.records
+    ]
+
+
 def _line(name: str, key: str) -> str:
     return f"{name} {hashlib.sha256(key.encode()).hexdigest()}\n"
 
@@ -78,7 +87,7 @@ def test_a_key_is_known_by_the_line_made_with_it(file: Path) -> None:
     with pytest.raises(Unauthorized, match="not one of"):
         known.name(f"Bearer {other}")
     assert key not in line
-    assert len(key) >= 43  # 256 bits in base64
+    assert len(key) == 43  # 256 bits in base64
 
 
 @pytest.mark.parametrize(
@@ -86,8 +95,9 @@ def test_a_key_is_known_by_the_line_made_with_it(file: Path) -> None:
 )
 def test_a_header_without_a_key_says_how_to_send_one(file: Path, header: str) -> None:
     file.write_text(_line("a", "abc"))
-    with pytest.raises(Unauthorized, match="Authorization: Bearer KEY"):
+    with pytest.raises(Unauthorized) as caught:
         _keys(file).name(header)
+    assert str(caught.value) == "send an API key, as Authorization: Bearer KEY"
 
 
 def test_a_key_is_replaced_without_an_outage(file: Path) -> None:
@@ -120,11 +130,19 @@ def test_a_file_removed_or_without_keys_admits_nobody(
     file.unlink() if then is None else file.write_text(then)
     assert not _is_admitted(known, "abc")
     assert not _is_admitted(known, "abc")
-    assert [record.message for record in caplog.records] == ["no API key is admitted any more"]
+    reason = (
+        f"MGEO_API_KEYS_FILE={file}: there is no such file; `python -m service key NAME` writes "
+        "lines for one"
+        if then is None
+        else "the file holds no key"
+    )
+    assert _said(caplog) == [("ERROR", "no API key is admitted any more", {"reason": reason})]
+    assert known.warning() == f"no API key is admitted: {reason}"
     assert (known.admitted(), known.unreadable_seconds()) == (0, 0)
     file.write_text(_line("b", "def"))
     assert known.name("Bearer def") == "b"
     assert not _is_admitted(known, "abc")
+    assert known.warning() is None
 
 
 def _no_line(file: Path) -> None:
@@ -154,9 +172,26 @@ def _loop(file: Path) -> None:
     file.symlink_to(file)
 
 
-@pytest.mark.parametrize("spoil", [_no_line, _cut_line, _not_utf8, _directory, _pipe, _loop])
+_NO_LINE = (
+    ", line 1: a name and 64 hexadecimal digits are expected; `python -m service key NAME` writes "
+    "such a line"
+)
+_NO_FILE = ": it is not a regular file; name one"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_no_line, _NO_LINE),
+        (_cut_line, _NO_LINE),
+        (_not_utf8, ": it is not UTF-8 text; save it as UTF-8"),
+        (_directory, _NO_FILE),
+        (_pipe, _NO_FILE),
+        (_loop, ": it cannot be read: Too many levels of symbolic links"),
+    ],
+)
 def test_a_file_that_cannot_be_read_keeps_the_last_keys_for_a_bounded_time(
-    tmp_path: Path, clock: Clock, spoil: Any, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, clock: Clock, spoil: Any, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "keys"
     file.write_text(_line("a", "abc"))
@@ -166,14 +201,21 @@ def test_a_file_that_cannot_be_read_keeps_the_last_keys_for_a_bounded_time(
     clock.now += 59
     assert _is_admitted(known, "abc")
     assert known.unreadable_seconds() == pytest.approx(59)
-    clock.now += 2
+    reason = f"MGEO_API_KEYS_FILE={file}{why}"
+    assert known.warning() == f"the last API keys are admitted, for a while: {reason}"
+    clock.now += 1
     assert not _is_admitted(known, "abc")
     assert known.admitted() == 0
-    assert known.unreadable_seconds() == pytest.approx(61)
+    assert known.unreadable_seconds() == pytest.approx(60)
     assert not _is_admitted(known, "abc")
-    assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("ERROR", "API keys cannot be read; the last ones are admitted for a while"),
-        ("ERROR", "no API key is admitted any more"),
+    assert known.warning() == f"no API key is admitted: {reason}"
+    assert _said(caplog) == [
+        (
+            "ERROR",
+            "API keys cannot be read; the last ones are admitted for a while",
+            {"reason": reason, "seconds_left": 60},
+        ),
+        ("ERROR", "no API key is admitted any more", {"reason": reason}),
     ]
     file.rmdir() if file.is_dir() else file.unlink()
     file.write_text(_line("a", "abc"))
@@ -204,7 +246,8 @@ def test_permission_lost_is_noticed_though_the_file_is_as_it_was(
         assert _is_admitted(known, "abc")
         clock.now += 61
         assert not _is_admitted(known, "abc")
-    assert "permission denied" in caplog.records[0].__dict__["reason"]
+    reason = f"MGEO_API_KEYS_FILE={file}: permission denied; let the service's user read it"
+    assert caplog.records[0].__dict__["reason"] == reason
     file.chmod(0o644)
     assert _is_admitted(known, "abc")
 
@@ -221,6 +264,23 @@ def test_what_failed_for_another_reason_than_the_file_is_tried_again(
     clock.now += 61  # the file has not changed since
     assert _is_admitted(known, "abc")
     assert _is_admitted(known, "def")
+
+
+def test_a_file_is_read_again_once_and_only_if_it_has_changed(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keys, "_SETTLE_SECONDS", 0.05)
+    caplog.set_level(logging.INFO)
+    file.write_text(_line("a", "abc"))
+    known = _keys(file)
+    before = clock.now
+    assert known.admitted() == 1
+    assert (_said(caplog), clock.now) == ([], before)
+    file.write_text(_line("a", "abc") + _line("b", "def"))
+    for _ in range(3):
+        assert known.admitted() == 2
+    assert _said(caplog) == [("INFO", "API keys read again", {"keys": 2})]
+    assert clock.now == pytest.approx(before + 0.05), "one look whether it is still written to"
 
 
 def test_a_secret_of_kubernetes_is_exchanged_by_its_links(tmp_path: Path) -> None:
@@ -299,14 +359,20 @@ def test_a_file_as_editors_and_people_write_it_is_read(file: Path, written: Any)
 def test_one_key_under_two_names_is_told(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     file.write_text(_line("a", "abc") + _line("b", "abc") + _line("b", "def"))
     _keys(file)
-    assert [record.__dict__["names"] for record in caplog.records] == ["a, b"]
+    assert _said(caplog) == [("WARNING", "one API key has several names", {"names": "a, b"})]
+
+
+_NOBODY = (
+    "admits nobody: add a line of `python -m service key NAME`, or unset the variable to admit "
+    "everybody$"
+)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "admits nobody"),
-        ("# only words\n", "admits nobody"),
+        ("", _NOBODY),
+        ("# only words\n", _NOBODY),
         (_line("a", "x") + "sk-live-12345\n", "line 2: a name and 64 hexadecimal digits"),
         ("a b c\n", "line 1"),
         (_line("a" * 65, "x"), "line 1"),
