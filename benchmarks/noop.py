@@ -14,7 +14,7 @@ import numpy as np
 
 from service.__main__ import main
 from service.scoring.backends import CPU_BATCH_TOKENS, Probabilities, choose
-from service.scoring.backends.choose import Choice
+from service.scoring.backends.choose import BackendChoice
 from service.scoring.backends.layout import Padding
 from service.scoring.tokens import TokenizedPair
 
@@ -37,8 +37,8 @@ class ConstantBackend:
         """Nothing."""
 
 
-def _build(*_: Any, **__: Any) -> tuple[ConstantBackend, Choice]:
-    return ConstantBackend(), Choice(ConstantBackend.name, "the benchmark's")
+def _build(*_: Any, **__: Any) -> tuple[ConstantBackend, BackendChoice]:
+    return ConstantBackend(), BackendChoice(ConstantBackend.name, "the benchmark's")
 
 
 if __name__ == "__main__":

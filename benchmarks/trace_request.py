@@ -26,7 +26,7 @@ from benchmarks.pairs import pairs
 from service.app import Service
 from service.lifecycle import State
 from service.scoring.backends import choose
-from service.scoring.backends.choose import Choice
+from service.scoring.backends.choose import BackendChoice
 from service.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def trace(requests: int) -> list[list[tuple[str, str]]]:
     tracer = Tracer()
     threading.setprofile(tracer)  # before any thread of the service begins
     choose.build = lambda *_, **__: (
-        ConstantBackend(), Choice(ConstantBackend.name, "the benchmark's"),
+        ConstantBackend(), BackendChoice(ConstantBackend.name, "the benchmark's"),
     )  # fmt: skip
     service = Service(Settings(port=0, metrics_port=0))
     service.start()

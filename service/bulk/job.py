@@ -18,7 +18,7 @@ from service.bulk.command import MODEL_SETTINGS
 from service.bulk.journal import Journal
 from service.bulk.output import Output
 from service.bulk.progress import Progress, duration
-from service.bulk.run import Scorer, Tally, run
+from service.bulk.run import Counts, RowScorer, run
 from service.bulk.tables import RESULT_TYPES, Reading, Result, Source, Writing
 from service.errors import BulkError
 from service.scoring.checkpoint import LABELS
@@ -68,11 +68,11 @@ class Job:
         source = formats.open_source(self._source_format, self._reading)
         with contextlib.ExitStack() as stack:
             stack.callback(source.close)
-            tally = self._score(source, stack)
-            if tally:
-                self._summarise(tally)
+            totals = self._score(source, stack)
+            if totals:
+                self._summarise(totals)
 
-    def _score(self, source: Source, stack: contextlib.ExitStack) -> Tally | None:
+    def _score(self, source: Source, stack: contextlib.ExitStack) -> Counts | None:
         result_columns = tuple(self._flags.prefix + name for name in self.result._fields)
         formats.check_columns(self._sink_format, source, result_columns, self._reading.name)
         pair = self._columns(source)
@@ -98,28 +98,28 @@ class Job:
         file = stack.enter_context(self._output.open()) if self._output else sys.stdout.buffer
         writing = Writing(file, self._flags.output, result_columns, self.result_types)
         stack.enter_context(self._progress)
-        tally = Tally(self.counted)
-        self._write(source, pair, scorer, writing, journal, self._progress, tally)
+        totals = Counts(self.counted)
+        self._write(source, pair, scorer, writing, journal, self._progress, totals)
         if seen:
             seen.check(self._reading)
         file.flush()
         if self._output:
             self._output.finish(file, journal)
-        return tally
+        return totals
 
     def _write(
         self,
         source: Source,
         pair: tuple[int, int],
-        scorer: Scorer[Any],
+        scorer: RowScorer[Any],
         writing: Writing,
         journal: Journal | None,
         progress: Progress,
-        tally: Tally,
+        totals: Counts,
     ) -> None:
         sink = formats.open_sink(self._sink_format, writing, source)
         chunks = source.chunks(scorer.chunk_rows)
-        run(chunks, pair, scorer, sink, journal, progress, tally, self.result)
+        run(chunks, pair, scorer, sink, journal, progress, totals, self.result)
 
     def standing(self) -> str:
         """What is done and kept of it, after it was cut off."""
@@ -156,7 +156,7 @@ class Job:
             reading.header_row, reading.delimiter, reading.quotes,
         ]  # fmt: skip
 
-    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer[Any]:
+    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> RowScorer[Any]:
         flags = self._flags
         wanted = settings.load(flags)
         if flags.url:
@@ -178,24 +178,24 @@ class Job:
 
         return LocalScorer(wanted)
 
-    def _summarise(self, tally: Tally) -> None:
+    def _summarise(self, totals: Counts) -> None:
         progress = self._progress
         if progress is None:
             return
-        line = f"{self._flags.output}: {tally.rows:,} rows"
+        line = f"{self._flags.output}: {totals.rows:,} rows"
         if progress.resumed:
             line += f", {progress.resumed:,} of them from before"
         line += f", in {duration(progress.seconds)} ({progress.rate:,.0f} a second)"
         progress.note(line)
-        if tally.counts:
-            shares = (f"{value} {tally.counts[value]:,}" for value in self.values)
+        if totals.counts:
+            shares = (f"{value} {totals.counts[value]:,}" for value in self.values)
             progress.note(f"of them {', '.join(shares)}")
-        if tally.bad:
-            more = " ..." if tally.bad > len(tally.first_bad) else ""
-            listed = ", ".join(map(str, tally.first_bad))
+        if totals.bad:
+            more = " ..." if totals.bad > len(totals.first_bad) else ""
+            listed = ", ".join(map(str, totals.first_bad))
             header = ", without the header" if self._reading.has_header else ""
             progress.note(
-                f"rows without a score: {tally.bad:,} (rows {listed}{more}, counted from 1"
+                f"rows without a score: {totals.bad:,} (rows {listed}{more}, counted from 1"
                 f"{header}); the column {self._flags.prefix}error says why"
             )
 

@@ -19,7 +19,7 @@ _KINDS = {float: pa.float64(), str: pa.string(), bool: pa.bool_(), int: pa.int64
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ParquetBatch:
     """A chunk as Arrow holds it."""
 
     batch: pa.RecordBatch
@@ -101,7 +101,7 @@ class ParquetSource:
         try:
             for batch in self._file.iter_batches(batch_size=rows):
                 if batch.num_rows:
-                    yield Batch(batch)
+                    yield ParquetBatch(batch)
         except Exception as error:  # of a damaged file pyarrow raises many
             raise BulkError(
                 f"{self._reading.name} is damaged ({type(error).__name__}): "
@@ -133,7 +133,7 @@ class ParquetSink:
 
     def write(self, chunk: Chunk, results: Sequence[Outcome]) -> None:
         """Append rows."""
-        if isinstance(chunk, Batch):
+        if isinstance(chunk, ParquetBatch):
             kept = chunk.batch.columns
         else:
             kept = [

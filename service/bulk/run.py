@@ -16,7 +16,7 @@ R = TypeVar("R", bound=Outcome)
 _FIRST_BAD = 10
 
 
-class Scorer(Protocol[R]):
+class RowScorer(Protocol[R]):
     """What makes results of rows: the model here, or a service.
 
     Attributes:
@@ -34,7 +34,7 @@ class Scorer(Protocol[R]):
         ...
 
 
-class Tally:
+class Counts:
     """Counts the rows that went out.
 
     Args:
@@ -68,11 +68,11 @@ class Tally:
 def run(
     chunks: Iterator[Chunk],
     pair: tuple[int, int],
-    scorer: Scorer[R],
+    scorer: RowScorer[R],
     sink: Sink,
     journal: Journal | None,
     progress: Progress,
-    tally: Tally,
+    totals: Counts,
     result: Callable[..., R],
 ) -> None:
     """Score all chunks, those that the journal does not have.
@@ -84,7 +84,7 @@ def run(
         sink: Where rows go.
         journal: Keeps their results, and has those of an earlier run.
         progress: Told of rows.
-        tally: Counts them.
+        totals: Counts them.
         result: Makes a result of its cells, for what the journal has.
 
     Raises:
@@ -94,7 +94,7 @@ def run(
     try:
         for chunk, results in _results(chunks, pair, scorer, journal, progress, result):
             sink.write(chunk, results)
-            tally.add(results)
+            totals.add(results)
     except BaseException:
         sink.discard()
         raise
@@ -104,7 +104,7 @@ def run(
 def _results(
     chunks: Iterator[Chunk],
     pair: tuple[int, int],
-    scorer: Scorer[R],
+    scorer: RowScorer[R],
     journal: Journal | None,
     progress: Progress,
     result: Callable[..., R],

@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 _LONGEST_LINE = 1 << 26
 
 
-class Text(NamedTuple):
+class TextStream(NamedTuple):
     """An input as text, with its own line ends.
 
     Attributes:
@@ -49,7 +49,7 @@ class Text(NamedTuple):
                 yield line
 
 
-def open_input(reading: Reading) -> Text:
+def open_input(reading: Reading) -> TextStream:
     """Open the input.
 
     Raises:
@@ -66,7 +66,7 @@ def open_input(reading: Reading) -> Text:
         style = TextStyle(encoding, bom, line_end(found[0]) if found else "\n")
         # A lone \r ends lines where the first one ends so; else it is text, or `records` decides.
         newline = "" if style.line_end == "\r" else "\n"
-        return Text(io.TextIOWrapper(raw, encoding=encoding, newline=newline), style)
+        return TextStream(io.TextIOWrapper(raw, encoding=encoding, newline=newline), style)
     except OSError as error:
         raw.close()
         raise BulkError(f"{reading.name}: {error.strerror}") from None

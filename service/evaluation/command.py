@@ -20,7 +20,7 @@ from service.evaluation.labels import EXAMPLE
 
 if TYPE_CHECKING:
     from service.bulk.tables import Chunk, Result, Source
-    from service.evaluation.tally import Mistake, Tally
+    from service.evaluation.accumulator import Accumulator, Mistake
     from service.scoring.checkpoint import Label
 
 _INTERRUPTED = 130
@@ -83,7 +83,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
     from service.bulk.local import LocalScorer
     from service.bulk.progress import Progress
     from service.evaluation import labels, picture, report
-    from service.evaluation.tally import Tally
+    from service.evaluation.accumulator import Accumulator
 
     formatted: Mapping[str, Callable[[dict[str, Any]], str]] = {
         "text": report.text,
@@ -93,7 +93,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
     known = labels.names(flags.labels)
     name, reading = inputs.reading(flags)
     _check_outputs(flags, reading.path)
-    tally = Tally(max(0, flags.worst) if flags.errors else 0)
+    totals = Accumulator(max(0, flags.worst) if flags.errors else 0)
     with contextlib.closing(formats.open_source(name, reading)) as source:
         *pair, label = _columns(flags, source)
         progress = Progress(flags.input, source.count())
@@ -103,25 +103,25 @@ def _evaluate(flags: argparse.Namespace) -> int:
         with progress:
             chunks = source.chunks(scorer.chunk_rows)
             for chunk, results in scorer.score(chunks, (pair[0], pair[1]), progress.advance):
-                _count(tally, chunk, results, (pair[0], pair[1], label), known)
-    if not tally.pairs:
-        raise BulkError(f"{flags.input}: no row has a score and a label: {_bad(tally)}")
+                _count(totals, chunk, results, (pair[0], pair[1], label), known)
+    if not totals.pairs:
+        raise BulkError(f"{flags.input}: no row has a score and a label: {_bad(totals)}")
     model = dict(zip(("name", "version", "backend"), scorer.model, strict=True))
-    told = report.document(tally, model, flags.precision)
+    told = report.document(totals, model, flags.precision)
     console.show(formatted[flags.format](told))
     if flags.picture:
         measured = f"{model['name']} {model['version']} on {Path(flags.input).name}"
         title = f"{measured}: macro-F1 {told['macro_f1']:.3f}"
-        flags.picture.write_text(picture.svg(tally, title), "utf-8")
+        flags.picture.write_text(picture.svg(totals, title), "utf-8")
     if flags.errors:
-        flags.errors.write_text("".join(map(_line, tally.worst())), "utf-8")
-    if tally.bad:
-        progress.note(f"rows that count for nothing: {tally.bad:,}: {_bad(tally)}")
+        flags.errors.write_text("".join(map(_line, totals.worst())), "utf-8")
+    if totals.bad:
+        progress.note(f"rows that count for nothing: {totals.bad:,}: {_bad(totals)}")
     return 0
 
 
 def _count(
-    tally: Tally,
+    totals: Accumulator,
     chunk: Chunk,
     results: Sequence[Result],
     columns: tuple[int, int, int],
@@ -131,10 +131,10 @@ def _count(
 
     first, second, label = (chunk.values(column) for column in columns)
     truth = [labels.label_of(cell, known) for cell in label]
-    tally.add(truth, results, list(zip(first, second, strict=True)))
-    if not tally.pairs and tally.rows >= _NO_LABEL_AFTER and not any(truth):
+    totals.add(truth, results, list(zip(first, second, strict=True)))
+    if not totals.pairs and totals.rows >= _NO_LABEL_AFTER and not any(truth):
         raise BulkError(
-            f"the labels of the first {tally.rows:,} rows are none that is known: say what they "
+            f"the labels of the first {totals.rows:,} rows are none that is known: say what they "
             f"are called, as in {labels.EXAMPLE}, or name their column by --label"
         )
 
@@ -164,9 +164,9 @@ def _check_outputs(flags: argparse.Namespace, source: Path | None) -> None:
             raise BulkError(f"--{flag}: there is no folder {path.parent}")
 
 
-def _bad(tally: Tally) -> str:
-    listed = "; ".join(f"row {row}: {reason}" for row, reason in tally.first_bad)
-    return listed + (" ..." if tally.bad > len(tally.first_bad) else "")
+def _bad(totals: Accumulator) -> str:
+    listed = "; ".join(f"row {row}: {reason}" for row, reason in totals.first_bad)
+    return listed + (" ..." if totals.bad > len(totals.first_bad) else "")
 
 
 def _line(mistake: Mistake) -> str:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from html import escape
 
+from service.evaluation.accumulator import Accumulator
 from service.evaluation.figures import Thresholds
 from service.evaluation.report import BOUNDARIES
-from service.evaluation.tally import Tally
 
 _SIDE, _LEFT, _TOP, _GAP, _BELOW = 260, 52, 64, 64, 96
 _PRECISION, _RECALL, _GREY = "#1f5fa8", "#c2571a", "#888"
@@ -18,12 +18,12 @@ _POINTS = 201
 _Point = tuple[float, float]
 
 
-def svg(tally: Tally, title: str) -> str:
+def svg(totals: Accumulator, title: str) -> str:
     """Precision and recall by threshold, for both boundaries, and the reliability diagram."""
     panels = [
-        _curves(BOUNDARIES[0], tally.exact, 0),
-        _curves(BOUNDARIES[1], tally.partial, 1),
-        _reliability(tally, 2),
+        _curves(BOUNDARIES[0], totals.exact, 0),
+        _curves(BOUNDARIES[1], totals.partial, 1),
+        _reliability(totals, 2),
     ]
     width, height = _LEFT + 3 * (_SIDE + _GAP), _TOP + _SIDE + _BELOW
     return "\n".join(
@@ -54,8 +54,8 @@ def _curves(boundary: str, counted: Thresholds, column: int) -> str:
     return "\n".join([frame, *lines, *legend])
 
 
-def _reliability(tally: Tally, column: int) -> str:
-    rows = tally.reliability.rows()
+def _reliability(totals: Accumulator, column: int) -> str:
+    rows = totals.reliability.rows()
     most = max((pairs for _, _, pairs in rows), default=1)
     # A dot's area is its share of the pairs.
     dots = [
@@ -63,7 +63,7 @@ def _reliability(tally: Tally, column: int) -> str:
         f'r="{3 + 9 * math.sqrt(pairs / most):.1f}" fill="{_PRECISION}" fill-opacity="0.6"/>'
         for sure, right, pairs in rows
     ]
-    frame = _frame(column, f"calibration: ECE {tally.reliability.ece():.3f}", "confidence",
+    frame = _frame(column, f"calibration: ECE {totals.reliability.ece():.3f}", "confidence",
                    "share that is right")  # fmt: skip
     diagonal = _line(column, [(0.0, 0.0), (1.0, 1.0)], _GREY)
     note = _text(_x(column, 0), _TOP + _SIDE + 62, "a dot's area: its share of the pairs")

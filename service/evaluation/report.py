@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from service.evaluation.accumulator import Accumulator
 from service.evaluation.figures import (
     Thresholds,
     f1_by_class,
     precision_by_class,
     recall_by_class,
 )
-from service.evaluation.tally import Tally
 from service.scoring.checkpoint import LABELS
 
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
@@ -24,20 +24,22 @@ BOUNDARIES = ("exact_match", "exact_match or partial_match")
 """What a similarity of at least the threshold is taken for."""
 
 
-def document(tally: Tally, model: dict[str, str], precision: Sequence[float]) -> dict[str, Any]:
+def document(
+    totals: Accumulator, model: dict[str, str], precision: Sequence[float]
+) -> dict[str, Any]:
     """All figures. Shares lie in 0 to 1; one that has no pairs to be a share of is None.
 
     Args:
-        tally: What was counted.
+        totals: What was counted.
         model: Name, version and backend.
         precision: Wanted precisions, for which thresholds are looked up.
     """
-    table = tally.confusion
+    table = totals.confusion
     by_class = (precision_by_class(table), recall_by_class(table), f1_by_class(table))
     return {
         "model": model,
-        "rows": tally.rows,
-        "pairs": tally.pairs,
+        "rows": totals.rows,
+        "pairs": totals.pairs,
         "macro_f1": float(by_class[2].mean()),
         "accuracy": float(np.diag(table).sum() / table.sum()),
         "labels": {
@@ -54,21 +56,21 @@ def document(tally: Tally, model: dict[str, str], precision: Sequence[float]) ->
             label: dict(zip(LABELS, map(int, row), strict=True))
             for label, row in zip(LABELS, table, strict=True)
         },
-        "ece": tally.reliability.ece(),
+        "ece": totals.reliability.ece(),
         "reliability": [
             {"confidence": sure, "accuracy": right, "pairs": pairs}
-            for sure, right, pairs in tally.reliability.rows()
+            for sure, right, pairs in totals.reliability.rows()
         ],
         "thresholds": {
             boundary: [
                 {"similarity": at, "precision": precise, "recall": recall}
                 for at, precise, recall in _shown(counted)
             ]
-            for boundary, counted in zip(BOUNDARIES, (tally.exact, tally.partial), strict=True)
+            for boundary, counted in zip(BOUNDARIES, (totals.exact, totals.partial), strict=True)
         },
         "threshold_for_precision": {
             boundary: [_wanted(counted, one) for one in precision]
-            for boundary, counted in zip(BOUNDARIES, (tally.exact, tally.partial), strict=True)
+            for boundary, counted in zip(BOUNDARIES, (totals.exact, totals.partial), strict=True)
         },
     }
 

@@ -21,7 +21,7 @@ from service.http.shapes import (
     Text,
     Whole,
 )
-from service.http.tensors import Datatype, Output
+from service.http.tensors import Datatype, InferOutput
 from service.scoring.checkpoint import LABELS
 from service.scoring.score import Score
 
@@ -260,7 +260,7 @@ def answer(
     }
     names, binary = _wanted(asked)
     outputs = [
-        Output(name, OUTPUTS[name][0], [len(scores), *OUTPUTS[name][1]], values[name])
+        InferOutput(name, OUTPUTS[name][0], [len(scores), *OUTPUTS[name][1]], values[name])
         for name in names
     ]
     if asked.id is not None:

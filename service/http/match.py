@@ -33,7 +33,7 @@ _TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class MatchQuery:
     """The body of `/match`, read. Attributes: as those of the document."""
 
     address: str
@@ -79,7 +79,7 @@ class MatchAnswer(TypedDict):
     model: schemas.Model
 
 
-def body(limits: Limits) -> Shape[Query]:
+def body(limits: Limits) -> Shape[MatchQuery]:
     """The body of `/match`."""
     return Object(
         "Match",
@@ -89,7 +89,9 @@ def body(limits: Limits) -> Shape[Query]:
             "model": Maybe(Text("The model that answers, if there are several.")),
             **explanation.FIELDS,
         },
-        lambda address, top, model, *asked: Query(address, top, model, explanation.read(*asked)),
+        lambda address, top, model, *asked: MatchQuery(
+            address, top, model, explanation.read(*asked)
+        ),
         {"address": schemas.EXAMPLE["address2"], "top": _TOP},
     )
 
@@ -173,7 +175,7 @@ def _ranked(
     return sorted(scored, key=lambda one: -one[1].similarity)
 
 
-def _candidates(ranked: Sequence[tuple[Entry, Score]], asked: Query) -> list[Candidate]:
+def _candidates(ranked: Sequence[tuple[Entry, Score]], asked: MatchQuery) -> list[Candidate]:
     nexts = [score.similarity for _, score in ranked[1:]]
     made: list[Candidate] = []
     for (entry, score), following in zip(ranked[: asked.top or _TOP], [*nexts, None], strict=False):

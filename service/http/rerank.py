@@ -51,7 +51,7 @@ _OTHERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class RerankQuery:
     """The body of `/rerank`, read. Attributes: as those of the document."""
 
     query: str
@@ -78,7 +78,7 @@ class RerankProblem(schemas.Problem):
     ]
 
 
-def body(limits: Limits) -> Shape[Query]:
+def body(limits: Limits) -> Shape[RerankQuery]:
     """The body of `/rerank`."""
     return Object(
         "Rerank",
@@ -108,7 +108,7 @@ def body(limits: Limits) -> Shape[Query]:
             "top_n": Maybe(Whole(1, 2**31)),
             "model": Maybe(Text("The model that answers, if there are several.")),
         },
-        Query,
+        RerankQuery,
         {
             "query": schemas.EXAMPLE["address1"],
             "texts": [schemas.EXAMPLE["address2"], "滨江区江南大道1088号"],
@@ -192,7 +192,7 @@ def _own(body: object) -> object:
     return body
 
 
-def _checked(index: int, asked: Query, outcome: Score | RequestError) -> Score | None:
+def _checked(index: int, asked: RerankQuery, outcome: Score | RequestError) -> Score | None:
     """What a candidate got; None if there is no address in it that can be read.
 
     Raises:
@@ -209,7 +209,7 @@ def _checked(index: int, asked: Query, outcome: Score | RequestError) -> Score |
     return outcome
 
 
-def _rank(index: int, asked: Query, score: Score | None) -> Rank:
+def _rank(index: int, asked: RerankQuery, score: Score | None) -> Rank:
     similarity = 0.0 if score is None else score.similarity
     rank: Rank = {"index": index, "score": _logit(similarity) if asked.raw_scores else similarity}
     if asked.return_text:

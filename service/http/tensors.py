@@ -26,7 +26,7 @@ _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class InferOutput:
     """One tensor of an answer.
 
     Attributes:
@@ -125,7 +125,7 @@ def decoded(data: Sequence[object], name: str) -> list[object]:
 
 
 def message(
-    head: Mapping[str, Any], outputs: Sequence[Output], binary: frozenset[str]
+    head: Mapping[str, Any], outputs: Sequence[InferOutput], binary: frozenset[str]
 ) -> tuple[bytes, int | None]:
     """An answer, and the length of its JSON if bytes follow it.
 

@@ -19,7 +19,7 @@ from service.bulk.job import Job
 from service.bulk.journal import Journal
 from service.bulk.output import Output
 from service.bulk.progress import Progress
-from service.bulk.run import Scorer, Tally, run
+from service.bulk.run import Counts, RowScorer, run
 from service.bulk.tables import (
     RESULT_TYPES,
     Chunk,
@@ -116,7 +116,7 @@ class DedupeJob(Job):
         return column, column  # both addresses of a pair come from it
 
     @override
-    def _scorer(self, note: Any, stack: contextlib.ExitStack) -> Scorer[Any]:
+    def _scorer(self, note: Any, stack: contextlib.ExitStack) -> RowScorer[Any]:
         scorer = super()._scorer(note, stack)
         return _Chosen(scorer, self._choice)
 
@@ -125,11 +125,11 @@ class DedupeJob(Job):
         self,
         source: Source,
         pair: tuple[int, int],
-        scorer: Scorer[Any],
+        scorer: RowScorer[Any],
         writing: Writing,
         journal: Journal | None,
         progress: Progress,
-        tally: Tally,
+        totals: Counts,
     ) -> None:
         most_chars = settings.load(self._flags).max_address_chars
         with tempfile.TemporaryDirectory(prefix="mgeo-register-") as folder:
@@ -151,7 +151,7 @@ class DedupeJob(Job):
                     for at, fault in enumerate(map(fault_of, read), row)
                 ]
                 sink.write(chunk, done)
-                tally.add(done)
+                totals.add(done)
                 row += len(chunk)
             sink.close()
         if cut := sum(cluster.is_cut for cluster in found):
@@ -163,7 +163,7 @@ class DedupeJob(Job):
     def _linked(
         self,
         register: StoredRegister,
-        scorer: Scorer[Any],
+        scorer: RowScorer[Any],
         file: Any,
         style: TextStyle,
         journal: Journal | None,
@@ -175,7 +175,7 @@ class DedupeJob(Job):
         table: Any = _PairsTable(style)
         sink = _Matching(formats.open_sink(self._pairs_format, writing, table), self._choice)
         chunks = _pair_chunks(register, self._choice.candidates, scorer.chunk_rows)
-        run(chunks, (2, 3), scorer, sink, journal, progress, Tally("label"), Result)
+        run(chunks, (2, 3), scorer, sink, journal, progress, Counts("label"), Result)
         return sink.linked
 
     def _is_begun(self) -> bool:
@@ -187,7 +187,7 @@ class DedupeJob(Job):
 class _Chosen:
     """A scorer whose results also depend on the choice of what matches."""
 
-    def __init__(self, scorer: Scorer[Result], choice: Choice) -> None:
+    def __init__(self, scorer: RowScorer[Result], choice: Choice) -> None:
         self.chunk_rows = scorer.chunk_rows
         self.identity: Mapping[str, object] = {
             **scorer.identity,

@@ -14,7 +14,7 @@ from typing_extensions import override
 from service import settings
 from service.bulk import formats, inputs
 from service.bulk.job import Job
-from service.bulk.run import Scorer, Tally
+from service.bulk.run import Counts, RowScorer
 from service.bulk.tables import Source
 from service.errors import BulkError
 from service.matching.matcher import ANSWERS, Choice, Matcher, fields, result_of
@@ -51,7 +51,7 @@ class MatchJob(Job):
         return column, column  # one address a row: the other comes from the register
 
     @override
-    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> Scorer[Any]:
+    def _scorer(self, note: Callable[[str], None], stack: contextlib.ExitStack) -> RowScorer[Any]:
         most_chars = settings.load(self._flags).max_address_chars
         register = self._register(note, stack, most_chars)
         scorer = super()._scorer(note, stack)
@@ -59,8 +59,8 @@ class MatchJob(Job):
         return self._matcher
 
     @override
-    def _summarise(self, tally: Tally) -> None:
-        super()._summarise(tally)
+    def _summarise(self, totals: Counts) -> None:
+        super()._summarise(totals)
         if self._progress and self._matcher:
             self._progress.note(f"finding candidates took {self._matcher.seconds:.1f} s of that")
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from service.bulk import columns
-from service.bulk.run import Scorer
+from service.bulk.run import RowScorer
 from service.bulk.tables import DIGITS, Chunk, Result, Rows
 from service.http.schemas import Limits
 from service.matching.table import ADDRESS, fault_of
-from service.retrieval.register import CANDIDATES, Register
+from service.retrieval.register import CANDIDATES, Retriever
 
 MATCH, NO_MATCH = "match", "no_match"
 ANSWERS = (MATCH, NO_MATCH)
@@ -113,7 +113,7 @@ class _Asked:
 
 
 class Matcher:
-    """Makes matches of rows; see `run.Scorer`.
+    """Makes matches of rows; see `run.RowScorer`.
 
     Args:
         scorer: The model.
@@ -128,7 +128,7 @@ class Matcher:
     """
 
     def __init__(
-        self, scorer: Scorer[Result], register: Register, choice: Choice, most_chars: int
+        self, scorer: RowScorer[Result], register: Retriever, choice: Choice, most_chars: int
     ) -> None:
         self._scorer, self._register, self._choice = scorer, register, choice
         self._limits = Limits(most_chars, 1)

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     address: str
 
 
-class Register(Protocol):
+class Retriever(Protocol):
     """Finds candidates: few entries among many, for a model to choose from."""
 
     @property

@@ -14,7 +14,7 @@ from service.errors import CheckpointError, SettingsError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
 from service.scoring.backends import Backend, Probabilities, Progress, calibration, choose
-from service.scoring.backends.choose import Choice
+from service.scoring.backends.choose import BackendChoice
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.tokens import Normalization, PairTokenizer, TokenizedPair
 from service.settings import Settings
@@ -40,7 +40,7 @@ class Model:
     checkpoint: Checkpoint
     tokenizer: PairTokenizer
     backend: Backend
-    choice: Choice
+    choice: BackendChoice
     batch_tokens: int
     memory_bytes: int = 0
 

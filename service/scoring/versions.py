@@ -40,7 +40,7 @@ _UNLOAD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RoutingTable:
     """Who answers, and who looks on. Never changed.
 
     Attributes:
@@ -92,7 +92,7 @@ class Versions:
         self._table = self._tabled(self._first, declared)
 
     @property
-    def table(self) -> Table:
+    def table(self) -> RoutingTable:
         """Who answers now, and who looks on."""
         return self._table
 
@@ -294,8 +294,8 @@ class Versions:
         self,
         versions: Sequence[Version],
         declared: Sequence[ModelSpec],
-        before: Table | None = None,
-    ) -> Table:
+        before: RoutingTable | None = None,
+    ) -> RoutingTable:
         running = dict(before.shadows) if before else {}
         serving = tuple(
             (version, one.weight)
@@ -308,7 +308,7 @@ class Versions:
             if one.role == "shadow"
         )
         weighted = [version for version, weight in serving if weight]
-        return Table(serving, shadows, weighted[0] if len(weighted) == 1 else None)
+        return RoutingTable(serving, shadows, weighted[0] if len(weighted) == 1 else None)
 
     def _shadow(self, version: Version) -> Shadow:
         return Shadow(version.engine, version.queue, self.idle, self._events)
@@ -386,6 +386,6 @@ def _check_distinct(versions: Sequence[Version]) -> None:
         seen[model_version] = name
 
 
-def _summary(table: Table) -> list[str]:
+def _summary(table: RoutingTable) -> list[str]:
     told = [f"{v.spec.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
     return told + [f"{v.spec.name} {v.model_version} shadow" for v, _ in table.shadows]

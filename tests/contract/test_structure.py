@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -198,3 +199,17 @@ def test_the_client_is_made_of_the_service_s_files() -> None:
             name for name in _imports(path) if name.split(".")[0] in ("service", "telemetry")
         ]
     assert (folder.parent / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+SHARED = {"Difference", "Job", "Model", "Result", "Server"}
+"""Names that two classes still have, in rooms that do not know each other."""
+
+
+def test_no_two_classes_share_a_name() -> None:
+    classes = Counter(
+        node.name
+        for path in _files("service", "telemetry")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in classes.items() if count > 1} == SHARED

@@ -18,7 +18,7 @@ from service.bulk import columns
 from service.bulk.tables import Chunk, Result
 from service.errors import BulkError
 from service.evaluation import command, labels
-from service.evaluation.tally import NO_LABEL
+from service.evaluation.accumulator import NO_LABEL
 from service.http.schemas import Limits
 from service.settings import Settings
 

@@ -20,7 +20,7 @@ from service.errors import RequestError
 from service.http import tensors
 from service.http.infer import OUTPUTS
 from service.http.measure import HEALTH
-from service.http.tensors import Output
+from service.http.tensors import InferOutput
 from tests.conftest import Running, start
 
 ONE = ["紫萱路363号人力社保局", "栖霞区文枢东路2号", "😀路"]
@@ -311,7 +311,7 @@ def test_bytes_behind_the_last_tensor_are_refused(running: Running) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_texts_in_the_binary_form_read_back(texts: list[str]) -> None:
-    raw = Output("x", "BYTES", [len(texts)], texts).raw()
+    raw = InferOutput("x", "BYTES", [len(texts)], texts).raw()
     assert tensors.texts(memoryview(raw), "x") == texts
 
 
@@ -321,12 +321,12 @@ def test_any_bytes_are_texts_or_refused(raw: bytes) -> None:
         texts = tensors.texts(memoryview(raw), "x")
     except RequestError:
         return
-    assert Output("x", "BYTES", [len(texts)], texts).raw() == raw
+    assert InferOutput("x", "BYTES", [len(texts)], texts).raw() == raw
 
 
 def test_numbers_are_little_endian() -> None:
-    assert Output("x", "FP32", [2], [1.0, -0.5]).raw() == struct.pack("<ff", 1.0, -0.5)
-    assert Output("x", "BOOL", [2], [True, False]).raw() == b"\x01\x00"
+    assert InferOutput("x", "FP32", [2], [1.0, -0.5]).raw() == struct.pack("<ff", 1.0, -0.5)
+    assert InferOutput("x", "BOOL", [2], [True, False]).raw() == b"\x01\x00"
 
 
 def test_health_is_in_no_metric_and_the_name_of_no_model_either() -> None:

@@ -25,7 +25,7 @@ from service.scoring.backends import (
     choose,
     compare,
 )
-from service.scoring.backends.accuracy_check import Candidate
+from service.scoring.backends.accuracy_check import BackendCandidate
 from service.scoring.backends.compare import Timing
 from service.scoring.backends.layout import Padding
 from service.scoring.tokens import TokenizedPair
@@ -56,7 +56,9 @@ class Fake:
         return rows
 
 
-def _chosen(*fakes: Fake, known: Sequence[Candidate] = ()) -> tuple[str, list[Candidate]]:
+def _chosen(
+    *fakes: Fake, known: Sequence[BackendCandidate] = ()
+) -> tuple[str, list[BackendCandidate]]:
     by_name = {fake.name: fake for fake in fakes}
     backend, checked = accuracy_check.first_accepted(
         list(by_name), by_name.__getitem__, PAIRS, known
@@ -144,8 +146,8 @@ def test_only_one_backend_is_in_memory_at_a_time() -> None:
 
 
 def test_what_is_known_is_not_compared_again() -> None:
-    refused = Candidate("int8", False, 0.5, 0.3, "refused: a test")
-    accepted = Candidate("bf16", True, 1.0, 0.0, "accepted: a test")
+    refused = BackendCandidate("int8", False, 0.5, 0.3, "refused: a test")
+    accepted = BackendCandidate("bf16", True, 1.0, 0.0, "accepted: a test")
     # Both are now the opposite of what is known of them.
     fakes = Fake("int8"), Fake("bf16", shift=0.06), Fake("f32")
     assert _chosen(*fakes, known=[refused, accepted]) == ("bf16", [refused, accepted])
@@ -249,9 +251,11 @@ def test_model_compare_measures_each_backend_and_recommends(
 )
 def test_another_backend_is_recommended_only_for_a_gain(milliseconds: float, told: str) -> None:
     rows = [
-        Timing(Candidate("f32", True, 1.0, 0.0, "the reference"), 1, milliseconds, milliseconds),
-        Timing(Candidate("int8", True, 1.0, 0.01, "accepted"), 1, 1, milliseconds),
-        Timing(Candidate("bf16", False, 0.5, 0.3, "refused"), 0.1, 0.1, milliseconds),
-        Timing(Candidate("int4", False, None, None, "refused: it failed")),
+        Timing(
+            BackendCandidate("f32", True, 1.0, 0.0, "the reference"), 1, milliseconds, milliseconds
+        ),
+        Timing(BackendCandidate("int8", True, 1.0, 0.01, "accepted"), 1, 1, milliseconds),
+        Timing(BackendCandidate("bf16", False, 0.5, 0.3, "refused"), 0.1, 0.1, milliseconds),
+        Timing(BackendCandidate("int4", False, None, None, "refused: it failed")),
     ]
     assert told in compare.report("int8", rows).splitlines()[-1]

@@ -22,7 +22,7 @@ from service.lifecycle import Lifecycle, State
 from service.recorder import Recorder
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import OutOfMemory, Probabilities
-from service.scoring.backends.choose import Choice
+from service.scoring.backends.choose import BackendChoice
 from service.scoring.backends.layout import Padding
 from service.scoring.engine import Engine
 from service.scoring.job import Job
@@ -94,7 +94,7 @@ class Bench:
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
             lambda progress: load(
-                Model(checkpoint, tokenizer, self.backend, Choice("test", "a test"), 1000)
+                Model(checkpoint, tokenizer, self.backend, BackendChoice("test", "a test"), 1000)
             ),
             self.queue,
             self.lifecycle,

@@ -20,7 +20,7 @@ from service.lifecycle import Lifecycle
 from service.recorder import Recorder
 from service.scoring import checkpoint as checkpoints
 from service.scoring.backends import OutOfMemory, accuracy_check, choose
-from service.scoring.backends.choose import Choice
+from service.scoring.backends.choose import BackendChoice
 from service.scoring.backends.layout import grid
 from service.scoring.backends.torch_backend import TorchBackend
 from service.scoring.backends.torch_graphs import Cuda, Device, Graph, TorchGraphsBackend
@@ -195,7 +195,7 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
     backend = _backend(device)
     checkpoint = checkpoints.read(TINY)
     tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
-    model = Model(checkpoint, tokenizer, backend, Choice(backend.name, "a test"), 2 * 512)
+    model = Model(checkpoint, tokenizer, backend, BackendChoice(backend.name, "a test"), 2 * 512)
     instruments = Instruments(NoOpMeterProvider().get_meter("test"))
     queue = PairQueue(max_pairs=10_000, max_tokens=1_000_000)
     engine = Engine(

@@ -18,7 +18,7 @@ from service.scoring import copies
 from service.scoring.backends.accuracy_check import (
     LARGEST_DIFFERENCE,
     LEAST_AGREEMENT,
-    Candidate,
+    BackendCandidate,
 )
 from service.scoring.checkpoint import Checkpoint
 
@@ -44,12 +44,12 @@ def path(checkpoint: Checkpoint) -> Path | None:
         return None
 
 
-def read(where: Path | None) -> tuple[Candidate, ...]:
+def read(where: Path | None) -> tuple[BackendCandidate, ...]:
     """The kept checks; none where there is no file that can be read."""
     if where is None:
         return ()
     try:
-        return tuple(Candidate(**row) for row in json.loads(where.read_text("utf-8")))
+        return tuple(BackendCandidate(**row) for row in json.loads(where.read_text("utf-8")))
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, TypeError) as error:
@@ -60,7 +60,7 @@ def read(where: Path | None) -> tuple[Candidate, ...]:
         return ()
 
 
-def write(where: Path | None, checks: Sequence[Candidate]) -> None:
+def write(where: Path | None, checks: Sequence[BackendCandidate]) -> None:
     """Keep checks; where there is no place for them each start compares again."""
     if where is None:
         _not_kept("no home directory", None)

@@ -28,7 +28,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class BackendCandidate:
     """How a backend's answers compare with the reference's on this kind of processor.
 
     Attributes:
@@ -53,7 +53,7 @@ class Candidate:
         return self.difference is None
 
 
-def compared(name: str, got: Probabilities, expected: Probabilities) -> Candidate:
+def compared(name: str, got: Probabilities, expected: Probabilities) -> BackendCandidate:
     """Compare one backend's probabilities with the reference's, both of shape [pairs, labels]."""
     agreement = float((got.argmax(axis=1) == expected.argmax(axis=1)).mean())
     difference = float(np.abs(got - expected).max())
@@ -63,15 +63,15 @@ def compared(name: str, got: Probabilities, expected: Probabilities) -> Candidat
         verdict = f"refused: a probability differs by more than {LARGEST_DIFFERENCE:g}"
     elif agreement < LEAST_AGREEMENT:
         verdict = f"refused: labels agree on less than {LEAST_AGREEMENT:.0%}"
-    return Candidate(name, verdict.startswith("accepted"), agreement, difference, verdict)
+    return BackendCandidate(name, verdict.startswith("accepted"), agreement, difference, verdict)
 
 
 def first_accepted(
     names: Sequence[str],
     make: Callable[[str], Backend],
     calibration: Sequence[TokenizedPair],
-    known: Sequence[Candidate] = (),
-) -> tuple[Backend, list[Candidate]]:
+    known: Sequence[BackendCandidate] = (),
+) -> tuple[Backend, list[BackendCandidate]]:
     """Build the first of several backends whose answers are the reference's within limits.
 
     Args:
@@ -89,7 +89,7 @@ def first_accepted(
     *others, reference = names
     found = {candidate.name: candidate for candidate in known}
     expected = functools.cache(lambda: predict(make(reference), calibration))
-    checked: list[Candidate] = []
+    checked: list[BackendCandidate] = []
     for name in others:
         candidate, backend = found.get(name), None
         if candidate is None:
@@ -106,12 +106,12 @@ def _try(
     name: str,
     make: Callable[[str], Backend],
     calibration: Sequence[TokenizedPair],
-    against: Candidate | Callable[[], Probabilities],
-) -> tuple[Candidate, Backend | None]:
+    against: BackendCandidate | Callable[[], Probabilities],
+) -> tuple[BackendCandidate, Backend | None]:
     """Build one, and check it unless its check is known; the backend only if it is accepted."""
     try:
         backend = make(name)
-        if isinstance(against, Candidate):
+        if isinstance(against, BackendCandidate):
             return against, backend
         candidate = compared(name, predict(backend, calibration), against())
     except LoadingCancelledError:
@@ -119,7 +119,7 @@ def _try(
     except Exception:
         log.warning("backend failed", exc_info=True, extra={"backend": name})
         verdict = "refused: it failed on this machine; the log says where"
-        return Candidate(name, False, None, None, verdict), None
+        return BackendCandidate(name, False, None, None, verdict), None
     told = {
         "backend": name,
         "agreement": round(candidate.agreement or 0, 4),

@@ -17,7 +17,7 @@ from typing import cast
 
 from service.errors import SettingsError
 from service.scoring.backends import Backend, Progress, accuracy_cache, accuracy_check
-from service.scoring.backends.accuracy_check import Candidate
+from service.scoring.backends.accuracy_check import BackendCandidate
 from service.scoring.checkpoint import Checkpoint
 from service.scoring.cpus import available_cpus, processor_flags
 from service.scoring.tokens import TokenizedPair
@@ -53,7 +53,7 @@ _NVML_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """Which backend runs the model, and why.
 
     Attributes:
@@ -65,7 +65,7 @@ class Choice:
 
     backend: str
     reason: str
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[BackendCandidate, ...] = ()
 
 
 def build(
@@ -75,7 +75,7 @@ def build(
     progress: Progress,
     *,
     background: bool = False,
-) -> tuple[Backend, Choice]:
+) -> tuple[Backend, BackendChoice]:
     """Build the backend that the settings name, or for `auto` the first that passes the check.
 
     Args:
@@ -93,7 +93,7 @@ def build(
 
     if len(names) == 1:
         backend = make(names[0], checkpoint, settings, progress, background=background)
-        choice = Choice(names[0], reason)
+        choice = BackendChoice(names[0], reason)
     else:
         steps = count()
 
@@ -104,7 +104,7 @@ def build(
         where = accuracy_cache.path(checkpoint)
         known = accuracy_cache.read(where)
         backend, checked = accuracy_check.first_accepted(names, build_one, calibration, known)
-        choice = Choice(backend.name, reason, tuple(checked))
+        choice = BackendChoice(backend.name, reason, tuple(checked))
         # One that failed may do better at the next start.
         new = [one for one in checked if one not in known and not one.has_failed]
         if new:

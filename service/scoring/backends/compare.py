@@ -15,7 +15,7 @@ from service.lifecycle import LoadingCancelledError
 from service.scoring import checkpoint as checkpoints
 from service.scoring import source
 from service.scoring.backends import Backend, calibration, choose
-from service.scoring.backends.accuracy_check import BATCH, Candidate, compared, predict
+from service.scoring.backends.accuracy_check import BATCH, BackendCandidate, compared, predict
 from service.scoring.model import tokenizer_of
 from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
@@ -44,7 +44,7 @@ class Timing:
     The three times are infinite for one that failed.
     """
 
-    candidate: Candidate
+    candidate: BackendCandidate
     alone: float = math.inf
     batched: float = math.inf
     reference: float = math.inf
@@ -80,7 +80,7 @@ def measure(settings: Settings, told: Callable[[str], None]) -> tuple[str, list[
     reference = build(names[0])
     expected = predict(reference, pairs)
     [alone], [batched] = _times([reference], pairs)
-    exact = Candidate(names[0], True, 1.0, 0.0, "the reference")
+    exact = BackendCandidate(names[0], True, 1.0, 0.0, "the reference")
     rows = [Timing(exact, alone, batched, batched)]
     for name in names[1:]:
         try:
@@ -91,7 +91,7 @@ def measure(settings: Settings, told: Callable[[str], None]) -> tuple[str, list[
             raise
         except Exception as error:
             verdict = f"refused: it failed here ({type(error).__name__})"
-            rows.append(Timing(Candidate(name, False, None, None, verdict)))
+            rows.append(Timing(BackendCandidate(name, False, None, None, verdict)))
             continue
         rows.append(Timing(candidate, alone_each[1], batched_each[1], batched_each[0]))
     return chosen, rows

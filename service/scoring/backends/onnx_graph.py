@@ -54,7 +54,7 @@ def build(bert: Mapping[str, Any], tensors: Tensors) -> tuple[ModelProto, dict[s
         probabilities, shape [pairs, labels]; and its large constants by their names, which are not
         in it, so that several sessions can share them.
     """
-    builder = _Builder(bert, tensors)
+    builder = _OnnxBuilder(bert, tensors)
     return builder.model(), builder.large
 
 
@@ -72,7 +72,7 @@ class _Quantised(NamedTuple):
     zero: str
 
 
-class _Builder:
+class _OnnxBuilder:
     def __init__(self, bert: Mapping[str, Any], tensors: Tensors) -> None:
         self._tensors = tensors
         self._layers: int = bert["num_hidden_layers"]

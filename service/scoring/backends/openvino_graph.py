@@ -32,10 +32,10 @@ def build(bert: Mapping[str, Any], tensors: Tensors, *, int8: bool) -> openvino.
         A model whose inputs are the fields of `layout.Packed` and whose output is the
         probabilities, shape [pairs, labels].
     """
-    return _Builder(bert, tensors, int8).model()
+    return _OpenVinoBuilder(bert, tensors, int8).model()
 
 
-class _Builder:
+class _OpenVinoBuilder:
     def __init__(self, bert: Mapping[str, Any], tensors: Tensors, int8: bool) -> None:
         self._tensors = tensors
         self._int8 = int8

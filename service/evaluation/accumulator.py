@@ -38,7 +38,7 @@ class Mistake:
     addresses: tuple[str, str] = field(compare=False)
 
 
-class Tally:
+class Accumulator:
     """Counts labelled pairs.
 
     Args:
