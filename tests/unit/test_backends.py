@@ -57,8 +57,17 @@ def test_the_tensors_are_those_of_transformers() -> None:
     ("backend", "tolerance"),
     [("openvino-f32", 1e-5), ("onnxruntime-int8", 0.05)],
 )
-@pytest.mark.parametrize("threads", [1, 2, 4])
-@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
+@pytest.mark.parametrize(
+    ("activation", "threads"),
+    [
+        # Each of either is quick, all of them together are not.
+        pytest.param(
+            activation, threads, marks=[pytest.mark.slow] * (activation != "gelu" and threads != 1)
+        )
+        for activation in ("gelu", "gelu_new", "relu", "silu")
+        for threads in (1, 2, 4)
+    ],
+)
 def test_a_cpu_computes_what_torch_does(
     tmp_path: Path, activation: str, threads: int, backend: str, tolerance: float
 ) -> None:
