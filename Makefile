@@ -106,8 +106,9 @@ stack-build: $(VENV)/.uv ## Install and compile the stack's programs, once (Go, 
 	$(BIN)/python -m tools.packages
 	$(BIN)/python -m tools.build
 
-containers-build: stack-build ## Get what the tests of containers need, once (Debian packages, as root)
+containers-build: stack-build ## Get what the tests of containers need, once (Debian packages and containers as root; Go, 5 minutes more)
 	$(BIN)/python -m tools.packages containers
+	$(BIN)/python -m tools.build docker-compose
 	$(BIN)/python -m tools.containers
 
 cluster-build: $(VENV)/.development stack-build ## Get what the tests of a control plane need, once (Go, Debian packages as root, about 20 minutes)

@@ -174,7 +174,19 @@ CONTROL_PLANE: tuple[Binary, ...] = (
 )
 """Kubernetes without its nodes, for the tests of tests/cluster: `make cluster-build`."""
 
-EVERY = BINARIES + CONTROL_PLANE
+COMPOSE: tuple[Binary, ...] = (
+    Binary(
+        name="docker-compose",
+        module="docker-compose",
+        package="github.com/docker/compose/v2/cmd",
+        release="2.40.3",
+        source="github.com/docker/compose/v2",
+        version_variable="github.com/docker/compose/v2/internal.Version",
+    ),
+)
+"""`docker compose` itself, for the tests of tests/containers: `make containers-build`."""
+
+EVERY = BINARIES + CONTROL_PLANE + COMPOSE
 
 
 def find(name: str) -> Binary:

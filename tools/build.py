@@ -1,6 +1,6 @@
 """Compiles the stack's programs from their pinned Go modules, once.
 
-    python -m tools.build              all of them
+    python -m tools.build              all that `make stack` and the tests run
     python -m tools.build amtool jaeger  only these
     python -m tools.build --check      says what would be built; compiles nothing
 
@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.binaries import BINARIES, Binary, find
+from tools.binaries import BINARIES, COMPOSE, CONTROL_PLANE, Binary, find
 
 PROGRESS_SECONDS = 10.0
 _LOG_LINES_SHOWN = 8
@@ -55,10 +55,19 @@ def require(name: str) -> Path:
         BuildError: it has not been built; the message says how to.
         KeyError: there is no such program.
     """
-    path = path_of(find(name))
+    binary = find(name)
+    path = path_of(binary)
     if not path.is_file():
-        raise BuildError(f"{name} is not built: run `make stack-build` (Go, up to 15 minutes once)")
+        raise BuildError(
+            f"{name} is not built: run `make {_target(binary)}` (Go, up to 20 minutes once)"
+        )
     return path
+
+
+def _target(binary: Binary) -> str:
+    if binary in COMPOSE:
+        return "containers-build"
+    return "cluster-build" if binary in CONTROL_PLANE else "stack-build"
 
 
 def build(binary: Binary) -> Path:

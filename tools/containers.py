@@ -26,8 +26,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCKERFILE = REPOSITORY / "Dockerfile"
 
-PROGRAMS = ("podman", "buildah", "runc", "conmon", "iptables", "debootstrap")
-"""What must be on the PATH; tools/apt-containers.txt has the packages."""
+PROGRAMS = {
+    **{name: name for name in ("podman", "buildah", "runc", "conmon", "iptables", "debootstrap")},
+    "busybox": "busybox-static",
+}
+"""What must be on the PATH, and the package of tools/apt-containers.txt that has it."""
 
 _PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 _SUITE = "bookworm"
@@ -109,6 +112,20 @@ def call(program: str, *arguments: str, check: bool = True, timeout: float = 120
         said = [line for line in done.stderr.splitlines() if line.strip()]
         reason = said[-1] if said else f"exit status {done.returncode}"
         raise ContainersError(f"{program} {arguments[0]}: {reason}")
+    return done.stdout
+
+
+def output(container: str, *flags: str) -> str:
+    """What a container has written to both of its standard streams."""
+    done = subprocess.run(
+        ["podman", "logs", *flags, container],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return done.stdout
 
 

@@ -3,6 +3,8 @@
     python -m tools.load --url http://127.0.0.1:5000/predict --rate 5 --seconds 60
     python -m tools.load --requests 5000 --concurrency 16      as fast as it goes, then stops
 
+SIGTERM and Ctrl-C end it early; what was counted until then is told.
+
 Only loopback and the compose network's own names are meant as targets. The addresses are invented
 from parts; none is anybody's. Only the standard library is used.
 """
@@ -12,6 +14,7 @@ import collections
 import http.client
 import json
 import random
+import signal
 import sys
 import threading
 import time
@@ -68,8 +71,9 @@ def run(
     rate: float | None = None,
     seconds: float = 600.0,
     seed: int | None = None,
+    stop: threading.Event | None = None,
 ) -> Result:
-    """Sends requests until `requests` are sent or `seconds` have passed.
+    """Sends requests until `requests` are sent, `seconds` have passed or `stop` is set.
 
     Args:
         url: Address of `/predict`.
@@ -79,12 +83,14 @@ def run(
         seconds: How long at most.
         seed: The same seed sends the same pairs; by default they are new, so that the service's
             cache knows none of them.
+        stop: Set by whoever wants it to end early.
 
     Returns:
         What the client saw.
     """
     target = urllib.parse.urlsplit(url)
     result = Result()
+    stop = stop or threading.Event()
     lock = threading.Lock()
     first = random.SystemRandom().getrandbits(48) if seed is None else seed * 1000
     started = time.monotonic()
@@ -99,8 +105,8 @@ def run(
             if ticket is None:
                 break
             if rate is not None:
-                time.sleep(max(0.0, started + ticket / rate - time.monotonic()))
-            if time.monotonic() - started > seconds:
+                stop.wait(max(0.0, started + ticket / rate - time.monotonic()))
+            if stop.is_set() or time.monotonic() - started > seconds:
                 break
             body = json.dumps(pair(source))
             begun = time.perf_counter()
@@ -136,12 +142,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, help="requests a second; default: no limit")
     parser.add_argument("--seconds", type=float, default=60.0, help="stop after this long")
     options = parser.parse_args(arguments)
+    stop = threading.Event()
+    # The first process of a container gets no signal that it has not asked for.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     result = run(
         options.url,
         requests=options.requests,
         concurrency=options.concurrency,
         rate=options.rate,
         seconds=options.seconds,
+        stop=stop,
     )
     ordered = sorted(result.seconds)
     line = f"load: {result.answered} answers {dict(sorted(result.statuses.items()))}"

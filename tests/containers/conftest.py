@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.containers.running import IMAGE
-from tools import containers
+from tools import build, containers
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +15,12 @@ def image() -> str:
         pytest.skip(reason)
     containers.build(IMAGE)
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def front_end() -> None:
+    """Docker's own Compose is there."""
+    try:
+        build.require("docker-compose")
+    except build.BuildError as error:
+        pytest.skip(str(error))

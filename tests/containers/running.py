@@ -127,16 +127,7 @@ class Container:
 
     def output(self) -> str:
         """What it has written to its standard streams."""
-        done = subprocess.run(
-            ["podman", "logs", self.id],
-            env=containers.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.stdout
+        return containers.output(self.id)
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of the output that are log entries."""

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tools import containers, packages
+from tests.containers.programs import PUBLISHED
+from tools import build, containers, native, packages
+from tools.compose import COMPOSE_FILE, REPOSITORY, load_services
+
+GPU = REPOSITORY / "docker-compose.gpu.yml"
+REPLICAS = REPOSITORY / "docker-compose.replicas.yml"
+NOT_RUN = {"grafana/grafana", "grafana/loki", "ghcr.io/google/cadvisor"}
+"""docs/containers.md says so."""
 
 
 def test_the_base_image_is_the_dockerfiles() -> None:
@@ -38,7 +48,37 @@ def test_without_its_programs_one_line_says_how_to_get_them(
 
 def test_every_program_that_is_needed_is_in_a_package_that_is_listed() -> None:
     listed = set(packages.wanted(packages.FURTHER["containers"]))
-    assert set(containers.PROGRAMS) <= listed
+    assert set(containers.PROGRAMS.values()) <= listed
+
+
+@pytest.mark.parametrize("further", [[], [native.VICTORIALOGS_FILE], [REPLICAS]])
+def test_every_image_is_made_or_is_said_not_to_be_run(further: list[Path]) -> None:
+    images = {service.image for service in load_services([COMPOSE_FILE, *further]).values()}
+    assert images - set(PUBLISHED) - {native.OWN_IMAGE} <= NOT_RUN
+
+
+@pytest.mark.parametrize(
+    "further",
+    [[], [native.VICTORIALOGS_FILE], [REPLICAS], [GPU], [native.VICTORIALOGS_FILE, REPLICAS]],
+)
+def test_dockers_own_compose_takes_the_files_without_a_word(
+    front_end: None, further: list[Path]
+) -> None:
+    files = [word for file in (COMPOSE_FILE, *further) for word in ("--file", str(file))]
+    done = subprocess.run(
+        [str(build.require("docker-compose")), *files, "--profile", "load", "config"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    services = yaml.safe_load(done.stdout)["services"]
+    assert "load" in services
+    if GPU in further:
+        [device] = services["mgeo"]["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["count"]) == ("nvidia", 1)
 
 
 def test_pips_settings_reach_the_build(monkeypatch: pytest.MonkeyPatch) -> None:

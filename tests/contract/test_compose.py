@@ -15,7 +15,7 @@ import yaml
 
 from service import settings
 from tools import native
-from tools.binaries import BINARIES, Binary, find
+from tools.binaries import BINARIES, COMPOSE, Binary, find
 from tools.build import source_version
 from tools.compose import COMPOSE_FILE, REPOSITORY, Service, load_model, load_services
 
@@ -83,6 +83,21 @@ def test_service_has_no_more_rights_than_it_needs(service: Service) -> None:
     assert raw["read_only"] is True
     assert (raw.get("user") == "root") == (service.name in NEEDS_ROOT)
     assert not raw.get("privileged")
+
+
+@pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
+def test_no_services_log_fills_the_disk(service: Service) -> None:
+    """Docker keeps all of it by default."""
+    assert service.name == "volume-permissions" or service.raw["logging"] == {
+        "driver": "json-file",
+        "options": {"max-size": "10m", "max-file": "3"},
+    }
+
+
+@pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
+def test_every_service_has_time_to_end(service: Service) -> None:
+    """Named, although Docker has a default: by its API podman sends SIGKILL at once."""
+    assert service.name == "volume-permissions" or service.raw["stop_grace_period"] == "30s"
 
 
 @pytest.mark.parametrize("files", ALL_FILES.values(), ids=ALL_FILES)
@@ -196,7 +211,7 @@ def test_alertmanagers_image_is_the_release_whose_amtool_checks_its_file() -> No
     assert SERVICES["alertmanager"].tag == f"v{find('amtool').release}"
 
 
-@pytest.mark.parametrize("binary", BINARIES, ids=lambda b: b.name)
+@pytest.mark.parametrize("binary", [*BINARIES, *COMPOSE], ids=lambda b: b.name)
 def test_release_is_the_source_that_go_mod_pins(binary: Binary) -> None:
     source = source_version(binary).removeprefix("v")
     if binary.module == "prometheus":
