@@ -62,7 +62,7 @@ _OF_A_MODEL = {"model_version": "the request came to a model"}
 
 REQUEST = Metric(
     "mgeo.request", "counter", "{request}",
-    "Requests answered by the prediction listener, health checks left out.",
+    "Requests answered by the prediction listener, without health checks.",
     ("method", "endpoint", "status"), is_stable=True,
 )  # fmt: skip
 REQUEST_DURATION = Metric(
@@ -90,11 +90,11 @@ REQUEST_ADMITTED = Metric(
 )  # fmt: skip
 API_KEYS = Metric(
     "mgeo.api_keys", "gauge", "{key}",
-    "API keys that are admitted; 0 lets nobody in. None where no keys are required.",
+    "API keys that are admitted; 0 admits nobody. Absent if no keys are required.",
 )  # fmt: skip
 API_KEYS_UNREADABLE_AGE = Metric(
     "mgeo.api_keys.unreadable.age", "gauge", "s",
-    "Time since which the file of API keys cannot be read; 0 while it can.",
+    "Time for which the file of API keys has been unreadable; 0 while it can be read.",
 )  # fmt: skip
 REQUESTS_WAITING = Metric(
     "mgeo.requests.waiting", "gauge", "{request}",
@@ -126,17 +126,17 @@ STAGE_DURATION = Metric(
 )  # fmt: skip
 PREDICTION = Metric(
     "mgeo.prediction", "counter", "{prediction}",
-    "Pairs scored, by the label that won.",
+    "Pairs scored, by their label.",
     ("label", "model_version"),
 )  # fmt: skip
 PREDICTION_SIMILARITY = Metric(
     "mgeo.prediction.similarity", "counter", "{prediction}",
-    "Pairs scored, by the tenth that their similarity is in, which ends at `upper`.",
+    "Pairs scored, by tenths of similarity; `upper` is the end of the tenth.",
     ("upper", "model_version"),
 )  # fmt: skip
 PREDICTION_FAILED = Metric(
     "mgeo.prediction.failed", "counter", "{pair}",
-    "Pairs that the model failed on, also when they were tried alone.",
+    "Pairs on which the model failed even when they were tried alone.",
     ("model_version",),
 )  # fmt: skip
 INPUT_TRUNCATED = Metric(
@@ -161,7 +161,7 @@ MATCH = Metric(
 )  # fmt: skip
 MATCH_CANDIDATES = Metric(
     "mgeo.match.candidates", "counter", "{pair}",
-    "Entries of the register that the model has looked at.",
+    "Entries of the register that the model has compared.",
 )  # fmt: skip
 REGISTER_ENTRIES = Metric(
     "mgeo.register.entries", "gauge", "{entry}",
@@ -200,7 +200,7 @@ BATCH_DURATION = Metric(
 )  # fmt: skip
 BATCH_FAILED = Metric(
     "mgeo.batch.failed", "counter", "{batch}",
-    "Forward passes that raised; what they held was tried again in smaller ones.",
+    "Forward passes that failed; their pairs were tried again in smaller batches.",
     ("error_type", "model_version"),
 )  # fmt: skip
 BATCH_OUT_OF_MEMORY = Metric(
@@ -214,7 +214,7 @@ BATCH_TOKEN_LIMIT = Metric(
 )  # fmt: skip
 QUEUE_DEPTH = Metric(
     "mgeo.queue.depth", "gauge", "{pair}",
-    "Pairs waiting for the model that somebody waits for.",
+    "Pairs waiting for the model whose client still waits.",
 )  # fmt: skip
 QUEUE_LIMIT = Metric(
     "mgeo.queue.limit", "gauge", "{pair}",
@@ -230,7 +230,7 @@ QUEUE_TOKEN_LIMIT = Metric(
 )  # fmt: skip
 QUEUE_DROPPED = Metric(
     "mgeo.queue.dropped", "counter", "{pair}",
-    "Pairs taken out of the queue uncomputed: nobody waited for them, or would at their end.",
+    "Pairs dropped from the queue because the client had gone or the deadline would be missed.",
 )  # fmt: skip
 QUEUE_OLDEST_AGE = Metric(
     "mgeo.queue.oldest_age", "gauge", "s",
@@ -238,7 +238,7 @@ QUEUE_OLDEST_AGE = Metric(
 )  # fmt: skip
 ENGINE_PROGRESS_AGE = Metric(
     "mgeo.engine.last_progress_age", "gauge", "s",
-    "Time since the engine last took or finished a batch while it had work; 0 when idle.",
+    "Time since the engine last began or finished a batch while work waits; 0 when idle.",
 )  # fmt: skip
 READY = Metric(
     "mgeo.ready", "gauge", "{instance}",
@@ -246,7 +246,7 @@ READY = Metric(
 )  # fmt: skip
 START_TIME = Metric(
     "mgeo.start_time", "gauge", "s",
-    "When the process started, in seconds since 1970; another value is another process.",
+    "Start of the process, in seconds since 1970; another value means another process.",
 )  # fmt: skip
 MEMORY_LIMIT = Metric(
     "mgeo.memory.limit", "gauge", "By",
@@ -271,17 +271,17 @@ MODEL_CALIBRATION = Metric(
 )  # fmt: skip
 SHADOW_PREDICTION = Metric(
     "mgeo.shadow.prediction", "counter", "{prediction}",
-    "Pairs that a shadow scored too: its label, and the label that was answered by which version.",
+    "Pairs scored by a shadow too: its label, and the label and version of the answer.",
     ("model_version", "label", "against", "against_label"),
 )  # fmt: skip
 SHADOW_SHIFT = Metric(
     "mgeo.shadow.shift", "histogram", "1",
-    "How far the similarity of a shadow is from the one that was answered.",
+    "Distance of a shadow's similarity from that of the answer.",
     ("model_version", "against"), SHIFTS,
 )  # fmt: skip
 SHADOW_DROPPED = Metric(
     "mgeo.shadow.dropped", "counter", "{pair}",
-    "Pairs that a shadow was not shown: too many waited for the machine to be idle.",
+    "Pairs that a shadow did not get, because too many waited for the machine to be idle.",
     ("model_version",),
 )  # fmt: skip
 GPU_MEMORY_USED = Metric(
