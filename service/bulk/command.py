@@ -41,8 +41,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             help=f"column of {name}, by name or number from 1 [{name}; {place} with --no-header]",
         )
     inputs.add_flags(add)
+    add_explaining_flags(parser)
     add_writing_flags(parser)
     add_model_flags(parser)
+
+
+def add_explaining_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that can explain."""
+    add = parser.add_argument_group("explaining").add_argument
+    add("--explain", action="store_true", help="append in what the two addresses differ")
+    for level, example in (("province", "浙江省"), ("city", "杭州市")):
+        add(
+            f"--default-{level}",
+            metavar="NAME",
+            help=f"the {level} of addresses that name none, such as {example}",
+        )
 
 
 def add_writing_flags(parser: argparse.ArgumentParser) -> None:

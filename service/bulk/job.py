@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from service import settings
-from service.bulk import formats, inputs
+from service.bulk import explained, formats, inputs
 from service.bulk.columns import FIELDS
 from service.bulk.command import MODEL_SETTINGS
 from service.bulk.journal import Journal
 from service.bulk.output import Output
 from service.bulk.progress import Progress, duration
 from service.bulk.run import Counts, RowScorer, run
-from service.bulk.tables import RESULT_TYPES, Reading, Result, Source, Writing
+from service.bulk.tables import RESULT_TYPES, Chunk, Reading, Result, Source, Writing
 from service.errors import BulkError
 from service.scoring.checkpoint import LABELS
 
@@ -57,6 +57,11 @@ class Job:
         if source and self._output and self._output.is_at(source):
             raise BulkError("the output would overwrite the input; name another -o")
         self._check_flags()
+        self._explain = explained.asked(flags)
+        if self._explain is not None:
+            self.result, self.result_types = explained.with_explanation(
+                self.result, self.result_types
+            )
 
     def run(self) -> None:
         """Score it, and say how it went.
@@ -82,6 +87,8 @@ class Job:
         if source.notice:
             self._progress.note(source.notice)
         scorer = self._scorer(self._progress.note, stack)
+        if self._explain is not None:
+            scorer = explained.ExplainingScorer(scorer, self.result, self._seconds, self._explain)
         journal = None
         if self._output and seen:
             identity = {
@@ -148,6 +155,10 @@ class Job:
         if first == second:
             raise BulkError("--address1 and --address2 name the same column")
         return first, second
+
+    def _seconds(self, chunk: Chunk, pair: tuple[int, int], results: Any) -> Sequence[object]:
+        """The second address of each row; None where there is none to explain."""
+        return chunk.values(pair[1])
 
     def _way_of_reading(self) -> list[object]:
         reading = self._reading

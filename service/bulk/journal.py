@@ -114,7 +114,7 @@ class Journal:
             return
         # As JSON has it: tuples are lists there.
         wanted = json.loads(json.dumps(identity))
-        other = [key for key in wanted if stored.get(key) != wanted[key]]
+        other = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key)]
         if other:
             raise BulkError(
                 f"{self._path} was begun with another {' and another '.join(other)}: "

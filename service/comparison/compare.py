@@ -21,7 +21,7 @@ from service.scoring import simplified
 from service.scoring.readable import plain
 
 
-class Difference(NamedTuple):
+class DifferingPart(NamedTuple):
     """A part that one address has and the other has not, or has otherwise.
 
     Attributes:
@@ -46,7 +46,7 @@ class Comparison:
     """
 
     conflicts: tuple[PartKind, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[DifferingPart, ...]
 
 
 def compare(first: str, second: str, default: tuple[Place, ...] = ()) -> Comparison:
@@ -65,7 +65,7 @@ def compare(first: str, second: str, default: tuple[Place, ...] = ()) -> Compari
         mine, theirs = one.parts.get(kind, []), two.parts.get(kind, [])
         if _are_same(kind, mine, theirs):
             continue
-        differences.append(Difference(kind, _quoted(mine), _quoted(theirs)))
+        differences.append(DifferingPart(kind, _quoted(mine), _quoted(theirs)))
         if mine and theirs and kind in _COMPARED and not _may_be_same(kind, one.parts, two.parts):
             conflicts.append(kind)
     return Comparison(tuple(conflicts), tuple(differences))
@@ -86,7 +86,7 @@ def default_place(province: str | None, city: str | None) -> tuple[Place, ...]:
             raise ValueError(f"{level} is no {level} that the table of divisions has")
         inner = tuple(one for one in known if not found or any(one.is_within(out) for out in found))
         if not inner:
-            raise ValueError("city is not in default_province")
+            raise ValueError("city is in another province")
         found = inner
     return found
 
@@ -145,14 +145,14 @@ def _agree(one: str, two: str) -> bool:
     return one == two or not one or not two or "-" in one or "-" in two
 
 
-def _divisions(one: Location, two: Location, conflict: Level | None) -> Iterator[Difference]:
+def _divisions(one: Location, two: Location, conflict: Level | None) -> Iterator[DifferingPart]:
     for level in LEVELS:
         mine, theirs = one.names.get(level), two.names.get(level)
         if level == conflict:
             # The city of 西湖区 is known, as long as there is one that may be meant.
-            yield Difference(level, mine or _lower(one, level), theirs or _lower(two, level))
+            yield DifferingPart(level, mine or _lower(one, level), theirs or _lower(two, level))
         elif (mine or theirs) and not (mine and theirs and _is_one(one, two, level)):
-            yield Difference(level, mine, theirs)
+            yield DifferingPart(level, mine, theirs)
 
 
 def _lower(location: Location, level: Level) -> str | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from service.answers import Explanation
-from service.comparison.compare import compare, default_place
-from service.comparison.divisions import Place
 from service.errors import InvalidField
 from service.http.shapes import Flag, Maybe, Shape, Text
 
-Explain = tuple[Place, ...] | None
+if TYPE_CHECKING:  # a service that explains nothing does not load it
+    from service.comparison.divisions import Place
+
+Explain: TypeAlias = "tuple[Place, ...] | None"
 """Where addresses are that do not say so; None where no explanation is asked for."""
 
 FIELDS: Final[Mapping[str, Shape[object]]] = {
@@ -37,6 +38,8 @@ def read(explain: bool, province: str | None, city: str | None) -> Explain:
             if value is not None:
                 raise InvalidField(f"{name} is for an explanation: send explain as true with it")
         return None
+    from service.comparison.compare import default_place
+
     try:
         return default_place(province, city)
     except ValueError as error:
@@ -47,6 +50,8 @@ def of(pair: tuple[str, str], explain: Explain) -> Explanation | None:
     """In what two addresses differ, if that is asked for."""
     if explain is None:
         return None
+    from service.comparison.compare import compare
+
     found = compare(*pair, explain)
     return {
         "conflicts": list(found.conflicts),

@@ -31,6 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--id", metavar="COLUMN", help="column of a table RIGHT whose values name its entries "
         "[the row's number]")  # fmt: skip
     add("--right-address", metavar="COLUMN", help="column of a table RIGHT to search [address]")
+    command.add_explaining_flags(parser)
     _add_shared_flags(parser, "reading LEFT")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from service import settings
 from service.bulk import formats, inputs
 from service.bulk.job import Job
 from service.bulk.run import Counts, RowScorer
-from service.bulk.tables import Source
+from service.bulk.tables import Chunk, Source
 from service.errors import BulkError
 from service.matching.matcher import ANSWERS, Choice, Matcher, fields, result_of
 from service.matching.table import Table, address_column
@@ -57,6 +57,10 @@ class MatchJob(Job):
         scorer = super()._scorer(note, stack)
         self._matcher = Matcher(scorer, register, self._choice, most_chars)
         return self._matcher
+
+    @override
+    def _seconds(self, chunk: Chunk, pair: tuple[int, int], results: Any) -> Sequence[object]:
+        return [result.match_address for result in results]
 
     @override
     def _summarise(self, totals: Counts) -> None:

@@ -201,7 +201,7 @@ def test_the_client_is_made_of_the_service_s_files() -> None:
     assert (folder.parent / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
-SHARED = {"Difference", "Job", "Model", "Result", "Server"}
+SHARED = {"Job", "Model", "Result", "Server"}
 """Names that two classes still have, in rooms that do not know each other."""
 
 
