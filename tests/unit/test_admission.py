@@ -105,7 +105,7 @@ def test_what_would_be_late_is_told_how_late() -> None:
     assert late.retry_after == 3
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(-1, "0 ms"), (0.25, "250 ms"), (1, "1.0 s")])
+@pytest.mark.parametrize(("seconds", "said"), [(-1, "0 ms"), (0.75, "750 ms"), (1, "1.0 s")])
 def test_a_short_time_is_said_in_milliseconds(seconds: float, said: str) -> None:
     assert f", and {said} are left" in str(_refusal(_admission(10), seconds))
 
