@@ -125,6 +125,14 @@ class Composed:
             *("--no-build", "--pull", "never", *self.names),
         )
 
+    def start_load(self) -> None:
+        """Start the load of the file's profile beside what runs.
+
+        Not waited for: of a service whose health command is disabled podman says an empty word,
+        which Compose does not know.
+        """
+        self.compose("up", "--detach", "--no-build", "--no-recreate", "--pull", "never", "load")
+
     def compose(self, *arguments: str) -> str:
         """Run `docker compose` on these files."""
         named = [word for file in self._files for word in ("--file", str(file))]

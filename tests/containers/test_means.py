@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.containers import memory
 from tests.containers.programs import PUBLISHED
 from tools import build, containers, native, packages
 from tools.compose import COMPOSE_FILE, REPOSITORY, load_services
@@ -88,3 +89,34 @@ def test_pips_settings_reach_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "default-timeout = 77" in containers._pip_configuration().splitlines()
     finally:
         containers._pip_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("group", "folder", "total", "stat"),
+    [
+        ("0::/x", "x", "memory.current", "anon 300\nfile 650\ninactive_file 600\n"),
+        (
+            "9:name=systemd:/\n4:memory:/x",
+            "memory/x",
+            "memory.usage_in_bytes",
+            "rss 1\ntotal_rss 300\ninactive_file 1\ntotal_inactive_file 600\n",
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_memory_is_read_of_either_version_of_control_groups(
+    tmp_path: Path, group: str, folder: str, total: str, stat: str
+) -> None:
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/cgroup").write_text(group + "\n")
+    place = tmp_path / "mounted" / folder
+    place.mkdir(parents=True)
+    (place / total).write_text("1000\n")
+    (place / "memory.stat").write_text(stat)
+    found = memory.used(7, tmp_path / "proc", tmp_path / "mounted")
+    assert found == memory.Used(working=400, anonymous=300)
+    other = memory.Used(working=500, anonymous=200)
+    assert found.highest(other) == memory.Used(working=500, anonymous=300)
+    lines = memory.table({"a": found, "b": other}, {"a": 2**20, "b": 1000}).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| b", "| a"]
+    assert lines[2].endswith("| 50% |")
