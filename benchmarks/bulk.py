@@ -27,7 +27,7 @@ from benchmarks.processes import end_what_was_started, processor_seconds
 _MEAN_CHARACTERS = (19, 16)
 """Of the first and the second address of real pairs."""
 
-_CHUNK_ROWS = 1024
+CHUNK_ROWS = 1024
 """Rows that `score` notes at a time on a CPU."""
 
 _CHARACTERS = (
@@ -122,7 +122,7 @@ def measure(given: Path, output: Path, model: str, count: int, every: float) -> 
         time.sleep(0.01)
     begun = time.perf_counter()
     used = processor_seconds(process.pid)
-    paused, processor, done = 0.0, used, _CHUNK_ROWS
+    paused, processor, done = 0.0, used, CHUNK_ROWS
     while True:
         try:
             process.wait(every)
@@ -135,7 +135,7 @@ def measure(given: Path, output: Path, model: str, count: int, every: float) -> 
                 continue
             memory.append(resident_mb(process.pid))
             processor = processor_seconds(process.pid)
-            done = chunks_done(output) * _CHUNK_ROWS
+            done = chunks_done(output) * CHUNK_ROWS
             size = journal_size(output)
             bare.run()
             process.send_signal(signal.SIGCONT)
@@ -144,13 +144,13 @@ def measure(given: Path, output: Path, model: str, count: int, every: float) -> 
     if process.returncode:
         raise SystemExit(f"score ended with {process.returncode}")
     # The first chunk was done when the clock began.
-    rate, alone = (count - _CHUNK_ROWS) / seconds, bare.pairs / bare.seconds
+    rate, alone = (count - CHUNK_ROWS) / seconds, bare.pairs / bare.seconds
     print(f"model: {bare.name}")
     print(
         f"score: {rate:.0f} pairs/s ({count} pairs in {seconds:.0f} s); bare model: {alone:.0f} "
         f"pairs/s ({bare.pairs} pairs in samples between); score is {rate / alone:.1%} of it"
     )
-    cost, least = (processor - used) / (done - _CHUNK_ROWS), bare.processor / bare.pairs
+    cost, least = (processor - used) / (done - CHUNK_ROWS), bare.processor / bare.pairs
     print(
         f"processor time of a pair: {cost * 1e3:.2f} ms in score, {least * 1e3:.2f} ms in the bare "
         f"model; the rest costs {cost / least - 1:.1%}"

@@ -48,8 +48,8 @@ def main() -> None:
     if flags.one:
         _measure(flags.one[0], Path(flags.one[1]))
         return
-    queries, candidates = _real(flags.pairs, flags.half)
-    distractors = _distractors(flags.gazetteer, max(flags.entries), flags.distractors)
+    queries, candidates = real_queries(flags.pairs, flags.half)
+    distractors = generated(flags.gazetteer, max(flags.entries), flags.distractors)
     print("| entries | library | exact at 10, 20, 50 | partial | build | a query | memory |")
     print("|--:|---|---|---|--:|--:|--:|")
     for size in flags.entries:
@@ -68,7 +68,7 @@ def _in_a_process(library: str, data: str, flags: argparse.Namespace) -> None:
     subprocess.run(command, check=True)  # noqa: S603
 
 
-def _real(path: Path, half: str) -> tuple[list[tuple[str, list[str], list[str]]], list[str]]:
+def real_queries(path: Path, half: str) -> tuple[list[tuple[str, list[str], list[str]]], list[str]]:
     """Queries with their exact and partial matches, and all candidates."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     queries: dict[tuple[str, str], dict[str, list[str]]] = {}
@@ -83,7 +83,7 @@ def _real(path: Path, half: str) -> tuple[list[tuple[str, list[str], list[str]]]
     return asked, [row["address2"] for row in rows]
 
 
-def _distractors(folder: Path, count: int, kept: Path | None) -> list[str]:
+def generated(folder: Path, count: int, kept: Path | None) -> list[str]:
     """Generated addresses in the style of a map's entries, each once."""
     found: dict[str, None] = {}
     if kept and kept.exists():

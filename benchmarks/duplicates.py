@@ -1,0 +1,104 @@
+"""`dedupe` on generated rows of which it is known which are one place.
+
+`python -m benchmarks.duplicates --gazetteer DIR --rows 50000` draws places as the bundled model's
+training did, with another seed: a place has up to three writings, and beside it stand addresses
+that look alike and are other places. Printed are precision and recall over pairs of rows, and the
+largest cluster that mixes places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import os
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.places import run
+from benchmarks.processes import end_what_was_started
+from training import gazetteer
+from training.generator import pairs
+from training.relations import NAMES, TARGETS
+from training.world import World
+
+_SEED = 11
+_WRITINGS = 3
+_SURE = 0.9
+"""Share of raters from which a generated pair is two places for certain."""
+
+
+def main() -> None:
+    """Generate, run, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gazetteer", type=Path, required=True, help="folder of gazetteer files")
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--threshold", help="as of `dedupe`")
+    flags = parser.parse_args()
+    end_what_was_started()
+    print(machine.in_a_line(), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        given, output = Path(folder, "rows.csv"), Path(folder, "clusters.csv")
+        rows = list(itertools.islice(places(World(gazetteer.read(flags.gazetteer))), flags.rows))
+        with given.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("place", "address"), *rows])
+        chosen = ["--threshold", flags.threshold] if flags.threshold else []
+        seconds, processor, memory, told = run("dedupe", str(given), "-o", str(output), *chosen)
+        print(told.strip())
+        print(f"{seconds:.0f} s, {processor:.0f} s of processor time, {memory:,.0f} MB at most")
+        with output.open(encoding="utf-8", newline="") as file:
+            print(compared([(row["place"], row["cluster"]) for row in csv.DictReader(file)]))
+    print(f"load at the end: {os.getloadavg()[0]:.1f}")
+
+
+def places(world: World) -> Iterator[tuple[int, str]]:
+    """Endless rows of a place's number and an address, each address once."""
+    known: set[str] = set()
+    numbers = itertools.count()
+    scenes = itertools.groupby(pairs(world, _SEED, full=0.2), lambda pair: pair.address1)
+    for address, scene in scenes:
+        writings, others = [address], []
+        for pair in scene:
+            exact, _, different = TARGETS[NAMES[pair.relation]]
+            if exact > 0.5:
+                writings.append(pair.address2)
+            elif different >= _SURE:
+                others.append(pair.address2)
+        if known.isdisjoint(writings):  # else the place has been drawn before
+            place = next(numbers)
+            new = list(dict.fromkeys(writings))[:_WRITINGS]
+            known.update(new)
+            yield from ((place, writing) for writing in new)
+        for other in others:
+            if other not in known:
+                known.add(other)
+                yield next(numbers), other
+
+
+def compared(rows: list[tuple[str, str]]) -> str:
+    """What clusters are worth.
+
+    Args:
+        rows: Place and cluster of each.
+    """
+    true, found, both = (
+        sum(count * (count - 1) // 2 for count in Counter(keys).values())
+        for keys in ([p for p, _ in rows], [c for _, c in rows], rows)
+    )
+    mixed: dict[str, Counter[str]] = defaultdict(Counter)
+    for place, cluster in rows:
+        mixed[cluster][place] += 1
+    wrong = [places.total() for places in mixed.values() if len(places) > 1]
+    sizes = Counter(Counter(place for place, _ in rows).values())
+    return (
+        f"{len(rows):,} rows, places by their number of writings: {dict(sorted(sizes.items()))}\n"
+        f"pairs of rows: precision {both / max(1, found):.3f}, recall {both / max(1, true):.3f}; "
+        f"{len(wrong):,} clusters mix places, the largest of {max(wrong, default=0)} rows"
+    )
+
+
+if __name__ == "__main__":
+    main()
