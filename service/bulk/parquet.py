@@ -15,7 +15,8 @@ from service.errors import BulkError
 _ROW_GROUP = 65_536
 """Rows gathered before they are written: smaller groups cost size and the reader's time."""
 
-_KINDS = {float: pa.float64(), str: pa.string(), bool: pa.bool_(), int: pa.int64()}
+KINDS = {float: pa.float64(), str: pa.string(), bool: pa.bool_(), int: pa.int64()}
+"""Arrow's types of the results' cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class ParquetSink:
     """Rows to a file; columns of other formats than Parquet become text."""
 
     def __init__(self, writing: Writing, source: Source) -> None:
-        self._kinds = [_KINDS[kind] for kind in writing.result_types]
+        self._kinds = [KINDS[kind] for kind in writing.result_types]
         own = zip(writing.result_columns, self._kinds, strict=True)
         if isinstance(source, ParquetSource):
             schema = source.schema

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from service import settings
 from service.bulk import columns, formats
+from service.bulk.columns import Fault
 from service.bulk.job import Job
 from service.bulk.journal import Journal
 from service.bulk.output import Output
@@ -41,6 +42,12 @@ from service.retrieval import files
 from service.retrieval.files import StoredRegister
 
 SINGLE, REPRESENTATIVE, DUPLICATE = KINDS = ("single", "representative", "duplicate")
+
+DUPLICATES = ("exact_match",)
+"""Labels with which two rows are one place, where labels decide."""
+
+PAIR = {"row1": int, "row2": int, "address1": str, "address2": str}
+"""The columns of a pair, before those of its result. Rows are counted from 1."""
 
 _ENTRIES = 256
 """Rows whose candidates are found at a time."""
@@ -72,7 +79,7 @@ class _PairsTable:
     """The columns of the second output, as a sink asks a source for them."""
 
     style: TextStyle
-    columns: list[str] = field(default_factory=lambda: ["row1", "row2", "address1", "address2"])
+    columns: list[str] = field(default_factory=lambda: [*PAIR])
     has_header: bool = True
     notice: str = ""
 
@@ -91,7 +98,7 @@ class DedupeJob(Job):
 
     def __init__(self, flags: argparse.Namespace) -> None:
         self._choice = Choice(
-            threshold=flags.threshold, candidates=flags.candidates, labels=("exact_match",)
+            threshold=flags.threshold, candidates=flags.candidates, labels=DUPLICATES
         )
         super().__init__(flags)
         if not self._reading.path or not isinstance(self._output, Output):
@@ -140,16 +147,13 @@ class DedupeJob(Job):
                 linked = self._linked(register, scorer, file, source.style, journal, progress)
                 self._pairs.finish(file, None)
         found = clusters(table.rows, linked)
-        of_row = _of_row(found)
+        known = of_row(found)
         limits, row = Limits(most_chars, 1), 0
         with contextlib.closing(formats.open_source(self._source_format, self._reading)) as again:
             sink = formats.open_sink(self._sink_format, writing, again)
             for chunk in again.chunks(_ENTRIES):
                 read = columns.addresses(chunk, pair[0], limits, ADDRESS)
-                done = [
-                    Clustered(error=fault) if fault else of_row.get(at) or _alone(at)
-                    for at, fault in enumerate(map(fault_of, read), row)
-                ]
+                done = [clustered(known, *one) for one in enumerate(read, row)]
                 sink.write(chunk, done)
                 totals.add(done)
                 row += len(chunk)
@@ -242,15 +246,17 @@ def _pairs(register: StoredRegister, candidates: int) -> Iterator[list[object]]:
             for other in map(int, others):
                 # An earlier entry that has this one among its own candidates has had the pair.
                 if other > place or place not in found[other]:
-                    yield _cells(register, min(place, other), max(place, other))
+                    yield pair_cells(register, min(place, other), max(place, other))
 
 
-def _cells(register: StoredRegister, one: int, other: int) -> list[object]:
+def pair_cells(register: StoredRegister, one: int, other: int) -> list[object]:
+    """A pair as its table has it: see `PAIR`."""
     first, second = register.entry(one), register.entry(other)
     return [int(first.id), int(second.id), first.address, second.address]
 
 
-def _of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:
+def of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:
+    """What is appended to the rows of clusters, by their numbers from 0."""
     return {
         row: Clustered(
             REPRESENTATIVE if row == one.representative else DUPLICATE,
@@ -264,8 +270,17 @@ def _of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:
     }
 
 
-def _alone(row: int) -> Clustered:
-    return Clustered(SINGLE, row + 1, 1, None, cut=False)
+def clustered(found: Mapping[int, Clustered], row: int, address: str | Fault) -> Clustered:
+    """What is appended to a row.
+
+    Args:
+        found: Of the rows of clusters.
+        row: Its number from 0.
+        address: Its address, or why it has none.
+    """
+    if fault := fault_of(address):
+        return Clustered(error=fault)
+    return found.get(row) or Clustered(SINGLE, row + 1, 1, None, cut=False)
 
 
 def _beside(output: Path) -> Path:

@@ -40,6 +40,7 @@ LIBRARIES = {
     "scipy": ("service/retrieval", "service/matching"),
     "sklearn": ("service/retrieval",),
     "sparse_dot_topn": ("service/retrieval",),
+    "pyspark": ("service/matching/spark.py", "service/matching/spark_worker.py"),
     "tokenizers": ("service/scoring",),
     "openvino": ("service/scoring/backends",),
     "onnxruntime": ("service/scoring/backends",),

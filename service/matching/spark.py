@@ -1,0 +1,233 @@
+"""`score`, `match` and `dedupe` as functions of Spark's DataFrames: docs/spark.md.
+
+The last digit of a result depends a little on which pairs are computed together. So rows are
+numbered, and each partition holds whole chunks of them, as one machine makes them: then the results
+are the same as there, and come in the input's order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as f
+from pyspark.sql import types as t
+
+from service import settings
+from service.bulk import columns
+from service.bulk.columns import FIELDS
+from service.bulk.command import MODEL_SETTINGS
+from service.bulk.tables import RESULT_TYPES, Result, Rows, batched
+from service.errors import BulkError
+from service.http.schemas import Limits
+from service.matching import spark_worker as worker
+from service.matching.clusters import clusters
+from service.matching.dedupe_job import DUPLICATES, PAIR, Clustered, DedupeJob, of_row
+from service.matching.matcher import Choice, fields
+from service.matching.spark_worker import Work
+from service.matching.table import ADDRESS, fault_of
+from service.retrieval import files
+from service.retrieval.register import CANDIDATES, Entry
+from service.settings import Settings
+
+_NUMBER = "mgeo row number"
+_RESULT = dict(zip(Result._fields, RESULT_TYPES, strict=True))
+_CLUSTER = dict(zip(Clustered._fields, DedupeJob.result_types, strict=True))
+_TYPES = {float: t.DoubleType(), str: t.StringType(), bool: t.BooleanType(), int: t.LongType()}
+
+_CHUNKS = 16
+"""In a partition at most: what a worker holds in memory, and computes again if it is lost."""
+
+_TASKS = 4
+"""Partitions for each core of the cluster, if there are so many chunks."""
+
+
+def score(
+    pairs: DataFrame,
+    *,
+    address1: str = FIELDS[0],
+    address2: str = FIELDS[1],
+    prefix: str = "",
+    **model: object,
+) -> DataFrame:
+    """The rows in their order, with the columns that `score` appends.
+
+    Args:
+        pairs: Rows with two columns of text.
+        address1: The first of these.
+        address2: The second.
+        prefix: Goes before the names of the results' columns.
+        model: Settings of the model, such as `model` and `backend`.
+
+    Raises:
+        OperatorError: A column or a setting is not as it should be.
+    """
+    work = Work(_settings(model))
+    return _scored(*_numbered(pairs), (address1, address2), work, _named(_RESULT, prefix))
+
+
+def match(
+    left: DataFrame,
+    register: str | Path,
+    *,
+    address: str = ADDRESS,
+    top: int = 1,
+    threshold: float | None = None,
+    candidates: int = CANDIDATES,
+    prefix: str = "",
+    **model: object,
+) -> DataFrame:
+    """The rows in their order, with the columns that `match` appends.
+
+    Args:
+        left: Rows with a column of text.
+        register: Directory that `index build` wrote, on the driver. It is sent to the workers.
+        address: The column.
+        top: Answers of a row at most.
+        threshold: Similarity from which an entry is an answer; None where its label decides.
+        candidates: Entries that the model looks at for each row.
+        prefix: Goes before the names of the results' columns.
+        model: Settings of the model.
+
+    Raises:
+        OperatorError: The register, a column or a setting is not as it should be.
+    """
+    if candidates < top:
+        raise BulkError(f"top={top} needs as many candidates at least")
+    choice, wanted = Choice(top, threshold, candidates), _settings(model)
+    work = Work(wanted, worker.send(left.sparkSession.sparkContext, Path(register)), choice)
+    return _scored(*_numbered(left), (address, address), work, _named(fields(top), prefix))
+
+
+def dedupe(
+    rows: DataFrame,
+    *,
+    address: str = ADDRESS,
+    threshold: float | None = None,
+    candidates: int = 10,
+    prefix: str = "",
+    **model: object,
+) -> tuple[DataFrame, DataFrame]:
+    """The rows in their order with their clusters, and the pairs that match, as of `dedupe`.
+
+    Candidates are found and compared by the workers, at once; the register of the rows and the
+    clusters are made on the driver.
+
+    Args:
+        rows: Rows with a column of text.
+        address: The column.
+        threshold: Similarity from which two rows match; None where the label must be exact_match.
+        candidates: Rows that the model compares with each row.
+        prefix: Goes before the names of the clusters' columns.
+        model: Settings of the model.
+
+    Raises:
+        OperatorError: A column or a setting is not as it should be, or no row has an address.
+    """
+    work, spark = Work(_settings(model)), rows.sparkSession
+    limit = work.settings.max_address_chars
+    choice = Choice(threshold=threshold, candidates=candidates, labels=DUPLICATES)
+    names = _named(_CLUSTER, prefix)
+    column, schema = _place(rows, address), _extended(rows.schema, names)
+    numbered, count = _numbered(rows.persist())
+    with tempfile.TemporaryDirectory(prefix="mgeo-register-") as folder:
+        cells = numbered.select(rows.columns[column]).toLocalIterator()
+        _, size = files.write(Path(folder), _entries(cells, limit))
+        register = worker.send(spark.sparkContext, Path(folder))
+    near = spark.range(size).mapInArrow(
+        partial(worker.near, register, candidates), "first long, second long, at long, rank long"
+    )
+    # A pair that is found from both sides stands where one machine meets it first.
+    once = near.groupBy("first", "second").agg(f.min(f.struct("at", "rank")).alias("found"))
+    ordered, total = _numbered(once.orderBy("found").select("first", "second").persist())
+    texts = ordered.mapInArrow(
+        partial(worker.texts, register), _extended(t.StructType(), {**PAIR, _NUMBER: int})
+    )
+    scored = _scored(texts, total, ("address1", "address2"), work, _RESULT)
+    # As `Choice.is_answer` has it.
+    is_answer = f.col("label").isin(*choice.labels)
+    if threshold is not None:
+        is_answer = f.col("similarity") >= threshold
+    matching = scored.filter(is_answer).persist()
+    edges = [
+        (edge.row1 - 1, edge.row2 - 1, edge.similarity)
+        for edge in matching.select("row1", "row2", "similarity").collect()
+    ]
+    found = of_row(clusters(count, edges))
+    assign = partial(worker.assign, found, column, limit, names)
+    return numbered.mapInArrow(assign, schema), matching
+
+
+def _settings(given: Mapping[str, object]) -> Settings:
+    for name in given:
+        if name not in MODEL_SETTINGS:
+            raise BulkError(f"{name} is no setting of the model: {', '.join(MODEL_SETTINGS)}")
+    return settings.load(argparse.Namespace(**given))
+
+
+def _named(results: Mapping[str, type], prefix: str) -> dict[str, type]:
+    return {prefix + name: kind for name, kind in results.items()}
+
+
+def _scored(
+    numbered: DataFrame, count: int, addresses: tuple[str, str], work: Work, names: dict[str, type]
+) -> DataFrame:
+    """Rows with results in the place of their numbers, in order.
+
+    Each partition holds whole chunks, which are those that one machine makes.
+    """
+    rows = numbered.drop(_NUMBER)
+    first, second = (_place(rows, name) for name in addresses)
+    schema, spark = _extended(rows.schema, names), rows.sparkSession
+    # A worker says it: the driver needs no model, and perhaps it has another processor.
+    said = spark.range(1).mapInArrow(partial(worker.describe, work), "identity string, rows long")
+    [[identity, size]] = said.collect()
+    chunks = -(-count // size)
+    least = _TASKS * spark.sparkContext.defaultParallelism
+    parts = max(1, min(chunks, max(least, chunks // _CHUNKS)))
+    ordered = numbered.repartitionByRange(parts, f.floor(f.col(_NUMBER) / size))
+    score = partial(worker.score, replace(work, identity=identity), (first, second), names)
+    return ordered.sortWithinPartitions(_NUMBER).mapInArrow(score, schema)
+
+
+def _place(rows: DataFrame, name: str) -> int:
+    if name not in rows.columns:
+        raise BulkError(f"there is no column {name!r} among {', '.join(rows.columns)}")
+    kind = rows.schema[name].dataType
+    if not isinstance(kind, t.StringType | t.BinaryType):
+        raise BulkError(f"column {name} holds {kind.simpleString()}, not text: cast it")
+    return rows.columns.index(name)
+
+
+def _extended(schema: t.StructType, names: Mapping[str, type]) -> t.StructType:
+    for name in names:
+        if name in schema.names:
+            raise BulkError(f"there is a column {name} already: give a prefix")
+    added = [t.StructField(name, _TYPES[kind]) for name, kind in names.items()]
+    return t.StructType([*schema.fields, *added])
+
+
+def _numbered(rows: DataFrame) -> tuple[DataFrame, int]:
+    """The rows with their numbers from 0 in a last column, and how many they are."""
+    part = f.spark_partition_id()
+    counts = {row.part: row["count"] for row in rows.groupBy(part.alias("part")).count().collect()}
+    before = [0, *itertools.accumulate(counts.get(at, 0) for at in range(max(counts, default=0)))]
+    within = f.monotonically_increasing_id().bitwiseAND((1 << 33) - 1)
+    return rows.withColumn(_NUMBER, f.get(f.lit(before), part) + within), sum(counts.values())
+
+
+def _entries(rows: Iterator[Sequence[object]], most_chars: int) -> Iterator[Entry]:
+    """Each row that has an address, by its number from 1."""
+    limits, number = Limits(most_chars, 1), itertools.count(1)
+    for part in batched(rows, 1024):
+        read = columns.addresses(Rows([[*row] for row in part], {}), 0, limits, ADDRESS)
+        for address in read:
+            at = next(number)
+            if not fault_of(address):
+                yield Entry(str(at), address)

@@ -1,0 +1,171 @@
+"""What Spark's workers do; see `spark`. The model and the register are read once by each."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+from pyspark import SparkContext, SparkFiles, TaskContext
+
+from service.bulk import columns
+from service.bulk.local import LocalScorer
+from service.bulk.parquet import KINDS, ParquetBatch
+from service.bulk.run import RowScorer
+from service.bulk.tables import Outcome, batched
+from service.errors import BulkError
+from service.http.schemas import Limits
+from service.matching.dedupe_job import PAIR, Clustered, clustered, pair_cells
+from service.matching.matcher import Choice, Matcher
+from service.matching.table import ADDRESS
+from service.retrieval import files
+from service.retrieval.files import StoredRegister
+from service.settings import Settings
+
+Batches = Iterable[pa.RecordBatch]
+
+_ENTRIES = 256
+"""Whose candidates are found at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done, as it is sent to the workers.
+
+    Attributes:
+        settings: Of the model.
+        register: Where `match` looks; what `send` has called it.
+        choice: What `match` takes for an answer.
+        identity: What all results must depend on; nothing as long as no worker has said it.
+    """
+
+    settings: Settings
+    register: str = ""
+    choice: Choice | None = None
+    identity: str = ""
+
+    def scorer(self) -> RowScorer[Any]:
+        """What makes results of rows, with as many threads as the task has cores.
+
+        Raises:
+            BulkError: This worker would answer otherwise than the first.
+        """
+        context = TaskContext.get()
+        threads = self.settings.cpu_threads or (context.cpus() if context else 0)
+        scorer: RowScorer[Any] = model(replace(self.settings, cpu_threads=threads))
+        if self.choice:
+            most = self.settings.max_address_chars
+            scorer = Matcher(scorer, _register(self.register), self.choice, most)
+        identity = json.dumps(scorer.identity)
+        if self.identity and self.identity != identity:
+            raise BulkError(
+                f"workers differ: one has {self.identity}, another {identity}; install the same "
+                "everywhere, and name a backend that all of them can run"
+            )
+        return scorer
+
+
+model = cache(LocalScorer)
+"""The model of settings: this process reads it once."""
+
+
+@cache
+def _register(name: str) -> StoredRegister:
+    return files.read(Path(SparkFiles.get(name)))
+
+
+def send(context: SparkContext, directory: Path) -> str:
+    """Give a register to all workers, once; returns its name there."""
+    name = f"mgeo-register-{files.manifest(directory)['version']}"
+    if not any(uri.endswith(f"#{name}") for uri in context.listArchives):
+        folder = tempfile.mkdtemp(prefix="mgeo-register-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # for workers that come later
+        archive = shutil.make_archive(str(Path(folder, name)), "zip", directory)
+        context.addArchive(f"{archive}#{name}")
+    return name
+
+
+def describe(work: Work, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """What results depend on, and the rows of a chunk, for each row."""
+    for batch in batches:
+        scorer = work.scorer()
+        said = {"identity": json.dumps(scorer.identity), "rows": scorer.chunk_rows}
+        yield pa.RecordBatch.from_pylist([said] * batch.num_rows)
+
+
+def score(
+    work: Work, places: tuple[int, int], names: Mapping[str, type], batches: Batches
+) -> Iterator[pa.RecordBatch]:
+    """Rows with their results in the place of their numbers, chunk by chunk."""
+    scorer = work.scorer()
+    parts = _chunks(batches, scorer.chunk_rows)
+    for chunk, results in scorer.score(parts, places, lambda rows: None):
+        yield _appended(cast(ParquetBatch, chunk).batch, results, names)
+
+
+def near(register: str, most: int, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Of each entry, by its place, the pairs with its candidates: both places, and whence."""
+    found = _register(register)
+    for batch in batches:
+        rows: list[tuple[int, int, int, int]] = []
+        for places in batched(batch.column(0).to_pylist(), _ENTRIES):
+            addresses = [found.entry(place).address for place in places]
+            for at, others in zip(places, found.candidates(addresses, most + 1), strict=True):
+                kept = others[others != at][:most].tolist()
+                rows += [(min(at, o), max(at, o), at, rank) for rank, o in enumerate(kept)]
+        names = ("first", "second", "at", "rank")
+        yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(names)), names)
+
+
+def texts(register: str, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Pairs of entries by their places, as pairs of rows with their addresses."""
+    entries = _register(register)
+    for batch in batches:
+        first, second, numbers = batch.columns
+        pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
+        found = _columns([pair_cells(entries, *pair) for pair in pairs], [*PAIR.values()])
+        yield pa.RecordBatch.from_arrays([*found, numbers], [*PAIR, batch.schema.names[-1]])
+
+
+def assign(
+    found: Mapping[int, Clustered],
+    column: int,
+    most_chars: int,
+    names: Mapping[str, type],
+    batches: Batches,
+) -> Iterator[pa.RecordBatch]:
+    """Rows with their clusters in the place of their numbers."""
+    for batch in batches:
+        read = columns.addresses(ParquetBatch(batch), column, Limits(most_chars, 1), ADDRESS)
+        numbers = batch.column(batch.num_columns - 1).to_pylist()
+        done = [clustered(found, *row) for row in zip(numbers, read, strict=True)]
+        yield _appended(batch, done, names)
+
+
+def _chunks(batches: Batches, rows: int) -> Iterator[ParquetBatch]:
+    """A partition's rows; only the table's last chunk has fewer than the others."""
+    parts = list(batches)
+    if parts:
+        table = pa.Table.from_batches(parts).combine_chunks()
+        for begin in range(0, table.num_rows, rows):
+            yield ParquetBatch(table.slice(begin, rows).to_batches()[0])
+
+
+def _appended(
+    batch: pa.RecordBatch, results: Sequence[Outcome], names: Mapping[str, type]
+) -> pa.RecordBatch:
+    added = _columns(results, [*names.values()])
+    kept = batch.schema.names[:-1]
+    return pa.RecordBatch.from_arrays([*batch.columns[:-1], *added], [*kept, *names])
+
+
+def _columns(rows: Sequence[Iterable[object]], kinds: Sequence[type]) -> list[pa.Array]:
+    cells = zip(*rows, strict=True) if rows else [()] * len(kinds)
+    return [pa.array(column, KINDS[kind]) for column, kind in zip(cells, kinds, strict=True)]
