@@ -12,6 +12,7 @@ import argparse
 import csv
 import itertools
 import os
+import random
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -21,14 +22,21 @@ from benchmarks import machine
 from benchmarks.places import run
 from benchmarks.processes import end_what_was_started
 from training import gazetteer
-from training.generator import pairs
-from training.relations import NAMES, TARGETS
+from training.minimal import minimal_pair
+from training.place import draw_place, draw_style, write
+from training.relations import TARGETS
 from training.world import World
 
 _SEED = 11
 _WRITINGS = 3
+_OTHERS = 2
+"""Addresses drawn beside a place that differ from it in one element."""
+
 _SURE = 0.9
-"""Share of raters from which a generated pair is two places for certain."""
+"""Share of raters from which such an address is another place for certain."""
+
+_AREAS = {"full.province", "full.city", "full.district", "full.town"}
+"""Elements that a writing may leave out: without them nobody can tell the two places apart."""
 
 
 def main() -> None:
@@ -56,26 +64,24 @@ def main() -> None:
 
 def places(world: World) -> Iterator[tuple[int, str]]:
     """Endless rows of a place's number and an address, each address once."""
+    source = random.Random(_SEED)  # noqa: S311 - no secret is drawn
     known: set[str] = set()
     numbers = itertools.count()
-    scenes = itertools.groupby(pairs(world, _SEED, full=0.2), lambda pair: pair.address1)
-    for address, scene in scenes:
-        writings, others = [address], []
-        for pair in scene:
-            exact, _, different = TARGETS[NAMES[pair.relation]]
-            if exact > 0.5:
-                writings.append(pair.address2)
-            elif different >= _SURE:
-                others.append(pair.address2)
-        if known.isdisjoint(writings):  # else the place has been drawn before
-            place = next(numbers)
-            new = list(dict.fromkeys(writings))[:_WRITINGS]
-            known.update(new)
-            yield from ((place, writing) for writing in new)
-        for other in others:
-            if other not in known:
-                known.add(other)
-                yield next(numbers), other
+    while True:
+        place = draw_place(source, world)
+        times = source.randint(1, _WRITINGS)
+        writings = {write(source, place, draw_style(source, world)): None for _ in range(times)}
+        others = [
+            other
+            for _, other, relation in (minimal_pair(source, world, place) for _ in range(_OTHERS))
+            if TARGETS[relation][2] >= _SURE and relation not in _AREAS
+        ]
+        for group in (writings, *([other] for other in others)):
+            number = next(numbers)
+            for address in group:
+                if address not in known:
+                    known.add(address)
+                    yield number, address
 
 
 def compared(rows: list[tuple[str, str]]) -> str:
