@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from service.bulk.journal import Journal
-from service.bulk.progress import Progress
 from service.bulk.tables import Chunk, Outcome, Sink
 from service.errors import BulkError
 
@@ -32,6 +31,16 @@ class RowScorer(Protocol[R]):
     ) -> Iterator[tuple[Chunk, list[R]]]:
         """Each chunk with its results, in order."""
         ...
+
+
+class RowCounter(Protocol):
+    """Counts the rows of a run."""
+
+    def resume(self, rows: int) -> None:
+        """An earlier run has scored so many more."""
+
+    def advance(self, rows: int) -> None:
+        """This one has."""
 
 
 class Counts:
@@ -71,7 +80,7 @@ def run(
     scorer: RowScorer[R],
     sink: Sink,
     journal: Journal | None,
-    progress: Progress,
+    progress: RowCounter,
     totals: Counts,
     result: Callable[..., R],
 ) -> None:
@@ -106,7 +115,7 @@ def _results(
     pair: tuple[int, int],
     scorer: RowScorer[R],
     journal: Journal | None,
-    progress: Progress,
+    progress: RowCounter,
     result: Callable[..., R],
 ) -> Iterator[tuple[Chunk, list[R]]]:
     for done in journal.replay(result) if journal else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,8 +178,10 @@ class DedupeJob(Job):
         writing = Writing(file, str(self._pairs_path), names, RESULT_TYPES)
         table: Any = _PairsTable(style)
         sink = _Matching(formats.open_sink(self._pairs_format, writing, table), self._choice)
-        chunks = _pair_chunks(register, self._choice.candidates, scorer.chunk_rows)
-        run(chunks, (2, 3), scorer, sink, journal, progress, Counts("label"), Result)
+        entries = _Entries(progress)
+        pairs = _pairs(register, self._choice.candidates, entries.add)
+        chunks: Iterator[Chunk] = (Rows(cells, {}) for cells in batched(pairs, scorer.chunk_rows))
+        run(chunks, (2, 3), scorer, sink, journal, entries, Counts("label"), Result)
         return sink.linked
 
     def _is_begun(self) -> bool:
@@ -198,6 +200,27 @@ class _Chosen:
             "choice of duplicates": [choice.threshold, choice.candidates],
         }
         self.score = scorer.score
+
+
+class _Entries:
+    """Counts the rows that were looked at, while a run counts pairs, of which nobody knows how many
+    there are."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._add = progress.advance
+        self._progress = progress
+
+    def resume(self, rows: int) -> None:
+        """What comes next an earlier run has done."""
+        self._add = self._progress.resume
+
+    def advance(self, rows: int) -> None:
+        """What comes next this run does."""
+        self._add = self._progress.advance
+
+    def add(self, rows: int) -> None:
+        """So many more rows were looked at."""
+        self._add(rows)
 
 
 class _Matching:
@@ -230,12 +253,10 @@ class _Matching:
         self._sink.discard()
 
 
-def _pair_chunks(register: StoredRegister, candidates: int, size: int) -> Iterator[Chunk]:
+def _pairs(
+    register: StoredRegister, candidates: int, looked_at: Callable[[int], None]
+) -> Iterator[list[object]]:
     """Every pair of entries of which one is among the other's candidates, once."""
-    return (Rows(cells, {}) for cells in batched(_pairs(register, candidates), size))
-
-
-def _pairs(register: StoredRegister, candidates: int) -> Iterator[list[object]]:
     found = np.full((len(register), candidates), -1, np.int32)
     for begin in range(0, len(register), _ENTRIES):
         places = range(begin, min(begin + _ENTRIES, len(register)))
@@ -247,6 +268,7 @@ def _pairs(register: StoredRegister, candidates: int) -> Iterator[list[object]]:
                 # An earlier entry that has this one among its own candidates has had the pair.
                 if other > place or place not in found[other]:
                     yield pair_cells(register, min(place, other), max(place, other))
+        looked_at(len(places))
 
 
 def pair_cells(register: StoredRegister, one: int, other: int) -> list[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -99,6 +100,32 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(table: Path, dies_after: 
         assert one.read_bytes() == other.read_bytes()
     assert not list(table.parent.glob("*.journal"))
     assert not list(table.parent.glob("*.partial"))
+
+
+@pytest.mark.parametrize("dies_after", [None, 2])
+def test_progress_counts_rows_and_ends_with_all_of_them(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    dies_after: int | None,
+) -> None:
+    monkeypatch.setattr("service.bulk.progress._EVERY_SECONDS", -1)
+    monkeypatch.setattr("service.matching.dedupe_job._ENTRIES", 10)
+    table = tmp_path / "in.csv"
+    many = [f"文三路{number}号" for number in range(1, 61)]
+    table.write_text("address\n" + "\n".join(many) + "\n")
+    out = table.with_name("out.csv")
+    if dies_after is not None:
+        cut_off = Knowing()
+        cut_off.dies_after = dies_after
+        with pytest.raises(KeyboardInterrupt):
+            dedupe(table, "-o", out, by=cut_off)
+        capsys.readouterr()
+    dedupe(table, "-o", out)
+    told = re.findall(r"([\d,]+) of ([\d,]+) rows", capsys.readouterr().err)
+    assert told
+    assert {total for _, total in told} == {"60"}
+    assert max(int(done) for done, _ in told) == 60
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "jsonl", "parquet", "xlsx"])

@@ -101,9 +101,8 @@ def test_pairs_to_compare_are_those_of_one_machine_in_its_order(
             for number, (one, two) in enumerate(sorted(first, key=lambda pair: first[pair]))
         ]
         got = [[*row.values()] for row in _rows(spark_worker.texts("", ordered))]
-    expected = dedupe_job._pair_chunks(cast(Any, register), most, 1000)
-    rows = [row for chunk in expected for row in chunk.rows()]
-    assert got == [[*row, number] for number, row in enumerate(rows)]
+    expected = dedupe_job._pairs(cast(Any, register), most, lambda rows: None)
+    assert got == [[*row, number] for number, row in enumerate(expected)]
 
 
 def _rows(batches: Iterable[pa.RecordBatch]) -> list[dict[str, Any]]:
