@@ -106,7 +106,7 @@ BINARIES: tuple[Binary, ...] = (
     Binary(
         # What the Prometheus adapter makes of its rules, by its own code.
         name="adapter-queries",
-        module="adapter-queries",
+        module="prometheus-adapter",
         package=".",
         release="0.12.0",
         source="sigs.k8s.io/prometheus-adapter",

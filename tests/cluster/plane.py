@@ -64,6 +64,7 @@ class Plane:
             StackError: A program did not start.
         """
         self._keys()
+        self._tls = ssl.create_default_context(cafile=str(self._file("server.crt")))
         self.write_kubeconfig(self.kubeconfig, ADMIN)
         etcd = f"http://127.0.0.1:{self._etcd}"
         peer = f"http://127.0.0.1:{self._peer}"
@@ -181,7 +182,6 @@ class Plane:
 
     def _wait_ready(self) -> None:
         server = self._running[-1]
-        self._tls = ssl.create_default_context(cafile=str(self._file("server.crt")))
 
         def ready() -> bool:
             if not server.running:

@@ -40,17 +40,13 @@ def service(plane: Plane) -> Plane:
 
 
 def _all_ready(plane: Plane) -> None:
-    def ready() -> dict[str, Any]:
-        found: dict[str, Any] = _deployment(plane)
-        return found
-
     def done(found: dict[str, Any]) -> bool:
         status = found["status"]
         counts = [status.get(k) for k in ("replicas", "readyReplicas", "updatedReplicas")]
         current = status.get("observedGeneration") == found["metadata"]["generation"]
         return current and counts == [REPLICAS] * 3
 
-    eventually("all pods are ready", ready, done, 60)
+    eventually("all pods are ready", lambda: _deployment(plane), done, 60)
 
 
 def test_an_update_leaves_as_many_pods_ready_as_the_deployment_says(service: Plane) -> None:
