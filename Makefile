@@ -136,11 +136,7 @@ chaos: $(VENV)/.development stack-build ## Bring every fault about with alerts a
 soak: $(VENV)/.development ## Load the service for an hour, and see whether it grows
 	$(BIN)/python -m benchmarks.soak
 
-bench-mutants: $(VENV)/.development ## Change queue, admission, batching and keys in 1,000 places, one at a time: which change fails no test? (half an hour)
-	nice $(BIN)/python -m mutmut run
-	$(BIN)/python -m mutmut results
-
-lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
+bench-lock: $(VENV)/.uv ## Resolve benchmarks/peers/*.in into lock files, newest versions
 	cd benchmarks/peers && for peer in litserve modelscope infinity bentoml; do \
 		../../$(BIN)/uv pip compile $(subst make lock,make bench-lock,$(LOCK)) \
 			$$peer.in $$(test $$peer != litserve || echo ../../pyproject.toml) -o $$peer.txt || exit 1; done

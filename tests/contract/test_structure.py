@@ -214,3 +214,12 @@ def test_no_two_classes_share_a_name() -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert {name for name, count in classes.items() if count > 1} == SHARED
+
+
+def test_each_target_of_the_makefile_has_one_recipe() -> None:
+    """Of two recipes make takes the last one, and it takes a target without one for done."""
+    makefile = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    made = Counter(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
+    promised = " ".join(re.findall(r"^\.PHONY: (.*)", makefile, re.MULTILINE)).split()
+    assert "bench-lock" in promised
+    assert [name for name in (*made, *promised) if made[name] != 1] == []
