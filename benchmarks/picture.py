@@ -38,7 +38,8 @@ def _throughput(results: Results, axes: Any) -> None:
             if results.of("peers", contender, load)
         ]
         if points:
-            axes.plot(*zip(*points, strict=True), marker="o", label=contender)
+            color = _color(results, contender)
+            axes.plot(*zip(*points, strict=True), marker="o", color=color, label=contender)
     default = results.by_round("peers", "ModelScope", "default", "pairs_per_second")
     if default:
         speed = Spread.of(list(default.values())).median
@@ -57,16 +58,20 @@ def _latency(results: Results, axes: Any) -> None:
                  if (cell.section, cell.contender) == ("open loop", contender)]  # fmt: skip
         cells.sort(key=lambda cell: cell.offered or 0.0)
         rates = [cell.offered for cell in cells]
-        [line] = axes.plot(
-            rates, [cell.p99 for cell in cells], marker="o", label=f"{contender}, p99"
-        )
-        axes.plot(rates, [cell.p50 for cell in cells], linestyle="--", color=line.get_color(),
-                  label="p50")  # fmt: skip
+        color = _color(results, contender)
+        axes.plot(rates, [cell.p99 for cell in cells], marker="o", color=color,
+                  label=f"{contender}, p99")  # fmt: skip
+        axes.plot(rates, [cell.p50 for cell in cells], linestyle="--", color=color, label="p50")
     axes.set(yscale="log", xlabel="requests/s, constant", ylabel="ms, from when it was due",
              title="BERT-base, open loop")  # fmt: skip
     axes.grid(alpha=0.3)
     if results.contenders("open loop"):
         axes.legend(fontsize="small")
+
+
+def _color(results: Results, contender: str) -> str:
+    """The same in both halves."""
+    return f"C{results.contenders('peers').index(contender)}"
 
 
 def _median(results: Results, section: str, contender: str, load: str, figure: str) -> float:
