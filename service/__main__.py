@@ -196,7 +196,7 @@ def _predict(flags: argparse.Namespace) -> int:
     from service.scoring import model, scorer
 
     wanted = settings.load(flags)
-    limits = schemas.Limits(wanted.max_address_chars, wanted.max_batch_pairs)
+    limits = schemas.Limits(wanted.max_address_chars)
     addresses = {
         "address1": console.text(flags.address1), "address2": console.text(flags.address2)
     }  # fmt: skip

@@ -131,6 +131,16 @@ class BatchAnswer(TypedDict):
     model: Model
 
 
+Unread = Annotated[
+    float,
+    {
+        "minimum": 0,
+        "maximum": 1,
+        "description": "Share of an address that the model cannot read; only above 0.",
+    },
+]
+
+
 class Rank(TypedDict):
     """One candidate."""
 
@@ -139,13 +149,4 @@ class Rank(TypedDict):
         float, {"description": "Its similarity to the query, from 0 to 1; see `raw_scores`."}
     ]
     text: NotRequired[Annotated[str, {"description": "The candidate, with `return_text`."}]]
-    unread: NotRequired[
-        Annotated[
-            float,
-            {
-                "minimum": 0,
-                "maximum": 1,
-                "description": "Share of an address that the model cannot read; only above 0.",
-            },
-        ]
-    ]
+    unread: NotRequired[Unread]

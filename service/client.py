@@ -157,8 +157,9 @@ class MGeoClient:
         raw_scores: bool = False,
         return_text: bool = False,
         truncate: bool = True,
+        top_n: int | None = None,
     ) -> list[Rank]:
-        """Sort candidates by their similarity to one address, best first.
+        """Sort candidates by their similarity to one address, best first: all, or `top_n` of them.
 
         Raises:
             ClientError: There is no answer.
@@ -169,6 +170,7 @@ class MGeoClient:
             "raw_scores": raw_scores,
             "return_text": return_text,
             "truncate": truncate,
+            "top_n": top_n,
         }
         return cast("list[Rank]", self._call("/rerank", body, list))
 

@@ -142,7 +142,13 @@ class Settings:
     max_address_chars: int = _setting(512, "Longest address, in characters.", low=1, high=100_000)
     max_batch_pairs: int = _setting(
         256,
-        "Most pairs in one request: pairs of a batch, candidates to rerank, elements of a tensor.",
+        "Most pairs in one request: pairs of a batch, elements of a tensor.",
+        low=1,
+        high=100_000,
+    )
+    max_rerank_texts: int = _setting(
+        1000,
+        "Most candidates in one request to rerank. More than may wait for the model are refused.",
         low=1,
         high=100_000,
     )

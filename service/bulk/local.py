@@ -49,7 +49,7 @@ class LocalScorer:
 
     def __init__(self, settings: Settings) -> None:
         self._model = models.load(settings, lambda stage, progress: None)
-        self._limits = Limits(settings.max_address_chars, 1)
+        self._limits = Limits(settings.max_address_chars)
         checkpoint, backend, budget = (
             self._model.checkpoint,
             self._model.backend,

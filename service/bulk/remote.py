@@ -21,7 +21,7 @@ _CHUNKS_IN_FLIGHT = 2
 _TRIES = 3
 """Of a pair that the service takes and its model fails on."""
 
-_ANY_LENGTH = Limits(2**31, 1)
+_ANY_LENGTH = Limits(2**31)
 """The service knows its limit of characters and says so of each pair."""
 
 _Sent = tuple[Chunk, list[Result], list[tuple[list[int], Future[list[Result]]]]]

@@ -108,7 +108,7 @@ def add_routes(
     instruments: Instruments,
 ) -> None:
     """Add every route of the prediction listener that programs ask; pages for people aside."""
-    limits = Limits(settings.max_address_chars, settings.max_batch_pairs)
+    limits = Limits(settings.max_address_chars, settings.max_batch_pairs, settings.max_rerank_texts)
     _add_predictions(api, scorer, limits)
     rerank.add_routes(api, scorer, limits)
     match.add_routes(api, scorer, limits, register, instruments)

@@ -1,24 +1,28 @@
-"""`POST /rerank`: one address against many candidates, in text-embeddings-inference's shape.
+"""`POST /rerank`: one address against many candidates, in the two shapes that clients send.
 
-Its clients find what they know: the request's fields, the answer as a list sorted by score, and
-`error` with `error_type` in an error. The statuses of errors are those of all routes here.
+With `texts` it is text-embeddings-inference's: the answer is a list sorted by score. With
+`documents` it is the one that Cohere, Jina and vLLM share: `results` with a `relevance_score`. An
+error has `error` with `error_type` in both. The statuses of errors are those of all routes here.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, NotRequired
+from functools import partial
+from typing import Annotated, ClassVar, NotRequired, TypedDict
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from service.answers import Rank as Rank
+from service.answers import Unread
 from service.errors import InvalidField, QueueFull, RequestError, Unreadable
 from service.http import problems, request_context, schemas, statuses
 from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
-from service.http.shapes import Address, Flag, Listed, Maybe, Object, Shape, Text, Whole
+from service.http.shapes import Address, Flag, Listed, Maybe, Object, Schema, Text, Whole
 from service.scoring import refusal
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
@@ -32,10 +36,8 @@ _SMALLEST = 2.0**-24
 
 
 _OTHERS = {
-    "documents": "send the candidates as texts",
     "top_k": "the field for that is top_n",
     "rank_fields": "join the fields of a candidate yourself",
-    "return_documents": "the field for that is return_text",
     "return_embeddings": "this model has none",
     "max_chunks_per_doc": "a candidate is one address, and is not divided",
     "max_tokens_per_doc": "MGEO_MAX_TOKENS sets what the model reads",
@@ -49,15 +51,30 @@ _OTHERS = {
 }
 """What Cohere, Jina, vLLM and others take and this does not: it would change the answer."""
 
+_OF_TEXTS = {
+    "documents": "send the candidates once, as texts or as documents",
+    "return_documents": "the field for that is return_text",
+}
+_OF_DOCUMENTS = {"return_text": "the field for that is return_documents"}
+"""The words of the other shape, beside `texts` and beside `documents`."""
+
 
 @dataclass(frozen=True, slots=True)
 class RerankQuery:
-    """The body of `/rerank`, read. Attributes: as those of the document."""
+    """The body of `/rerank`, read.
 
+    Attributes:
+        called: What the body calls the candidates: `texts` or `documents`.
+        texts: The candidates.
+        repeats: Whether they are repeated in the answer.
+        Others: As those of the document.
+    """
+
+    called: str
     query: str
     texts: list[str]
     raw_scores: bool
-    return_text: bool
+    repeats: bool
     truncate: bool
     truncation_direction: str | None
     top_n: int | None
@@ -78,26 +95,75 @@ class RerankProblem(schemas.Problem):
     ]
 
 
-def body(limits: Limits) -> Shape[RerankQuery]:
-    """The body of `/rerank`."""
+class Document(TypedDict):
+    """A candidate, as it was sent."""
+
+    text: str
+
+
+class RankedDocument(TypedDict):
+    """One of the documents."""
+
+    index: Annotated[int, {"minimum": 0, "description": "Its place in `documents`."}]
+    relevance_score: Annotated[
+        float, {"description": "Its similarity to the query, from 0 to 1; see `raw_scores`."}
+    ]
+    document: NotRequired[Document]
+    unread: NotRequired[Unread]
+
+
+class RankedDocuments(TypedDict):
+    """The answer to `documents`."""
+
+    results: Annotated[list[RankedDocument], {"description": "The most similar one first."}]
+    model: Annotated[str, {"description": "The name of the model that answered."}]
+
+
+class Body:
+    """The body of `/rerank`: one of the two shapes, by the name of the candidates."""
+
+    required: ClassVar[bool] = True
+
+    def __init__(self, limits: Limits) -> None:
+        self._texts = _asked(limits, "Rerank", "texts", "return_text")
+        self._documents = _asked(limits, "RerankDocuments", "documents", "return_documents")
+
+    def schema(self) -> Schema:
+        """One of two objects."""
+        both = [self._texts.schema(), self._documents.schema()]
+        return {"anyOf": both, "examples": both[0]["examples"]}
+
+    def read(self, value: object, name: str) -> RerankQuery:
+        """What is asked.
+
+        Raises:
+            RequestError: It is no such body, or has a field that would be passed over.
+        """
+        fields = value if isinstance(value, dict) else {}
+        if fields.get("texts") is None and fields.get("documents") is not None:
+            return self._documents.read(_own(value, _OF_DOCUMENTS), name)
+        return self._texts.read(_own(value, _OF_TEXTS), name)
+
+
+def _asked(limits: Limits, title: str, candidates: str, repeated: str) -> Object[RerankQuery]:
     return Object(
-        "Rerank",
+        title,
         {
             "query": Address("The address you have.", limits.address_chars),
-            "texts": Listed(
+            candidates: Listed(
                 Address(
                     "A candidate; without a readable address it has the score 0.",
                     limits.address_chars,
                     True,
                 ),
-                limits.batch_pairs,
+                limits.rerank_texts,
                 "The candidates that it is compared with.",
             ),
             "raw_scores": Flag(
                 "Return the log-odds of the similarity instead of the similarity.",
                 default=False,
             ),
-            "return_text": Flag("Repeat each candidate in the answer.", default=False),
+            repeated: Flag("Repeat each candidate in the answer.", default=False),
             "truncate": Flag(
                 "Score the part of a too long pair that the model reads; false refuses the pair.",
                 default=True,
@@ -108,10 +174,10 @@ def body(limits: Limits) -> Shape[RerankQuery]:
             "top_n": Maybe(Whole(1, 2**31)),
             "model": Maybe(Text("The model that answers, if there are several.")),
         },
-        RerankQuery,
+        partial(RerankQuery, candidates),
         {
             "query": schemas.EXAMPLE["address1"],
-            "texts": [schemas.EXAMPLE["address2"], "滨江区江南大道1088号"],
+            candidates: [schemas.EXAMPLE["address2"], "滨江区江南大道1088号"],
         },
     )
 
@@ -120,7 +186,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
     """Add `/rerank`."""
     blueprint = Blueprint("rerank", __name__)
     problems.register(blueprint, problem)
-    shape = body(limits)
+    shape = Body(limits)
 
     @api.route(
         Operation(
@@ -128,9 +194,9 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
             path="/rerank",
             tag="Predictions",
             summary="Sort candidates by their similarity to one address.",
-            description="In the shape of text-embeddings-inference.",
+            description="In the shape of text-embeddings-inference, or of Cohere and Jina.",
             body=shape,
-            answer=list[Rank],
+            answer=list[Rank] | RankedDocuments,
             errors=SCORING,
             problem=RerankProblem,
         ),
@@ -139,15 +205,24 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
     def rerank() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = shape.read(_own(json_body()), "")
+        asked = shape.read(json_body(), "")
+        # One job, however many: one model, one deadline and one place in the queue, which hands
+        # them out in batches and lets single pairs go before them.
         pairs = [(asked.query, text) for text in asked.texts]
         who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
         answer = scorer.score(pairs, timeline, who)
-        _check_query(asked.query, answer)
+        _check_query(asked, answer)
         scores = [_checked(index, asked, one) for index, one in enumerate(answer.outcomes)]
         ranks = [_rank(index, asked, score) for index, score in enumerate(scores)]
         ranks.sort(key=lambda rank: -rank["score"])
-        return jsonify(ranks[: asked.top_n])
+        best = ranks[: asked.top_n]
+        if asked.called == "texts":
+            return jsonify(best)
+        told: RankedDocuments = {
+            "results": [_of_document(rank) for rank in best],
+            "model": answer.model.checkpoint.name,
+        }
+        return jsonify(told)
 
     api.mount(blueprint)
 
@@ -163,7 +238,7 @@ def problem(error: RequestError) -> RerankProblem:
     return {**schemas.problem(error), "error": str(error), "error_type": kind}
 
 
-def _check_query(query: str, answer: Answer) -> None:
+def _check_query(asked: RerankQuery, answer: Answer) -> None:
     """Refuse a query that nothing can be compared with.
 
     Raises:
@@ -172,21 +247,26 @@ def _check_query(query: str, answer: Answer) -> None:
     refused = [outcome for outcome in answer.outcomes if isinstance(outcome, REFUSALS)]
     if not refused:
         return
-    [tokens] = answer.model.tokenizer.encode([(query, query)])
-    if fault := refusal.of((query, query), tokens):
+    itself = (asked.query, asked.query)
+    [tokens] = answer.model.tokenizer.encode([itself])
+    if fault := refusal.of(itself, tokens):
         raise type(fault)(f"query: {str(fault).removeprefix('address1 ')}")
     if len(refused) == len(answer.outcomes) and isinstance(refused[0], Unreadable):
-        raise Unreadable(f"query or texts[0]: {refused[0]}")
+        raise Unreadable(f"query or {asked.called}[0]: {refused[0]}")
 
 
-def _own(body: object) -> object:
+def _own(body: object, others: Mapping[str, str]) -> object:
     """The body, unless it has a field of another reranker that would be passed over.
+
+    Args:
+        body: As it came.
+        others: Such fields, beside those of `_OTHERS`, and what to do about each.
 
     Raises:
         InvalidField: It has.
     """
     if isinstance(body, dict):
-        for name, instead in _OTHERS.items():
+        for name, instead in {**others, **_OTHERS}.items():
             if body.get(name) not in (None, False):
                 raise InvalidField(f"{name} is not supported: {instead}")
     return body
@@ -204,7 +284,8 @@ def _checked(index: int, asked: RerankQuery, outcome: Score | RequestError) -> S
         raise outcome
     if outcome.truncated and not asked.truncate:
         raise InvalidField(
-            f"query and texts[{index}] are longer than the model reads; set truncate to true"
+            f"query and {asked.called}[{index}] are longer than the model reads; "
+            "set truncate to true"
         )
     return outcome
 
@@ -212,11 +293,21 @@ def _checked(index: int, asked: RerankQuery, outcome: Score | RequestError) -> S
 def _rank(index: int, asked: RerankQuery, score: Score | None) -> Rank:
     similarity = 0.0 if score is None else score.similarity
     rank: Rank = {"index": index, "score": _logit(similarity) if asked.raw_scores else similarity}
-    if asked.return_text:
+    if asked.repeats:
         rank["text"] = asked.texts[index]
     if score is not None and score.unread:
         rank["unread"] = score.unread
     return rank
+
+
+def _of_document(rank: Rank) -> RankedDocument:
+    """The same in the other shape."""
+    ranked: RankedDocument = {"index": rank["index"], "relevance_score": rank["score"]}
+    if "text" in rank:
+        ranked["document"] = {"text": rank["text"]}
+    if "unread" in rank:
+        ranked["unread"] = rank["unread"]
+    return ranked
 
 
 def _logit(share: float) -> float:

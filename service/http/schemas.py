@@ -42,10 +42,12 @@ class Limits:
     Attributes:
         address_chars: Longest address, in characters.
         batch_pairs: Most pairs in a batch request.
+        rerank_texts: Most candidates to rerank.
     """
 
     address_chars: int
-    batch_pairs: int
+    batch_pairs: int = 1
+    rerank_texts: int = 1
 
 
 def address(limits: Limits) -> Address:

@@ -148,7 +148,7 @@ class DedupeJob(Job):
                 self._pairs.finish(file, None)
         found = clusters(table.rows, linked)
         known = of_row(found)
-        limits, row = Limits(most_chars, 1), 0
+        limits, row = Limits(most_chars), 0
         with contextlib.closing(formats.open_source(self._source_format, self._reading)) as again:
             sink = formats.open_sink(self._sink_format, writing, again)
             for chunk in again.chunks(_ENTRIES):

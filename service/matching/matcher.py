@@ -131,7 +131,7 @@ class Matcher:
         self, scorer: RowScorer[Result], register: Retriever, choice: Choice, most_chars: int
     ) -> None:
         self._scorer, self._register, self._choice = scorer, register, choice
-        self._limits = Limits(most_chars, 1)
+        self._limits = Limits(most_chars)
         self._result = result_of(choice.top)
         self.chunk_rows = max(1, scorer.chunk_rows // choice.candidates)
         self.seconds = 0.0

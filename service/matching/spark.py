@@ -224,7 +224,7 @@ def _numbered(rows: DataFrame) -> tuple[DataFrame, int]:
 
 def _entries(rows: Iterator[Sequence[object]], most_chars: int) -> Iterator[Entry]:
     """Each row that has an address, by its number from 1."""
-    limits, number = Limits(most_chars, 1), itertools.count(1)
+    limits, number = Limits(most_chars), itertools.count(1)
     for part in batched(rows, 1024):
         read = columns.addresses(Rows([[*row] for row in part], {}), 0, limits, ADDRESS)
         for address in read:

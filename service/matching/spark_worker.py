@@ -143,7 +143,7 @@ def assign(
 ) -> Iterator[pa.RecordBatch]:
     """Rows with their clusters in the place of their numbers."""
     for batch in batches:
-        read = columns.addresses(ParquetBatch(batch), column, Limits(most_chars, 1), ADDRESS)
+        read = columns.addresses(ParquetBatch(batch), column, Limits(most_chars), ADDRESS)
         numbers = batch.column(batch.num_columns - 1).to_pylist()
         done = [clustered(found, *row) for row in zip(numbers, read, strict=True)]
         yield _appended(batch, done, names)

@@ -50,7 +50,7 @@ class Table:
         self._source = source
         self._address = address_column(source, address, flags[0])
         self._id = None if id is None else source.column(id, flags[1])
-        self._limits = Limits(most_chars, 1)
+        self._limits = Limits(most_chars)
         self.rows = self.left_out = 0
         self.first_left_out: list[str] = []
 

@@ -1,4 +1,4 @@
-"""`POST /rerank` as a client of text-embeddings-inference sees it."""
+"""`POST /rerank` as a client of text-embeddings-inference sees it, and one of Cohere or Jina."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.conftest import Running
+from tests.http.held import Held, problem
 
 QUERY = "紫萱路363号人力社保局"
 TEXTS = ["栖霞区文枢东路2号", "紫萱路363号市人社局", "紫萱路363号", "路" * 300]
@@ -86,10 +87,23 @@ LONG = {"query": QUERY, "texts": ["a", "路" * 512]}
             "truncation_direction must be one of Right, right",
         ),
         (
-            {"query": "a", "documents": ["b"]},
+            {"query": "a", "texts": ["b"], "documents": ["b"]},
             400,
             "invalid-field",
-            "documents is not supported: send the candidates as texts",
+            "documents is not supported: send the candidates once, as texts or as documents",
+        ),
+        (
+            {"query": "a", "documents": ["b"], "return_text": True},
+            400,
+            "invalid-field",
+            "return_text is not supported: the field for that is return_documents",
+        ),
+        ({"query": "a", "documents": []}, 400, "missing-fields", "documents is empty"),
+        (
+            {"query": "a", "documents": [{"text": "b"}]},
+            400,
+            "invalid-field",
+            "documents[0] must be a string",
         ),
         (
             {"query": "a", "texts": ["b"], "top_n": 0},
@@ -104,10 +118,10 @@ LONG = {"query": QUERY, "texts": ["a", "路" * 512]}
             "model must be a string",
         ),
         (
-            {"query": "a", "texts": ["b"] * 257},
+            {"query": "a", "texts": ["b"] * 1001},
             413,
             "too-large",
-            "texts has 257 entries; the limit is 256",
+            "texts has 1001 entries; the limit is 1000",
         ),
         (
             {"query": "a", "texts": ["b"], "raw_scores": "yes"},
@@ -120,6 +134,12 @@ LONG = {"query": QUERY, "texts": ["a", "路" * 512]}
             400,
             "invalid-field",
             "query and texts[1] are longer than the model reads; set truncate to true",
+        ),
+        (
+            {"query": LONG["query"], "documents": LONG["texts"], "truncate": False},
+            400,
+            "invalid-field",
+            "query and documents[1] are longer than the model reads; set truncate to true",
         ),
         ([], 400, "invalid-body", "a JSON object with query and texts is expected"),
     ],
@@ -194,6 +214,64 @@ def test_the_best_are_given_where_their_number_is_asked_for(running: Running) ->
     assert running.post("/rerank", {**body, "top_n": 2}).json() == ranks[:2]
 
 
+def test_more_than_a_batch_takes_are_ranked_as_in_portions(running: Running) -> None:
+    texts = [f"紫萱路{number}号{'市人社局' * (number % 3)}" for number in range(600)]
+    body = {"query": QUERY, "texts": texts}
+    ranks = running.post("/rerank", body, headers={"Cache-Control": "no-cache"}).json()
+    assert sorted(rank["index"] for rank in ranks) == list(range(600))
+    scores = [rank["score"] for rank in ranks]
+    assert scores == sorted(scores, reverse=True)
+    portions = {
+        begin + rank["index"]: rank["score"]
+        for begin in range(0, 600, 256)
+        for rank in running.post(
+            "/rerank", {"query": QUERY, "texts": texts[begin : begin + 256]}
+        ).json()
+    }
+    assert {rank["index"]: rank["score"] for rank in ranks} == pytest.approx(portions, abs=1e-5)
+
+
+def test_more_than_the_queue_holds_are_refused_as_a_whole() -> None:
+    texts = [f"紫萱路{number}号" for number in range(301)]
+    held = Held(max_queue_pairs=300)
+    try:
+        refused = held.send("/rerank", {"query": QUERY, "texts": texts}).result()
+        assert "send fewer at a time" in problem(refused, 413, "too-large")
+        assert held.computed == []
+        held.busy()
+        waiting = held.send("/rerank", {"query": QUERY, "texts": texts[:299]})
+        held.waiting(299)
+        refused = held.send("/rerank", {"query": QUERY, "texts": texts[:2]}).result()
+        problem(refused, 429, "queue-full")
+        held.gate.set()
+        assert len(waiting.result().json()) == 299
+    finally:
+        held.stop()
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_documents_are_answered_as_cohere_and_jina_answer(running: Running, raw: bool) -> None:
+    asked = {"query": QUERY, "top_n": 3, "raw_scores": raw}
+    ranks = running.post("/rerank", {**asked, "texts": TEXTS, "return_text": True}).json()
+    body = {**asked, "documents": TEXTS, "return_documents": True, "model": "tiny"}
+    told = running.post("/rerank", body).json()
+    assert told == {
+        "results": [
+            {
+                "index": rank["index"],
+                "relevance_score": rank["score"],
+                "document": {"text": TEXTS[rank["index"]]},
+                **({"unread": rank["unread"]} if "unread" in rank else {}),
+            }
+            for rank in ranks
+        ],
+        "model": "tiny",
+    }
+    bare = running.post("/rerank", {"query": QUERY, "documents": TEXTS}).json()
+    assert [one["index"] for one in bare["results"][:3]] == [rank["index"] for rank in ranks]
+    assert not any("document" in one for one in bare["results"])
+
+
 def test_another_model_than_there_is_is_named(running: Running) -> None:
     answer = running.post("/rerank", {"query": QUERY, "texts": TEXTS, "model": "bge-reranker"})
     assert answer.status_code == 404
@@ -206,7 +284,9 @@ def test_a_pair_that_is_too_long_is_cut_where_nothing_else_is_asked(running: Run
 
 def test_what_the_service_could_not_do_is_no_fault_of_the_request() -> None:
     from service.errors import EngineFailed, NotReady, QueueFull
-    from service.http.rerank import problem
+    from service.http import rerank
 
-    kinds = [problem(error("x"))["error_type"] for error in (QueueFull, NotReady, EngineFailed)]
+    kinds = [
+        rerank.problem(error("x"))["error_type"] for error in (QueueFull, NotReady, EngineFailed)
+    ]
     assert kinds == ["overloaded", "unhealthy", "backend"]

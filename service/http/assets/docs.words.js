@@ -57,12 +57,14 @@ export const CHINESE = {
     "相似度比下一个高多少；最后一个为 null。",
   "How the first address has it, in half width and simplified characters; null if it does not say.":
     "第一个地址中的写法，转为半角和简体；没有写时为 null。",
-  "In the shape of text-embeddings-inference.":
-    "格式与 text-embeddings-inference 一致。",
+  "In the shape of text-embeddings-inference, or of Cohere and Jina.":
+    "格式与 text-embeddings-inference 一致，或者与 Cohere、Jina 一致。",
   "In what they contradict each other: both texts say something of it, and nothing that may be the same. From the largest part to the smallest.":
     "两个地址互相矛盾的部分：双方都写了，并且不可能相同。按从大到小排列。",
   "Its place in `texts`.":
     "它在 `texts` 中的位置。",
+  "Its place in `documents`.":
+    "它在 `documents` 中的位置。",
   "Its similarity to the query, from 0 to 1; see `raw_scores`.":
     "它与查询地址的相似度，0 到 1；另见 `raw_scores`。",
   "Model metadata.":
@@ -115,6 +117,12 @@ export const CHINESE = {
     "地址中模型不认识的字符比例，取两个地址中较大的。大于 0 时结果只针对其余部分：这样的匹配请人工核对。做了文本规范化（MGEO_NORMALIZE）时，两个地址在这些字符上不同就不会是 exact_match。",
   "Sort candidates by their similarity to one address.":
     "按与一个地址的相似度给候选地址排序。",
+  "One of the documents.":
+    "其中一个候选地址。",
+  "A candidate, as it was sent.":
+    "候选地址，与提交的相同。",
+  "The name of the model that answered.":
+    "给出应答的模型的名称。",
   "Stable: `urn:mgeo:problem:` and a name.":
     "固定不变：`urn:mgeo:problem:` 加名称。",
   "That the listener answers.":
@@ -129,6 +137,8 @@ export const CHINESE = {
     "已有的地址。",
   "The answer to a batch.":
     "批量请求的应答。",
+  "The answer to `documents`.":
+    "用 `documents` 提问时的应答。",
   "The answer to a search.":
     "一次查找的应答。",
   "The answer, one row for each pair.":
