@@ -17,12 +17,12 @@ from benchmarks.contenders import (
     Contender,
     Loop,
     RunningLoop,
-    Server,
+    RunningServer,
     finish,
     free_ports,
 )
 from benchmarks.figures import percentile
-from benchmarks.load import Job
+from benchmarks.load import Workload
 from benchmarks.loops import Order
 from benchmarks.processes import BenchmarkError, Measured, busy_seconds
 from benchmarks.results import Cell, Results, Start
@@ -44,7 +44,7 @@ class Bench:
         self.results, self._logs = results, logs
         self._number, self._number_beside = 0, _BULK_NUMBERS
         self._sink: Measured | None = None
-        self._running: dict[str, Server | RunningLoop] = {}
+        self._running: dict[str, RunningServer | RunningLoop] = {}
         self._begun = time.monotonic()
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -58,15 +58,15 @@ class Bench:
                 one.process.end()
             self._running.clear()
 
-    def start(self, make: Callable[[], Contender | Loop]) -> Server | RunningLoop | None:
+    def start(self, make: Callable[[], Contender | Loop]) -> RunningServer | RunningLoop | None:
         """Start a contender and freeze it; one that cannot run is noted with the reason."""
         name = "a contender"
         try:
             contender = make()
             name = contender.name
             print(f"bench: starting {name}", flush=True)
-            one: Server | RunningLoop = (
-                Server(contender, self._logs)
+            one: RunningServer | RunningLoop = (
+                RunningServer(contender, self._logs)
                 if isinstance(contender, Contender)
                 else RunningLoop(contender, self._logs)
             )
@@ -78,7 +78,7 @@ class Bench:
         one.process.freeze()
         return one
 
-    def end(self, one: Server | RunningLoop) -> None:
+    def end(self, one: RunningServer | RunningLoop) -> None:
         """End a contender before the others."""
         one.process.end()
         self._running = {name: other for name, other in self._running.items() if other is not one}
@@ -109,7 +109,7 @@ class Bench:
         self._sink = None
         return totals
 
-    def remember_start(self, one: Server | RunningLoop) -> None:
+    def remember_start(self, one: RunningServer | RunningLoop) -> None:
         """Note a contender's start and its memory now."""
         resident, proportional = one.process.memory()
         self.results.starts.append(
@@ -122,7 +122,7 @@ class Bench:
         )
 
     def closed(
-        self, section: str, turn: int, server: Server, concurrency: int, seconds: float,
+        self, section: str, turn: int, server: RunningServer, concurrency: int, seconds: float,
         *, pairs_per_request: int = 1, path: str | None = None, load: str | None = None,
     ) -> Cell:  # fmt: skip
         """Measure a closed loop.
@@ -135,17 +135,17 @@ class Bench:
         return self._cell(section, turn, server, job, named)
 
     def open(
-        self, section: str, turn: int, server: Server, rate: float, seconds: float, load: str
+        self, section: str, turn: int, server: RunningServer, rate: float, seconds: float, load: str
     ) -> Cell:
         """Measure an open loop."""
         return self._cell(section, turn, server, self.job(server, 1, rate, seconds), load)
 
     def job(
-        self, server: Server, concurrency: int, rate: float | None, seconds: float,
+        self, server: RunningServer, concurrency: int, rate: float | None, seconds: float,
         pairs_per_request: int = 1, path: str | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> Workload:  # fmt: skip
         """The load generator's job."""
-        return Job(
+        return Workload(
             port=server.port,
             path=path or server.contender.path,
             kind="batch" if path and path.endswith("batch") else server.contender.kind,
@@ -159,7 +159,9 @@ class Bench:
             drain=30.0,
         )
 
-    def _cell(self, section: str, turn: int, server: Server, job: Job, load: str) -> Cell:
+    def _cell(
+        self, section: str, turn: int, server: RunningServer, job: Workload, load: str
+    ) -> Cell:
         server.process.thaw()
         with contextlib.ExitStack() as stack:
             stack.callback(server.process.freeze)
@@ -211,7 +213,7 @@ class Bench:
         return self._keep(cell)
 
     @contextmanager
-    def beside(self, server: Server, job: Job) -> Iterator[None]:
+    def beside(self, server: RunningServer, job: Workload) -> Iterator[None]:
         """A second load on a server while another is measured; its figures are not kept."""
         mine = dataclasses.replace(job, first=self._number_beside)
         server.process.thaw()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.checkpoint import BERT, MGEO, ONE_LOGIT
 from benchmarks.environments import program
-from benchmarks.load import Job, Result
+from benchmarks.load import Measurement, Workload
 from benchmarks.loops import Lap, Order
 from benchmarks.pairs import Kind, body, pairs
 from benchmarks.processes import BenchmarkError, Measured
@@ -65,7 +65,7 @@ class Loop:
     modes: Sequence[str]
 
 
-class Server:
+class RunningServer:
     """A contender that runs.
 
     Attributes:
@@ -89,11 +89,11 @@ class Server:
             raise
         self.ready_seconds = time.perf_counter() - begun
 
-    def load(self, job: Job) -> Result:
+    def load(self, job: Workload) -> Measurement:
         """Run the load generator against it."""
         return finish(self.start_load(job), job)
 
-    def start_load(self, job: Job) -> subprocess.Popen[str]:
+    def start_load(self, job: Workload) -> subprocess.Popen[str]:
         """Start the load generator, and do not wait for it."""
         generator = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load"], cwd=Path(__file__).parents[1],
@@ -154,13 +154,13 @@ class RunningLoop:
         return self.process.process.stdout.readline().decode().strip()
 
 
-def finish(generator: subprocess.Popen[str], job: Job) -> Result:
+def finish(generator: subprocess.Popen[str], job: Workload) -> Measurement:
     """Wait for a load generator's result.
 
     Raises:
         BenchmarkError: It failed.
     """
-    limit = job.ramp + 4 * job.seconds + job.drain + 50  # see Job
+    limit = job.ramp + 4 * job.seconds + job.drain + 50  # see Workload
     try:
         output, _ = generator.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
@@ -168,7 +168,7 @@ def finish(generator: subprocess.Popen[str], job: Job) -> Result:
         raise BenchmarkError(f"the load generator did not end within {limit:.0f} s") from None
     if generator.returncode:
         raise BenchmarkError("the load generator failed")
-    return Result(**json.loads(output))
+    return Measurement(**json.loads(output))
 
 
 def free_ports(count: int) -> list[int]:

@@ -17,8 +17,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.contenders import ALL, OFF, Server, flask_alone, free_ports, service, telemetry
-from benchmarks.load import Job, Result
+from benchmarks.contenders import (
+    ALL,
+    OFF,
+    RunningServer,
+    flask_alone,
+    free_ports,
+    service,
+    telemetry,
+)
+from benchmarks.load import Measurement, Workload
 
 _CASES = {
     "/predict, 16 clients": ("/predict", 1, 16),
@@ -28,16 +36,16 @@ _CASES = {
 _NOOP = ("benchmarks.noop",)
 
 
-def _job(case: str, server: Server, seconds: float, first: int) -> Job:
+def _job(case: str, server: RunningServer, seconds: float, first: int) -> Workload:
     path, pairs, clients = _CASES[case]
-    return Job(
+    return Workload(
         port=server.port, path=path, kind="batch" if pairs > 1 else "single",
         pairs_per_request=pairs, first=first, concurrency=clients, rate=None, ramp=seconds / 4,
         seconds=seconds, drain=5,
     )  # fmt: skip
 
 
-def _figure(case: str, result: Result) -> float:
+def _figure(case: str, result: Measurement) -> float:
     if case.endswith("1 client"):
         return statistics.median(result.latencies)
     return result.completed / result.counted
@@ -55,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         [sys.executable, "-m", "benchmarks.sink", str(port)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    servers: dict[str, Server] = {}
+    servers: dict[str, RunningServer] = {}
     with tempfile.TemporaryDirectory() as logs:
         try:
             exported = telemetry(1.0, f"http://127.0.0.1:{port}")
@@ -64,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 (OFF, service("off", module=_NOOP)),
                 (ALL, service("all", module=_NOOP, telemetry=exported)),
             ):
-                servers[name] = Server(contender, Path(logs))
+                servers[name] = RunningServer(contender, Path(logs))
                 servers[name].process.freeze()
             for number in range(asked.rounds):
                 for case in _CASES:

@@ -1,8 +1,9 @@
 """The load generator: a process of its own, light enough to share the cores with a server.
 
-`python -m benchmarks.load` reads one `Job` as JSON from standard input and writes one `Result` to
-standard output. One thread, plain sockets, one epoll; requests are encoded beforehand. It takes
-about 30 microseconds of CPU a request, most of them the kernel's; the report says how much it took.
+`python -m benchmarks.load` reads one `Workload` as JSON from standard input and writes one
+`Measurement` to standard output. One thread, plain sockets, one epoll; requests are encoded
+beforehand. It takes about 30 microseconds of CPU a request, most of them the kernel's; the report
+says how much it took.
 
 A closed loop keeps `concurrency` requests under way. An open loop sends at a constant rate whatever
 the server does, and counts each latency from when the request was due: a server that stalls is
@@ -34,7 +35,7 @@ _MOST_CONNECTIONS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Workload:
     """What to send.
 
     Attributes:
@@ -67,7 +68,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Result:
+class Measurement:
     """What came of it.
 
     Attributes:
@@ -156,7 +157,7 @@ class Connection:
 class Generator:
     """Runs one job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Workload) -> None:
         self._job = job
         distinct = max(8, 512 // job.pairs_per_request)
         self._next: Callable[[], bytes] = requests(
@@ -167,10 +168,10 @@ class Generator:
         self._connections: dict[int, Connection] = {}
         self._idle: deque[Connection] = deque()
         self._statuses: Counter[str] = Counter()
-        self._result = Result()
+        self._result = Measurement()
         self._under_way = self._answered = 0
 
-    def run(self) -> Result:
+    def run(self) -> Measurement:
         """Send everything, wait for the answers, and sum up."""
         job, result = self._job, self._result
         for _ in range(job.concurrency):
@@ -289,7 +290,7 @@ class Generator:
 
 def main() -> None:
     """Run the job on standard input."""
-    result = Generator(Job(**json.load(sys.stdin))).run()
+    result = Generator(Workload(**json.load(sys.stdin))).run()
     json.dump(asdict(result), sys.stdout)
 
 

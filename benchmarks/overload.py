@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Server, finish, service
+from benchmarks.contenders import RunningServer, finish, service
 from benchmarks.figures import percentile
-from benchmarks.load import Job, Result
+from benchmarks.load import Measurement, Workload
 from benchmarks.processes import Measured, end_what_was_started
 from service.http.request_context import HEADER
 
@@ -41,7 +41,7 @@ class Overload:
     """
 
     capacity: float
-    result: Result
+    result: Measurement
     deadline: float
     memory: Sequence[int]
 
@@ -74,15 +74,15 @@ def _ms(values: Sequence[float], share: float) -> str:
     return f"{percentile(values, share) * 1e3:.1f} ms" if values else "none"
 
 
-def measure(server: Server, *, seconds: float, deadline: float) -> Overload:
+def measure(server: RunningServer, *, seconds: float, deadline: float) -> Overload:
     """Capacity first, then ten times that for `seconds`."""
-    job = Job(
+    job = Workload(
         port=server.port, path="/predict", kind="single", pairs_per_request=1, first=0,
         concurrency=_CONCURRENCY, rate=None, ramp=5.0, seconds=min(20.0, seconds), drain=5.0,
     )  # fmt: skip
     closed = server.load(job)
     capacity = closed.completed / closed.counted
-    flood = Job(
+    flood = Workload(
         port=server.port, path="/predict", kind="single", pairs_per_request=1, first=closed.sent,
         concurrency=_CONCURRENCY, rate=_TIMES * capacity, ramp=5.0, seconds=seconds,
         drain=_DRAIN_SECONDS, headers={HEADER: str(round(deadline * 1000))},
@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     end_what_was_started()
     with tempfile.TemporaryDirectory() as logs:
-        server = Server(service("service", "--model", options.model), Path(logs))
+        server = RunningServer(service("service", "--model", options.model), Path(logs))
         try:
             print(measure(server, seconds=options.seconds, deadline=options.deadline).figures())
         finally:

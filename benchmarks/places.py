@@ -32,7 +32,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.bulk import CHUNK_ROWS, chunks_done, digest, journal_of
-from benchmarks.contenders import Server, service
+from benchmarks.contenders import RunningServer, service
 from benchmarks.figures import percentile
 from benchmarks.processes import end_what_was_started
 from benchmarks.retrieval import generated, real_queries
@@ -199,7 +199,7 @@ def _ask(flags: argparse.Namespace) -> None:
     queries = iter(dict.fromkeys(row["address"] for row in _read(flags.folder / "left.csv")))
     with tempfile.TemporaryDirectory() as logs:
         contender = service("match", "--register", str((flags.folder / "register").resolve()))
-        server = Server(contender, Path(logs))
+        server = RunningServer(contender, Path(logs))
         try:
             _asked(server.port, queries, 1, 5)
             print("| clients | requests | p50 | p95 | stages, mean in ms |\n|--:|--:|--:|--:|---|")

@@ -20,10 +20,9 @@ from collections import deque
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.contenders import Server, service
+from benchmarks.contenders import RunningServer, service
 from benchmarks.figures import percentile
-from benchmarks.load import Job as Load
-from benchmarks.load import Result
+from benchmarks.load import Measurement, Workload
 from benchmarks.pairs import pairs
 from benchmarks.processes import end_what_was_started
 from service.lifecycle import Lifecycle, State
@@ -87,9 +86,9 @@ def engine(settings: Settings, seconds: float) -> str:
     return f"engine alone, {model.backend.name} on {model.backend.device}: {rate:,.0f} pairs/s"
 
 
-def by_http(server: Server, seconds: float) -> list[str]:
+def by_http(server: RunningServer, seconds: float) -> list[str]:
     """The same by HTTP: batches at saturation, single requests at saturation and at half of it."""
-    many = Load(
+    many = Workload(
         port=server.port, path="/predict/batch", kind="batch", pairs_per_request=_PAIRS, first=0,
         concurrency=8, rate=None, ramp=seconds / 4, seconds=seconds, drain=30.0,
     )  # fmt: skip
@@ -106,14 +105,14 @@ def by_http(server: Server, seconds: float) -> list[str]:
     ]
 
 
-def _single(server: Server, first: int, rate: float | None, seconds: float) -> Load:
-    return Load(
+def _single(server: RunningServer, first: int, rate: float | None, seconds: float) -> Workload:
+    return Workload(
         port=server.port, path="/predict", kind="single", pairs_per_request=1, first=first,
         concurrency=64, rate=rate, ramp=seconds / 4, seconds=seconds, drain=10.0,
     )  # fmt: skip
 
 
-def _ms(result: Result) -> str:
+def _ms(result: Measurement) -> str:
     p50, p99 = (percentile(result.latencies, share) * 1e3 for share in (0.5, 0.99))
     return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, statuses {result.statuses}"
 
@@ -132,7 +131,7 @@ def main() -> None:
     how = {"model": options.model, "backend": options.backend, "device": options.device}
     with tempfile.TemporaryDirectory() as logs:
         flags = [part for name, value in how.items() for part in (f"--{name}", value)]
-        server = Server(service("service", *flags), Path(logs))
+        server = RunningServer(service("service", *flags), Path(logs))
         try:
             print("\n".join(by_http(server, options.seconds)))
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import contenders
 from benchmarks.bench import Bench
 from benchmarks.checkpoint import MGEO
-from benchmarks.contenders import ALL, OFF, SOME, RunningLoop, Server
+from benchmarks.contenders import ALL, OFF, SOME, RunningLoop, RunningServer
 from benchmarks.processes import BenchmarkError
 
 BATCH = "/predict/batch"
@@ -113,15 +113,17 @@ class Schedule:
                         partial(contenders.infinity, models, device),
                     )
                 ]
-            running = [server for server in servers if isinstance(server, Server)]
+            running = [server for server in servers if isinstance(server, RunningServer)]
             for turn in range(plan.rounds):
                 self._round(turn, running, loops)
             self._open(running)
-            started: list[Server | RunningLoop] = [*running, *loops]
+            started: list[RunningServer | RunningLoop] = [*running, *loops]
             for one in started:
                 bench.remember_start(one)
 
-    def _round(self, turn: int, servers: Sequence[Server], loops: Sequence[RunningLoop]) -> None:
+    def _round(
+        self, turn: int, servers: Sequence[RunningServer], loops: Sequence[RunningLoop]
+    ) -> None:
         bench, plan = self._bench, self._plan
         steps: list[tuple[str, Callable[[], object]]] = []
         for loop in loops:
@@ -141,14 +143,16 @@ class Schedule:
         for name, step in steps:
             self._try(name, step)
 
-    def _batches(self, section: str, turn: int, server: Server, clients: int, pairs: int) -> None:
+    def _batches(
+        self, section: str, turn: int, server: RunningServer, clients: int, pairs: int
+    ) -> None:
         seconds = self._plan.seconds[16] if section == "peers" else self._plan.turn_seconds
         load = f"c{clients} {BATCH}"
         self._bench.closed(
             section, turn, server, clients, seconds, pairs_per_request=pairs, path=BATCH, load=load
         )
 
-    def _open(self, servers: Sequence[Server]) -> None:
+    def _open(self, servers: Sequence[RunningServer]) -> None:
         """Latency at constant rates, for this service, LitServe, and LitServe with its backend."""
         results, plan, backend = self._bench.results, self._plan, self._subject.backends[0]
         ours = results.by_round("peers", f"{OURS} {backend}", "c16", "pairs_per_second")
@@ -194,7 +198,7 @@ class Schedule:
             if no_op:
                 makers.append(contenders.flask_alone)
             servers = [bench.start(make) for make in makers]
-            running = [server for server in servers if isinstance(server, Server)]
+            running = [server for server in servers if isinstance(server, RunningServer)]
             # The cheaper a request, the more of them a turn has, and the fewer turns are needed.
             turns = plan.turns // 2 if no_op else plan.turns
             for turn in range(turns):
@@ -214,7 +218,7 @@ class Schedule:
         backend = self._subject.backends[0]
         with bench.running(), self._sink() as endpoint:
             server = bench.start(partial(self._service, backend, endpoint))
-            if not isinstance(server, Server):
+            if not isinstance(server, RunningServer):
                 return
             for turn in range(plan.bulk_rounds):
                 for clients in (1, 16):
@@ -241,7 +245,7 @@ class Schedule:
                 for name, flags in names:
                     make = partial(contenders.service, name, *flags, "--device", subject.device)
                     server = bench.start(make)
-                    if isinstance(server, Server):
+                    if isinstance(server, RunningServer):
                         bench.closed("start", 0, server, 4, 1.0)
                         bench.remember_start(server)
                         bench.end(server)

@@ -27,7 +27,7 @@ from pathlib import Path
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.figures import Spread, paired_ratio, percentile
-from benchmarks.load import Job, Result
+from benchmarks.load import Measurement, Workload
 from benchmarks.machine import describe
 from benchmarks.processes import Measured, end_what_was_started
 from service.scoring.source import BUNDLED_DIRECTORY
@@ -80,9 +80,9 @@ class Served:
         found = re.findall(rf"^{metric}(?:{{.*}})? (\S+)$", self.get("/metrics"), re.MULTILINE)
         return sum(map(float, found))
 
-    def load(self, number: int, rate: float, seconds: float) -> Result:
+    def load(self, number: int, rate: float, seconds: float) -> Measurement:
         """Send one round's pairs."""
-        job = Job(
+        job = Workload(
             port=int(self._bound()["predictions"].rsplit(":", 1)[1]), path="/predict",
             kind="single", pairs_per_request=1, first=number * 20_000, concurrency=4, rate=rate,
             ramp=1.0, seconds=seconds, drain=5.0,
@@ -92,7 +92,7 @@ class Served:
             input=json.dumps(asdict(job)), capture_output=True, text=True, check=True,
             timeout=seconds + 60,
         )  # fmt: skip
-        result = Result(**json.loads(done.stdout))
+        result = Measurement(**json.loads(done.stdout))
         if set(result.statuses) != {"200"} or result.unanswered:
             raise SystemExit(f"{self.name}: {result.statuses}, {result.unanswered} unanswered")
         return result

@@ -105,7 +105,7 @@ def soak(model: str, minutes: float, settled: float, share: float) -> bool:
             rate = share * fast.answered / _CAPACITY_SECONDS
             print(f"capacity {fast.answered / _CAPACITY_SECONDS:.0f} requests/s, "
                   f"load {rate:.0f} requests/s for {minutes:g} minutes")  # fmt: skip
-            results: list[load.Result] = []
+            results: list[load.LoadSummary] = []
             sender = threading.Thread(
                 target=lambda: results.append(
                     load.run(url, requests=10**9, concurrency=_CLIENTS, rate=rate,

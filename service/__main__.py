@@ -183,11 +183,11 @@ def _complete_dedupe(parser: argparse.ArgumentParser) -> None:
 def _ready(flags: argparse.Namespace) -> int:
     from service import ready
 
-    is_ready, told = ready.ask(settings.load(flags))
+    is_ready, message = ready.ask(settings.load(flags))
     if is_ready:
-        console.show(told)
+        console.show(message)
         return 0
-    print(f"mgeo: not ready: {told}", file=sys.stderr)
+    print(f"mgeo: not ready: {message}", file=sys.stderr)
     return 1
 
 

@@ -162,15 +162,15 @@ class Service:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, self._on_hangup)
         self.start()
-        is_told = not console.is_plain(self._settings.log_format)
+        is_welcomed = not console.is_plain(self._settings.log_format)
         # A bounded wait: the handler runs in this thread. Between the look at the state and the
         # wait it would wake nobody, and the wait would not end.
         going = (State.STARTING, State.READY)
         while (state := self.lifecycle.wait_while(*going, timeout=0.5)) in going:
-            if state is State.READY and not is_told:
+            if state is State.READY and not is_welcomed:
                 where = (self.predictions.address, self.operations.address)
                 console.welcome(*where, self._who_answers())
-                is_told = True
+                is_welcomed = True
         self.stop()
         return self.lifecycle.state
 
@@ -299,15 +299,15 @@ class Service:
     def _model_share(self) -> list[metrics.Series]:
         return [
             (
-                told["share"],
+                report["share"],
                 {
-                    "variant": told["name"],
-                    "model_version": told["version"],
-                    "role": told["role"],
+                    "variant": report["name"],
+                    "model_version": report["version"],
+                    "role": report["role"],
                 },
             )
-            for told in self.versions.report()
-            if told["status"] == State.READY.value
+            for report in self.versions.report()
+            if report["status"] == State.READY.value
         ]
 
 

@@ -38,7 +38,7 @@ def ask(settings: Settings) -> tuple[bool, str]:
         connection.request("GET", "/readyz", headers={"Connection": "close"})
         answer = connection.getresponse()
         report = json.loads(answer.read(65_536))
-        told = str(report["status"])
+        message = str(report["status"])
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return False, (
@@ -50,7 +50,7 @@ def ask(settings: Settings) -> tuple[bool, str]:
     finally:
         connection.close()
     if "stage" in report:
-        told += f": {report['stage']}, {report.get('progress', 0):.0%}"
+        message += f": {report['stage']}, {report.get('progress', 0):.0%}"
     if "warning" in report:
-        told += f"; {report['warning']}"
-    return answer.status == http.client.OK, told
+        message += f"; {report['warning']}"
+    return answer.status == http.client.OK, message

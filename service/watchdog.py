@@ -44,15 +44,15 @@ class Watchdog:
         return self._progress_age() >= self._limit
 
     def _run(self) -> None:
-        told = False
+        reported = False
         while not self._stop.wait(_PERIOD_SECONDS):
             stuck = self.stuck()
-            if stuck and not told:
+            if stuck and not reported:
                 age = round(self._progress_age(), 1)
                 log.error("engine makes no progress", extra={"seconds": age, "stacks": _stacks()})
-            elif told and not stuck:
+            elif reported and not stuck:
                 log.info("engine makes progress again")
-            told = stuck
+            reported = stuck
 
 
 def _stacks() -> list[dict[str, object]]:

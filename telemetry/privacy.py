@@ -60,7 +60,7 @@ class AllowListExporter(SpanExporter):
 
     @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._exporter.export([self._kept(span) for span in spans])
+        return self._exporter.export([self._filtered(span) for span in spans])
 
     @override
     def shutdown(self) -> None:
@@ -70,7 +70,7 @@ class AllowListExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
 
-    def _kept(self, span: ReadableSpan) -> ReadableSpan:
+    def _filtered(self, span: ReadableSpan) -> ReadableSpan:
         if span.resource is self._resource and _has_nothing_to_hide(span):
             return span
         return ReadableSpan(

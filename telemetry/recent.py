@@ -19,7 +19,7 @@ from opentelemetry.util.types import Attributes, AttributeValue
 from telemetry.privacy import allowed
 from telemetry.spans import Stages
 
-_Kept = tuple[SpanContext, str, str, int, Sequence[tuple[str, int, int]], Mapping[Any, Attributes]]
+_Entry = tuple[SpanContext, str, str, int, Sequence[tuple[str, int, int]], Mapping[Any, Attributes]]
 
 CAPACITY = 256
 """Requests kept: about 2 KB each, so half a megabyte."""
@@ -69,7 +69,7 @@ class RecentRequests:
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._kept: deque[_Kept] = deque(maxlen=capacity)
+        self._entries: deque[_Entry] = deque(maxlen=capacity)
         self._lock = threading.Lock()
 
     def add(
@@ -77,15 +77,15 @@ class RecentRequests:
     ) -> None:
         """Keep a request that is finished: 2 microseconds; what is shown is made when asked for."""
         # Without the batches of the timeline: a large request has many.
-        kept = (span, method, endpoint, status, timeline.stages(), timeline.attributes)
+        entry = (span, method, endpoint, status, timeline.stages(), timeline.attributes)
         with self._lock:
-            self._kept.append(kept)
+            self._entries.append(entry)
 
     def of_trace(self, trace_id: int) -> list[RecentRequest]:
         """Those kept of a trace, oldest first."""
         with self._lock:
-            found = [kept for kept in self._kept if kept[0].trace_id == trace_id]
-        return [_shown(*kept) for kept in found]
+            found = [entry for entry in self._entries if entry[0].trace_id == trace_id]
+        return [_shown(*entry) for entry in found]
 
 
 def _shown(

@@ -35,7 +35,7 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ComposeService:
     """One service as the compose file describes it."""
 
     name: str
@@ -75,16 +75,16 @@ def load_model(files: Sequence[Path] = (COMPOSE_FILE,)) -> dict[str, Any]:
     return model
 
 
-def load_services(files: Sequence[Path] = (COMPOSE_FILE,)) -> dict[str, Service]:
+def load_services(files: Sequence[Path] = (COMPOSE_FILE,)) -> dict[str, ComposeService]:
     """The services of `files` by name. Raises what `load_model` raises."""
     return {name: _service(name, raw) for name, raw in load_model(files)["services"].items()}
 
 
-def _service(name: str, raw: Mapping[str, Any]) -> Service:
+def _service(name: str, raw: Mapping[str, Any]) -> ComposeService:
     image, _, tag = str(raw.get("image", "")).rpartition(":")
     test = " ".join(raw.get("healthcheck", {}).get("test") or [])
     found = _URL.search(str(raw.get("x-health", "")) or test)
-    return Service(
+    return ComposeService(
         name=name,
         image=image,
         tag=tag,

@@ -29,7 +29,7 @@ _PLACES = ("翠苑小区", "明珠大厦", "科技园", "金色家园")
 
 
 @dataclass
-class Result:
+class LoadSummary:
     """What the client saw.
 
     Attributes:
@@ -72,7 +72,7 @@ def run(
     seconds: float = 600.0,
     seed: int | None = None,
     stop: threading.Event | None = None,
-) -> Result:
+) -> LoadSummary:
     """Sends requests until `requests` are sent, `seconds` have passed or `stop` is set.
 
     Args:
@@ -89,7 +89,7 @@ def run(
         What the client saw.
     """
     target = urllib.parse.urlsplit(url)
-    result = Result()
+    result = LoadSummary()
     stop = stop or threading.Event()
     lock = threading.Lock()
     first = random.SystemRandom().getrandbits(48) if seed is None else seed * 1000

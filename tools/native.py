@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.build import require
-from tools.compose import COMPOSE_FILE, REPOSITORY, Service
+from tools.compose import COMPOSE_FILE, REPOSITORY, ComposeService
 
 BUILT = {
     "otel/opentelemetry-collector-contrib": "otelcol-mgeo",
@@ -116,7 +116,7 @@ class Layout:
         return re.sub(pattern, replace, text)
 
 
-def ports_of(services: Iterable[Service]) -> dict[int, set[str]]:
+def ports_of(services: Iterable[ComposeService]) -> dict[int, set[str]]:
     """Every port that the services' commands and settings name → the services that listen on it.
 
     Listening shows as `0.0.0.0:port`, `127.0.0.1:port`, or a setting called `..._PORT`.
@@ -149,7 +149,7 @@ def free_ports(wanted: Iterable[int]) -> dict[int, int]:
     return chosen
 
 
-def program(service: Service) -> list[str]:
+def program(service: ComposeService) -> list[str]:
     """The command line that starts the service's program, before its arguments.
 
     Raises:
@@ -178,7 +178,7 @@ def program(service: Service) -> list[str]:
     return [path]
 
 
-def command_line(service: Service, layout: Layout, root: Path) -> list[str]:
+def command_line(service: ComposeService, layout: Layout, root: Path) -> list[str]:
     """The whole command line of the service's process. Raises what `program` raises."""
     arguments = list(service.command)
     if arguments and arguments[0] in _COMMAND_WORDS:
@@ -186,7 +186,7 @@ def command_line(service: Service, layout: Layout, root: Path) -> list[str]:
     return program(service) + [_local(a, service, layout, root) for a in arguments]
 
 
-def environment(service: Service, layout: Layout, root: Path) -> dict[str, str]:
+def environment(service: ComposeService, layout: Layout, root: Path) -> dict[str, str]:
     """The service's settings, with addresses, ports and paths of this machine."""
     result: dict[str, str] = {}
     for key, value in service.environment.items():
@@ -199,7 +199,7 @@ def environment(service: Service, layout: Layout, root: Path) -> dict[str, str]:
     return result
 
 
-def _local(text: str, service: Service, layout: Layout, root: Path) -> str:
+def _local(text: str, service: ComposeService, layout: Layout, root: Path) -> str:
     """`text` with the service's mounted paths and addresses as they are on this machine."""
     for mount in sorted(service.mounts, key=lambda m: len(m.target), reverse=True):
         target = mount.target.rstrip("/")
@@ -208,7 +208,7 @@ def _local(text: str, service: Service, layout: Layout, root: Path) -> str:
     return layout.translate(text, service.name)
 
 
-def lay_out(service: Service, layout: Layout, root: Path, running: Iterable[str]) -> None:
+def lay_out(service: ComposeService, layout: Layout, root: Path, running: Iterable[str]) -> None:
     """Makes `root` look to the service like its container: links to the mounted files.
 
     Prometheus's target files, those in a folder called `targets`, are copied with their addresses
@@ -245,7 +245,7 @@ def targets_text(text: str, layout: Layout, own: str, running: set[str]) -> str:
     return layout.translate("\n".join(lines) + "\n", own)
 
 
-def default_layout(services: Mapping[str, Service], ports: Mapping[int, int]) -> Layout:
+def default_layout(services: Mapping[str, ComposeService], ports: Mapping[int, int]) -> Layout:
     """Every service on 127.0.0.1, but replicas `mgeo-1`, `mgeo-2`, … on 127.0.0.2 onwards."""
     hosts = {}
     for name in services:
@@ -254,6 +254,6 @@ def default_layout(services: Mapping[str, Service], ports: Mapping[int, int]) ->
     return Layout(hosts=hosts, ports=dict(ports))
 
 
-def working_directory(service: Service, root: Path) -> Path:
+def working_directory(service: ComposeService, root: Path) -> Path:
     """This repository for its own modules, the service's folder for the rest."""
     return REPOSITORY if service.image == OWN_IMAGE else root

@@ -23,7 +23,7 @@ from types import TracebackType
 
 from tools import native
 from tools.build import BuildError
-from tools.compose import ComposeError, Service, load_services
+from tools.compose import ComposeError, ComposeService, load_services
 from tools.processes import Managed, StackError
 
 START_SECONDS = 90.0
@@ -70,7 +70,7 @@ class Stack:
             ComposeError: the compose file is not valid.
             KeyError: a name is no service of the compose file.
         """
-        self.services: dict[str, Service] = load_services(files)
+        self.services: dict[str, ComposeService] = load_services(files)
         self.layout = native.default_layout(self.services, ports or {})
         self.names = self._choose(only, set(without))
         self.directory = directory

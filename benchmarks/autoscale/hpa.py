@@ -47,7 +47,7 @@ DEFAULT_DOWN = Rules((Policy("Percent", 100, 15),), window=DOWN_WINDOW_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricSpec:
     """An external metric and its target, over all pods (`Value`) or per pod (`AverageValue`)."""
 
     name: str
@@ -83,7 +83,7 @@ class Autoscaler:
 
     low: int
     high: int
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MetricSpec, ...]
     up: Rules = DEFAULT_UP
     down: Rules = DEFAULT_DOWN
     _recommended: list[tuple[float, int]] = field(default_factory=list)
@@ -189,7 +189,7 @@ def from_manifest(manifest: Mapping[str, Any]) -> Autoscaler:
         target = entry["external"]["target"]
         key = "averageValue" if target["type"] == "AverageValue" else "value"
         name = entry["external"]["metric"]["name"]
-        metrics.append(Metric(name, target["type"], quantity(target[key])))
+        metrics.append(MetricSpec(name, target["type"], quantity(target[key])))
     behavior = spec.get("behavior", {})
     return Autoscaler(
         low=spec.get("minReplicas", 1),

@@ -13,7 +13,7 @@ from service.bulk.formats import FORMATS
 from service.errors import BulkError
 
 if TYPE_CHECKING:
-    from service.bulk.job import Job
+    from service.bulk.job import BulkJob
 
 Number = TypeVar("Number", int, float)
 
@@ -90,12 +90,12 @@ def run(flags: argparse.Namespace) -> int:
     Raises:
         OperatorError: It cannot begin, or not go on.
     """
-    from service.bulk.job import Job
+    from service.bulk.job import BulkJob
 
-    return run_job(lambda: Job(flags))
+    return run_job(lambda: BulkJob(flags))
 
 
-def run_job(make: Callable[[], Job]) -> int:
+def run_job(make: Callable[[], BulkJob]) -> int:
     """Run a job, and say how it stands if it is cut off.
 
     Returns:
@@ -120,7 +120,7 @@ def run_job(make: Callable[[], Job]) -> int:
     return 0
 
 
-def _standing(job: Job | None) -> str:
+def _standing(job: BulkJob | None) -> str:
     return job.standing() if job else "nothing is kept"
 
 

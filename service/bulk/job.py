@@ -24,7 +24,7 @@ from service.errors import BulkError
 from service.scoring.checkpoint import LABELS
 
 
-class Job:
+class BulkJob:
     """A file of pairs to score. `match` is one as well, of addresses and with other results.
 
     Attributes:

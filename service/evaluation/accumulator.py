@@ -61,7 +61,7 @@ class Accumulator:
         self.confusion: Ints = np.zeros((len(LABELS), len(LABELS)), np.int64)
         self.reliability = Reliability()
         self.exact, self.partial = Thresholds(), Thresholds()
-        self._kept = worst
+        self._worst_limit = worst
         self._worst: list[tuple[float, int, Mistake]] = []
 
     @property
@@ -114,7 +114,7 @@ class Accumulator:
     def _keep(self, mistake: Mistake) -> None:
         # A heap whose first is the least bad of those kept.
         entry = (-mistake.probability, -mistake.row, mistake)
-        if len(self._worst) < self._kept:
+        if len(self._worst) < self._worst_limit:
             heapq.heappush(self._worst, entry)
-        elif self._kept:
+        elif self._worst_limit:
             heapq.heappushpop(self._worst, entry)

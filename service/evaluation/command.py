@@ -87,7 +87,7 @@ def _evaluate(flags: argparse.Namespace) -> int:
 
     formatted: Mapping[str, Callable[[dict[str, Any]], str]] = {
         "text": report.text,
-        "json": lambda told: json.dumps(told, ensure_ascii=False, indent=2),
+        "json": lambda summary: json.dumps(summary, ensure_ascii=False, indent=2),
         "markdown": report.threshold_table,
     }
     known = labels.names(flags.labels)
@@ -107,11 +107,11 @@ def _evaluate(flags: argparse.Namespace) -> int:
     if not totals.pairs:
         raise BulkError(f"{flags.input}: no row has a score and a label: {_bad(totals)}")
     model = dict(zip(("name", "version", "backend"), scorer.model, strict=True))
-    told = report.document(totals, model, flags.precision)
-    console.show(formatted[flags.format](told))
+    summary = report.document(totals, model, flags.precision)
+    console.show(formatted[flags.format](summary))
     if flags.picture:
         measured = f"{model['name']} {model['version']} on {Path(flags.input).name}"
-        title = f"{measured}: macro-F1 {told['macro_f1']:.3f}"
+        title = f"{measured}: macro-F1 {summary['macro_f1']:.3f}"
         flags.picture.write_text(picture.svg(totals, title), "utf-8")
     if flags.errors:
         flags.errors.write_text("".join(map(_line, totals.worst())), "utf-8")
@@ -171,7 +171,7 @@ def _bad(totals: Accumulator) -> str:
 
 def _line(mistake: Mistake) -> str:
     result = mistake.result
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "row": mistake.row,
         **dict(zip(FIELDS, mistake.addresses, strict=True)),
         "label": mistake.label,
@@ -179,7 +179,7 @@ def _line(mistake: Mistake) -> str:
         "similarity": result.similarity,
         "probability_of_label": mistake.probability,
     }
-    return json.dumps(told, ensure_ascii=False) + "\n"
+    return json.dumps(summary, ensure_ascii=False) + "\n"
 
 
 def _share(text: str) -> float:

@@ -75,52 +75,52 @@ def document(
     }
 
 
-def text(told: dict[str, Any]) -> str:
+def text(summary: dict[str, Any]) -> str:
     """The same, to read."""
-    return "\n".join(_lines(told))
+    return "\n".join(_lines(summary))
 
 
-def threshold_table(told: dict[str, Any]) -> str:
+def threshold_table(summary: dict[str, Any]) -> str:
     """The table from similarity to precision and recall, in Markdown."""
     lines = [
         "| similarity | exact: precision | recall | exact or partial: precision | recall |",
         "|---|---|---|---|---|",
     ]
-    for exact, partial in zip(*(told["thresholds"][one] for one in BOUNDARIES), strict=True):
+    for exact, partial in zip(*(summary["thresholds"][one] for one in BOUNDARIES), strict=True):
         cells = [_share(one[name]) for one in (exact, partial) for name in ("precision", "recall")]
         lines.append(f"| ≥ {exact['similarity']:.2f} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _lines(told: dict[str, Any]) -> Iterator[str]:
-    model = told["model"]
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    model = summary["model"]
     yield f"model      {model['name']} {model['version']}, {model['backend']}"
-    yield f"pairs      {told['pairs']:,} of {told['rows']:,} rows"
-    yield f"macro-F1   {told['macro_f1']:.4f}"
-    yield f"accuracy   {told['accuracy']:.4f}"
-    yield f"ECE        {told['ece']:.4f} (10 bins)"
+    yield f"pairs      {summary['pairs']:,} of {summary['rows']:,} rows"
+    yield f"macro-F1   {summary['macro_f1']:.4f}"
+    yield f"accuracy   {summary['accuracy']:.4f}"
+    yield f"ECE        {summary['ece']:.4f} (10 bins)"
     yield ""
     yield f"{'label':14}{'precision':>10}{'recall':>8}{'F1':>8}{'pairs':>9}"
-    for label, one in told["labels"].items():
+    for label, one in summary["labels"].items():
         figures = f"{_share(one['precision']):>10}{_share(one['recall']):>8}{_share(one['f1']):>8}"
         yield f"{label:14}{figures}{one['pairs']:9,}"
     yield ""
     yield f"{'true label':14}" + "".join(f"{f'-> {label}':>18}" for label in LABELS)
-    for label, row in told["confusion"].items():
+    for label, row in summary["confusion"].items():
         yield f"{label:14}" + "".join(f"{row[guess]:18,}" for guess in LABELS)
     yield ""
     yield f"{'confidence':>10}{'accuracy':>10}{'pairs':>9}"
-    for one in told["reliability"]:
+    for one in summary["reliability"]:
         yield f"{one['confidence']:10.3f}{one['accuracy']:10.3f}{one['pairs']:9,}"
     yield ""
     yield f"{'':12}{'taken for exact_match':>22}{'for exact or partial':>24}"
     yield f"{'similarity':12}{'precision':>13}{'recall':>9}{'precision':>15}{'recall':>9}"
-    for exact, partial in zip(*(told["thresholds"][one] for one in BOUNDARIES), strict=True):
+    for exact, partial in zip(*(summary["thresholds"][one] for one in BOUNDARIES), strict=True):
         first = f"{_share(exact['precision']):>13}{_share(exact['recall']):>9}"
         second = f"{_share(partial['precision']):>15}{_share(partial['recall']):>9}"
         yield f">= {exact['similarity']:<9.2f}{first}{second}"
     yield ""
-    for boundary, rows in told["threshold_for_precision"].items():
+    for boundary, rows in summary["threshold_for_precision"].items():
         for one in rows:
             yield f"{boundary} with a precision of {one['wanted']:g}: " + (
                 "no threshold is so precise"
@@ -128,7 +128,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
                 else f"similarity >= {one['similarity']:.3f} "
                 f"(precision {one['precision']:.3f}, recall {one['recall']:.3f})"
             )
-    for label, one in told["labels"].items():
+    for label, one in summary["labels"].items():
         if not one["pairs"]:
             yield f"no row is {label}: macro-F1 counts it as 0; read the thresholds instead"
 

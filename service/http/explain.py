@@ -80,14 +80,14 @@ def add_routes(api: Api, scorer: Scorer, recent: RecentRequests, trace_url: str)
         requests = recent.of_trace(number) if number else []
         if not requests:
             raise UnknownTrace(f"none of the last {CAPACITY} requests here belongs to this trace")
-        told: Trace = {
+        answer: Trace = {
             "trace_id": trace_id,
             "requests": [_shown(request) for request in requests],
         }
         # A trace that was not sampled is nowhere else.
         if trace_url and any(request.span.trace_flags.sampled for request in requests):
-            told["url"] = trace_url.replace("{trace_id}", trace_id)
-        return told
+            answer["url"] = trace_url.replace("{trace_id}", trace_id)
+        return answer
 
 
 def _number(trace_id: str) -> int:

@@ -18,7 +18,7 @@ from service.http.bodies import raw_body
 from service.http.infer import INPUTS, OUTPUTS
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
@@ -91,7 +91,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
         )
         return api.route(operation, blueprint)
 
-    def known(name: str, version: str | None) -> list[Model]:
+    def known(name: str, version: str | None) -> list[LoadedModel]:
         return scorer.models(ModelSelector(model=name, version=version or ""))
 
     @route("GET", "/v2", "What this server is.", answer=Server)
@@ -150,7 +150,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
     api.mount(blueprint)
 
 
-def describe(models: Sequence[Model]) -> ModelInfo:
+def describe(models: Sequence[LoadedModel]) -> ModelInfo:
     """The metadata of a model's versions, which are at least one."""
     model = models[0]
     return {
@@ -170,7 +170,7 @@ def problem(error: RequestError) -> schemas.Problem:
     return {**schemas.problem(error), "error": str(error)}
 
 
-def _identity(model: Model) -> dict[str, Any]:
+def _identity(model: LoadedModel) -> dict[str, Any]:
     return {
         "model_name": model.protocol_name,
         "model_version": model.checkpoint.version,

@@ -84,8 +84,8 @@ def create_app(
     def readyz() -> tuple[dict[str, Any], int]:
         ready = lifecycle.state is State.READY
         report = lifecycle.report()
-        if told := warning():
-            report["warning"] = told
+        if message := warning():
+            report["warning"] = message
         return report, 200 if ready else 503
 
     @app.get("/models")

@@ -24,7 +24,7 @@ from service.http.shapes import Address, Object, Shape, Slots
 from service.scoring.score import Score
 
 if TYPE_CHECKING:
-    from service.scoring.model import Model as LoadedModel
+    from service.scoring.model import LoadedModel
 
 Pair = tuple[str, str]
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 from service import settings
 from service.bulk import columns, formats
 from service.bulk.columns import Fault
-from service.bulk.job import Job
+from service.bulk.job import BulkJob
 from service.bulk.journal import Journal
 from service.bulk.output import Output
 from service.bulk.progress import Progress
@@ -84,7 +84,7 @@ class _PairsTable:
     notice: str = ""
 
 
-class DedupeJob(Job):
+class DedupeJob(BulkJob):
     """A table whose rows are compared with each other.
 
     Raises:

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from service import settings
 from service.bulk import formats, inputs
-from service.bulk.job import Job
+from service.bulk.job import BulkJob
 from service.bulk.run import Counts, RowScorer
 from service.bulk.tables import Chunk, Source
 from service.errors import BulkError
@@ -23,7 +23,7 @@ from service.retrieval import files
 from service.retrieval.files import StoredRegister
 
 
-class MatchJob(Job):
+class MatchJob(BulkJob):
     """A file of addresses to find in a register.
 
     Raises:

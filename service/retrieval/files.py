@@ -100,8 +100,8 @@ def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
             np.save(made / f"{name}.npy", getattr(index, name))
         files = {path.name: _described(path) for path in sorted(made.iterdir())}
         version = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()[:12]
-        told = {"format": FORMAT, "version": version, "entries": index.size, "files": files}
-        _exchange(directory, made, version, told)
+        contents = {"format": FORMAT, "version": version, "entries": index.size, "files": files}
+        _exchange(directory, made, version, contents)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
@@ -115,9 +115,9 @@ def read(directory: Path) -> StoredRegister:
         RegisterError: There is none, or it is not whole.
     """
     for _ in range(2):  # the second time where it was exchanged between the two
-        told = manifest(directory)
+        contents = manifest(directory)
         with contextlib.suppress(FileNotFoundError):
-            return _opened(directory, told)
+            return _opened(directory, contents)
     raise _lacking(directory)
 
 
@@ -128,7 +128,7 @@ def manifest(directory: Path) -> dict[str, Any]:
         RegisterError: There is none, or one of another format.
     """
     try:
-        told = json.loads((directory / MANIFEST).read_text("utf-8"))
+        contents = json.loads((directory / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:
         raise RegisterError(
             f"{directory} is no register: it has no {MANIFEST}; `index build` makes one"
@@ -137,11 +137,11 @@ def manifest(directory: Path) -> dict[str, Any]:
         raise RegisterError(
             f"{directory / MANIFEST} cannot be read ({type(error).__name__}): build it anew"
         ) from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise RegisterError(
             f"{directory} is not of format {FORMAT}, which this release reads: build it anew"
         )
-    return told
+    return contents
 
 
 def check(directory: Path) -> None:
@@ -150,9 +150,9 @@ def check(directory: Path) -> None:
     Raises:
         RegisterError: A file is not what it was.
     """
-    told = manifest(directory)
-    for name, expected in told["files"].items():
-        path = directory / told["version"] / name
+    contents = manifest(directory)
+    for name, expected in contents["files"].items():
+        path = directory / contents["version"] / name
         if not path.exists():
             raise _lacking(directory)
         if _described(path) != expected:
@@ -163,9 +163,9 @@ def _lacking(directory: Path) -> RegisterError:
     return RegisterError(f"{directory} lacks files that its {MANIFEST} names: build it anew")
 
 
-def _opened(directory: Path, told: dict[str, Any]) -> StoredRegister:
-    folder = directory / told["version"]
-    for name, expected in told["files"].items():
+def _opened(directory: Path, contents: dict[str, Any]) -> StoredRegister:
+    folder = directory / contents["version"]
+    for name, expected in contents["files"].items():
         if (folder / name).stat().st_size != expected["bytes"]:
             raise RegisterError(f"{directory}: {name} is not whole: build it anew")
     # "c", not "r": sparse_dot_topn takes no arrays that cannot be written. The files stay as are.
@@ -175,9 +175,9 @@ def _opened(directory: Path, told: dict[str, Any]) -> StoredRegister:
     }
     index = Index(
         **{name: np.asarray(arrays[name]) for name in _ARRAYS},
-        size=told["entries"],
+        size=contents["entries"],
     )
-    return StoredRegister(told["version"], directory, **texts, index=index)
+    return StoredRegister(contents["version"], directory, **texts, index=index)
 
 
 def _mapped(path: Path) -> NDArray[np.uint8]:
@@ -218,7 +218,7 @@ def _described(path: Path) -> dict[str, object]:
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
-def _exchange(directory: Path, made: Path, version: str, told: dict[str, Any]) -> None:
+def _exchange(directory: Path, made: Path, version: str, contents: dict[str, Any]) -> None:
     made.chmod(0o755)
     for path in made.iterdir():
         _to_disk(path)
@@ -228,7 +228,7 @@ def _exchange(directory: Path, made: Path, version: str, told: dict[str, Any]) -
     else:
         made.rename(folder)
     written = directory / f"{MANIFEST}.partial"
-    written.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    written.write_text(json.dumps(contents, indent=2) + "\n", "utf-8")
     _to_disk(written)
     written.replace(directory / MANIFEST)
     for path in (folder, directory):

@@ -21,7 +21,7 @@ _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class PairResult:
     """What the model said of one pair.
 
     Attributes:
@@ -52,7 +52,7 @@ class ResultCache:
     def __init__(self, max_pairs: int) -> None:
         self.max_pairs = max_pairs
         self._secret = secrets.token_bytes(32)
-        self._results: OrderedDict[bytes, Result] = OrderedDict()
+        self._results: OrderedDict[bytes, PairResult] = OrderedDict()
         self._lock = threading.Lock()
 
     def key(self, version: str, pair: tuple[str, str]) -> bytes:
@@ -62,7 +62,7 @@ class ResultCache:
         text = f"{version}\0{len(first)}\0{first}{second}"
         return blake2b(text.encode(), digest_size=_DIGEST_BYTES, key=self._secret).digest()
 
-    def get(self, key: bytes) -> Result | None:
+    def get(self, key: bytes) -> PairResult | None:
         """The result kept under `key`, if there is one."""
         with self._lock:
             result = self._results.get(key)
@@ -70,7 +70,7 @@ class ResultCache:
                 self._results.move_to_end(key)
             return result
 
-    def put(self, key: bytes, result: Result) -> None:
+    def put(self, key: bytes, result: PairResult) -> None:
         """Keep a result, in the place of the one that was used longest ago if there is no room."""
         with self._lock:
             self._results[key] = result

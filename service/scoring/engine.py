@@ -22,7 +22,7 @@ from service.scoring.budget import Budget
 from service.scoring.device_streams import Streams
 from service.scoring.events import Batch, Events
 from service.scoring.job import Item
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.queue import PairQueue
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Engine:
 
     def __init__(
         self,
-        load: Callable[[Progress], Model],
+        load: Callable[[Progress], LoadedModel],
         queue: PairQueue,
         lifecycle: Lifecycle,
         events: Events,
@@ -65,7 +65,7 @@ class Engine:
         # Of each thread that has a batch: since when.
         self._busy: dict[int, float] = {}
         self._last_progress = time.monotonic()
-        self._model: Model | None = None
+        self._model: LoadedModel | None = None
         self._budget = Budget(0)
         # Since when the device has had no memory for a single pair; None while it has.
         self._starved_since: float | None = None
@@ -73,7 +73,7 @@ class Engine:
         self.load_seconds = 0.0
 
     @property
-    def model(self) -> Model | None:
+    def model(self) -> LoadedModel | None:
         """The model, once it is loaded."""
         return self._model
 
@@ -149,7 +149,7 @@ class Engine:
                 log.critical("engine failed", exc_info=error, extra=self._of_version)
             self._lifecycle.to(State.FAILED, error)
 
-    def _work(self, model: Model, own: int) -> None:
+    def _work(self, model: LoadedModel, own: int) -> None:
         """Score batch after batch, until the queue is closed and drained."""
         with self._failing():
             while batch := self._take(model):
@@ -162,11 +162,11 @@ class Engine:
                     self._last_progress = time.monotonic()
                     del self._busy[own]
 
-    def _take(self, model: Model) -> list[Item]:
+    def _take(self, model: LoadedModel) -> list[Item]:
         backend = model.backend
         return self._queue.take(self.token_limit, padding=backend.padding, streams=backend.streams)
 
-    def _announce(self, model: Model) -> None:
+    def _announce(self, model: LoadedModel) -> None:
         log.info(
             "model loaded",
             extra={
@@ -179,7 +179,7 @@ class Engine:
             },
         )
 
-    def _compute(self, model: Model, batch: list[Item], own: int, stream: int | None) -> None:
+    def _compute(self, model: LoadedModel, batch: list[Item], own: int, stream: int | None) -> None:
         """Score a batch, and one that fails in halves: only the pairs at fault end in an error.
 
         One that finds no memory is no fault of its pairs: they wait again, for smaller batches.
@@ -216,7 +216,7 @@ class Engine:
             self._probe_memory(model, stream)
         self._queue.done()
 
-    def _probe_memory(self, model: Model, stream: int | None) -> None:
+    def _probe_memory(self, model: LoadedModel, stream: int | None) -> None:
         """End the engine if the device has had no memory for the shortest pair for too long.
 
         Raises:
@@ -234,7 +234,7 @@ class Engine:
             self._starved_since = None
 
     def _forward(
-        self, model: Model, batch: list[Item], stream: int | None, *, split: bool
+        self, model: LoadedModel, batch: list[Item], stream: int | None, *, split: bool
     ) -> Exception | None:
         """One forward pass; the error if it failed, and then nobody was told."""
         pairs = [item.pair for item in batch]

@@ -24,7 +24,7 @@ _WARM_UP = [(1, 16), (1, 64), (8, 48)]
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class LoadedModel:
     """Everything that scoring needs of one model.
 
     Attributes:
@@ -71,7 +71,7 @@ class Model:
 
 def load(
     settings: Settings, progress: Progress, *, background: bool = False, serves: bool = False
-) -> Model:
+) -> LoadedModel:
     """Load the model that the settings name, and warm it up.
 
     Args:
@@ -98,7 +98,7 @@ def load(
         background=background,
     )
     batch_tokens = settings.batch_tokens or backend.batch_tokens
-    model = Model(checkpoint, tokenizer, backend, choice, batch_tokens)
+    model = LoadedModel(checkpoint, tokenizer, backend, choice, batch_tokens)
     progress("warming up", 0.9)
     _warm_up(model)
     if serves:
@@ -111,7 +111,7 @@ def _resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _warm_up(model: Model) -> None:
+def _warm_up(model: LoadedModel) -> None:
     for pairs, characters in _WARM_UP:
         half = "1" * (characters // 2)
         try:

@@ -14,10 +14,10 @@ from service.scoring import checkpoint as checkpoints
 from service.scoring import model as models
 from service.scoring import score
 from service.scoring.backends import Progress, calibration
-from service.scoring.cache import Result, ResultCache
+from service.scoring.cache import PairResult, ResultCache
 from service.scoring.engine import Engine
 from service.scoring.events import Events
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.model_spec import ModelSpec
 from service.scoring.queue import PairQueue
 from service.settings import Settings
@@ -74,7 +74,7 @@ class Version:
         self.calibration: dict[str, float] = {}
 
     @property
-    def model(self) -> Model | None:
+    def model(self) -> LoadedModel | None:
         """The model, while it is loaded."""
         return self.engine.model
 
@@ -88,7 +88,7 @@ class Version:
         """The model's own name, as the Open Inference Protocol has it; empty until it is loaded."""
         return self.model.protocol_name if self.model else ""
 
-    def _load(self, progress: Progress) -> Model:
+    def _load(self, progress: Progress) -> LoadedModel:
         def report(stage: str, done: float) -> None:
             progress(stage, done)
             self._on_progress(self, stage, done)
@@ -121,7 +121,7 @@ class Version:
 
     def report(self, share: float) -> dict[str, Any]:
         """What it is, what it gets of the traffic, and how far it is."""
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "name": self.spec.name,
             "source": self.spec.source,
             "role": self.spec.role,
@@ -129,7 +129,7 @@ class Version:
             **self.lifecycle.report(),
         }
         if model := self.model:
-            told |= {
+            fields |= {
                 "version": model.checkpoint.version,
                 "model": model.checkpoint.name,
                 "backend": model.backend.name,
@@ -137,7 +137,7 @@ class Version:
                 "load_seconds": round(self.engine.load_seconds, 2),
                 "memory_bytes": model.memory_bytes,
             }
-        return told
+        return fields
 
     def retire(self, timeout: float) -> bool:
         """Finish what it has taken, and let go of the model; returns whether it did in time."""
@@ -149,13 +149,13 @@ class Version:
         return stopped
 
 
-def _calibration(model: Model) -> dict[str, float]:
+def _calibration(model: LoadedModel) -> dict[str, float]:
     pairs = sorted(model.tokenizer.encode(calibration.pairs()), key=lambda pair: len(pair.ids))
     batches = [
         pairs[at : at + _CALIBRATION_BATCH] for at in range(0, len(pairs), _CALIBRATION_BATCH)
     ]
     counted = Counter(
-        score.tenth(score.of(Result.of(row, pair), model.checkpoint.labels).similarity)
+        score.tenth(score.of(PairResult.of(row, pair), model.checkpoint.labels).similarity)
         for batch in batches
         for row, pair in zip(model.predict(batch).tolist(), batch, strict=True)
     )

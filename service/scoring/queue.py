@@ -19,7 +19,7 @@ from service.errors import RequestError, TooLarge
 from service.scoring.admission import Admission
 from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS, RETURN_SECONDS, Lanes, share
-from service.scoring.cache import Result, ResultCache
+from service.scoring.cache import PairResult, ResultCache
 from service.scoring.events import Batch
 from service.scoring.job import Item, Job
 
@@ -112,7 +112,7 @@ class PairQueue:
             self._changed.notify()
             return len(order) - (self.depth() - before)
 
-    def _results(self, job: Job) -> dict[bytes, Result]:
+    def _results(self, job: Job) -> dict[bytes, PairResult]:
         """Those of a job's pairs that came since it asked the cache, before it was tokenised."""
         if self._cache is None:
             return {}
@@ -120,7 +120,7 @@ class PairQueue:
         return {key: found for key in keys if (found := self._cache.get(key)) is not None}
 
     def _lengths_of_new(
-        self, job: Job, results: Mapping[bytes, Result], *, interactive: bool
+        self, job: Job, results: Mapping[bytes, PairResult], *, interactive: bool
     ) -> list[int]:
         """Tokens of each pair of a job that needs a place in a lane; equal ones need one place."""
         seen: set[bytes] = set()
@@ -238,7 +238,7 @@ class PairQueue:
         with self._changed:
             for item, row in zip(items, rows, strict=True):
                 if item.key is not None and self._cache is not None:
-                    self._cache.put(item.key, Result.of(row, item.pair))
+                    self._cache.put(item.key, PairResult.of(row, item.pair))
                 self._forget(item)
         # Nobody joins them any more: the jobs are woken without the lock, which they may take next.
         for item, row in zip(items, rows, strict=True):
@@ -348,7 +348,7 @@ class PairQueue:
             self._dropped(dropped)
 
     def _append(
-        self, job: Job, index: int, results: Mapping[bytes, Result], *, interactive: bool
+        self, job: Job, index: int, results: Mapping[bytes, PairResult], *, interactive: bool
     ) -> None:
         key = job.keys[index]
         if key is not None and (result := results.get(key)):

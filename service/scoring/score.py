@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.scoring.cache import Result
+from service.scoring.cache import PairResult
 from service.scoring.checkpoint import LABELS, Label
 
 TENTHS = tuple(f"{number / 10:.1f}" for number in range(1, 11))
@@ -38,7 +38,7 @@ class Score:
     unread: float = 0.0
 
 
-def of(result: Result, order: Sequence[Label]) -> Score:
+def of(result: PairResult, order: Sequence[Label]) -> Score:
     """The score that a result means, whose probabilities are of the labels in `order`.
 
     To the model all characters that it cannot read are one. Where the addresses differ in them

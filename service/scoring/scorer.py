@@ -17,11 +17,11 @@ from service.errors import (
 )
 from service.lifecycle import Lifecycle, State
 from service.scoring import refusal, score
-from service.scoring.cache import Result, ResultCache
+from service.scoring.cache import PairResult, ResultCache
 from service.scoring.checkpoint import Label
 from service.scoring.events import Events
 from service.scoring.job import NEVER, Job
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.model_version import Version
 from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.score import Score
@@ -67,7 +67,7 @@ class Answer:
         outcomes: For each pair, in order, its score, or why there is none.
     """
 
-    model: Model
+    model: LoadedModel
     outcomes: list[Score | RequestError]
 
 
@@ -106,7 +106,7 @@ class Scorer:
         ):
             raise NotReady(f"the service is {state.value}; see /readyz", retry_after=1)
 
-    def models(self, selector: ModelSelector = ANY_MODEL) -> list[Model]:
+    def models(self, selector: ModelSelector = ANY_MODEL) -> list[LoadedModel]:
         """The models that may answer, the one with the most traffic first.
 
         Raises:
@@ -160,14 +160,14 @@ class Scorer:
     def _score_by(
         self,
         queue: PairQueue,
-        model: Model,
+        model: LoadedModel,
         pairs: Sequence[tuple[str, str]],
         timeline: Timeline,
         context: RequestContext,
         expires_ns: float,
     ) -> list[Score | RequestError]:
         timeline.model_version = model.checkpoint.version
-        results: list[Result | RequestError | None] = [None] * len(pairs)
+        results: list[PairResult | RequestError | None] = [None] * len(pairs)
         keys: list[bytes] = []
         # Without keys the queue neither joins an equal pair under way nor asks the cache.
         if self._cache is not None and not context.fresh:
@@ -260,7 +260,7 @@ class Scorer:
         return min(context.expires_ns, time.perf_counter_ns() + self._timeout * 1e9)
 
     def _tokenize(
-        self, model: Model, pairs: Sequence[tuple[str, str]], timeline: Timeline
+        self, model: LoadedModel, pairs: Sequence[tuple[str, str]], timeline: Timeline
     ) -> list[TokenizedPair]:
         timeline.enter("tokenize")
         tokenized = model.tokenizer.encode(pairs)
@@ -271,8 +271,13 @@ class Scorer:
         return tokenized
 
     def _compute(
-        self, queue: PairQueue, model: Model, job: Job, timeline: Timeline, context: RequestContext
-    ) -> list[Result | RequestError]:
+        self,
+        queue: PairQueue,
+        model: LoadedModel,
+        job: Job,
+        timeline: Timeline,
+        context: RequestContext,
+    ) -> list[PairResult | RequestError]:
         if not job.pairs:
             timeline.enter("respond")
             return []
@@ -310,12 +315,12 @@ class Scorer:
         return [
             EngineFailed(str(job.errors[index]))
             if index in job.errors
-            else Result.of(rows[index], pair)
+            else PairResult.of(rows[index], pair)
             for index, pair in enumerate(job.pairs)
         ]
 
 
-def score_now(model: Model, pair: tuple[str, str]) -> Score:
+def score_now(model: LoadedModel, pair: tuple[str, str]) -> Score:
     """Score one pair on the calling thread, without queue or telemetry: for the command line.
 
     Raises:
@@ -328,17 +333,17 @@ def score_now(model: Model, pair: tuple[str, str]) -> Score:
     return scored
 
 
-def score_batch_now(model: Model, pairs: Sequence[TokenizedPair]) -> list[Score]:
+def score_batch_now(model: LoadedModel, pairs: Sequence[TokenizedPair]) -> list[Score]:
     """Score readable pairs in one forward pass on the calling thread, as `score_now` does.
 
     Raises:
         Exception: What the backend raised, or it returned what are no probabilities.
     """
     return [
-        score.of(Result.of(row, pair), model.checkpoint.labels)
+        score.of(PairResult.of(row, pair), model.checkpoint.labels)
         for row, pair in zip(model.predict(pairs).tolist(), pairs, strict=True)
     ]
 
 
-def _outcome(result: Result | RequestError, order: Sequence[Label]) -> Score | RequestError:
+def _outcome(result: PairResult | RequestError, order: Sequence[Label]) -> Score | RequestError:
     return result if isinstance(result, RequestError) else score.of(result, order)

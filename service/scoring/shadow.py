@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 from service.errors import RequestError
 from service.scoring import refusal, score
 from service.scoring.batching import INTERACTIVE_PAIRS
-from service.scoring.cache import Result
+from service.scoring.cache import PairResult
 from service.scoring.engine import Engine
 from service.scoring.events import Compared, Events, ShadowPass
 from service.scoring.job import Job
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.queue import PairQueue
 from service.scoring.score import Score
 
@@ -160,14 +160,14 @@ class Shadow:
                 return
             shown.agreed = self._compare(model, [copies[place] for place in readable], job)
 
-    def _compare(self, model: Model, copies: Sequence[Copy], job: Job) -> int:
+    def _compare(self, model: LoadedModel, copies: Sequence[Copy], job: Job) -> int:
         """Record what this model says beside what was answered; returns how often they agree."""
         agreed = 0
         for place, row in enumerate(job.probabilities.tolist()):
             if place in job.errors:  # counted by the engine
                 continue
             copy = copies[place]
-            mine = score.of(Result.of(row, job.pairs[place]), model.checkpoint.labels)
+            mine = score.of(PairResult.of(row, job.pairs[place]), model.checkpoint.labels)
             self._events.compared(
                 Compared(
                     model.checkpoint.version, mine.label, copy.against, copy.answered.label,

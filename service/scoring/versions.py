@@ -180,9 +180,9 @@ class Versions:
         """Every version: what it is, what it gets, how far it is."""
         table = self._table
         whole = sum(weight for _, weight in table.serving)
-        told = [version.report(weight / whole) for version, weight in table.serving]
-        told += [version.report(0.0) for version, _ in table.shadows]
-        return told + [version.report(0.0) for version in (*self._coming, *self._leaving)]
+        reports = [version.report(weight / whole) for version, weight in table.serving]
+        reports += [version.report(0.0) for version, _ in table.shadows]
+        return reports + [version.report(0.0) for version in (*self._coming, *self._leaving)]
 
     def switch(self) -> None:
         """Make it as the file of models says now; returns once that is so.
@@ -213,11 +213,11 @@ class Versions:
     def _switch(self) -> None:
         declared = declarations.read(self._settings)
         before = self._table
-        kept = {_identity(version.spec): version for version in before.versions}
+        loaded = {_identity(version.spec): version for version in before.versions}
         wanted: list[Version] = []
         try:
             for one in declared:
-                known = kept.get(_identity(one))
+                known = loaded.get(_identity(one))
                 wanted.append(known if known and known.is_current() else self._loaded(one))
             _check_distinct(wanted)
         except BaseException:
@@ -387,5 +387,5 @@ def _check_distinct(versions: Sequence[Version]) -> None:
 
 
 def _summary(table: RoutingTable) -> list[str]:
-    told = [f"{v.spec.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
-    return told + [f"{v.spec.name} {v.model_version} shadow" for v, _ in table.shadows]
+    parts = [f"{v.spec.name} {v.model_version} weight {weight:g}" for v, weight in table.serving]
+    return parts + [f"{v.spec.name} {v.model_version} shadow" for v, _ in table.shadows]

@@ -195,8 +195,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self._unsent.append(answered)
             if self.total_outbufs_len or not self._unsent:
                 return
-            told, self._unsent = self._unsent, []
-        for call in told:
+            callbacks, self._unsent = self._unsent, []
+        for call in callbacks:
             call(not self._is_cut)
 
     @override

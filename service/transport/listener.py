@@ -13,7 +13,7 @@ from flask import Flask
 from waitress.wasyncore import dispatcher
 
 from service.errors import ListenError
-from service.transport.server import BACKLOG, AdmissionHook, Server, ServerLimits
+from service.transport.server import BACKLOG, AdmissionHook, BoundedServer, ServerLimits
 from service.transport.syn_filter import drop_new_connections
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Listener:
         self.name, self.app, self.limits = name, app, limits
         self._failed = failed
         try:
-            self._server = Server(app, host, port, limits, hook or AdmissionHook())
+            self._server = BoundedServer(app, host, port, limits, hook or AdmissionHook())
         except (OSError, ValueError) as error:
             raise ListenError(
                 f"cannot listen on {host}:{port} for {name}: {_mending(error, name)}"

@@ -122,7 +122,7 @@ class AdmissionHook:
         return 1
 
 
-class Server(TcpWSGIServer):  # type: ignore[misc]
+class BoundedServer(TcpWSGIServer):  # type: ignore[misc]
     """One bound port, and the loop that reads and writes its connections.
 
     Attributes:

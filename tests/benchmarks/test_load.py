@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks.load import Generator, Job
+from benchmarks.load import Generator, Workload
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -67,8 +67,8 @@ def peer(answer: Callable[[int, socket.socket], bool]) -> Iterator[Peer]:
         one.close()
 
 
-def job(one: Peer, **changes: object) -> Job:
-    plain = Job(
+def job(one: Peer, **changes: object) -> Workload:
+    plain = Workload(
         port=one.port, path="/predict", kind="single", pairs_per_request=1, first=0,
         concurrency=1, rate=None, ramp=0.0, seconds=0.3, drain=2.0,
     )  # fmt: skip

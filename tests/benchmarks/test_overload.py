@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from benchmarks.load import Generator, Result
+from benchmarks.load import Generator, Measurement
 from benchmarks.overload import Overload
 from tests.benchmarks.test_load import OK, job, peer, send
 
@@ -14,7 +14,7 @@ REFUSED = b"HTTP/1.1 429 Too Many\r\ncontent-length: 2\r\n\r\n{}"
 
 
 def test_goodput_is_what_came_within_the_deadline() -> None:
-    result = Result(
+    result = Measurement(
         latencies=[0.4, 0.9, 1.0, 1.1], refusals=[0.002] * 99 + [0.04], counted=2.0, wall=3.0,
         sent=300, statuses={"200": 4, "429": 100},
     )  # fmt: skip
@@ -26,7 +26,7 @@ def test_goodput_is_what_came_within_the_deadline() -> None:
 
 
 def test_without_a_refusal_there_is_no_figure() -> None:
-    result = Result(latencies=[0.1], counted=1.0, wall=1.0)
+    result = Measurement(latencies=[0.1], counted=1.0, wall=1.0)
     assert "refused 429: p50 none, p99 none" in Overload(1.0, result, 1.0, [1] * 6).figures()
 
 

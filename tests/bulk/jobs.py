@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from service.bulk import columns, command
-from service.bulk.job import Job
+from service.bulk.job import BulkJob
 from service.bulk.tables import Chunk, Result
 from service.http.schemas import Limits
 
@@ -97,7 +97,7 @@ def parse(*arguments: str | Path) -> argparse.Namespace:
 def score(*arguments: str | Path, by: FakeScorer | None = None) -> FakeScorer:
     """Run a job by a fake scorer, and return it."""
     scorer = by or FakeScorer()
-    job = Job(parse(*arguments))
+    job = BulkJob(parse(*arguments))
     job._scorer = lambda note, stack: scorer  # type: ignore[method-assign]
     job.run()
     return scorer

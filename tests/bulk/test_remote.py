@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.bulk.client import PatientClient
-from service.bulk.job import Job
+from service.bulk.job import BulkJob
 from service.errors import BulkError
 from tests.bulk.jobs import parse
 from tests.conftest import TINY, Running
@@ -24,7 +24,7 @@ MODEL = {"name": "stub", "version": "1", "backend": "f32"}
 
 
 def score(*arguments: str | Path) -> None:
-    Job(parse(*arguments)).run()
+    BulkJob(parse(*arguments)).run()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from tests.containers import programs
 from tests.containers.running import IMAGE
 from tools import containers
 from tools.build import require
-from tools.compose import REPOSITORY, Service, load_services
+from tools.compose import REPOSITORY, ComposeService, load_services
 
 PROJECT = "mgeo-tests"
 RUN = (
@@ -256,7 +256,7 @@ def _take(lock: int) -> None:
             return
 
 
-def _free_ports(services: dict[str, Service]) -> str:
+def _free_ports(services: dict[str, ComposeService]) -> str:
     lines = ["services:"]
     for name, service in services.items():
         if ports := [f'"127.0.0.1::{port["target"]}"' for port in service.raw.get("ports", ())]:

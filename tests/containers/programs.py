@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tools import containers, native
 from tools.build import require
-from tools.compose import Service
+from tools.compose import ComposeService
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ PUBLISHED = {
 }
 
 
-def make(services: Iterable[Service]) -> None:
+def make(services: Iterable[ComposeService]) -> None:
     """Make the images of these services that are not there as they should be."""
     for image in sorted({(s.image, s.tag) for s in services if s.image in PUBLISHED}):
         _make(*image)

@@ -11,20 +11,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from tools import containers
-from tools.compose import Service, load_services
+from tools.compose import ComposeService, load_services
 
 IMAGE = "mgeo-inference:local"
 MGEO = load_services()["mgeo"]
 _PORTS = {"predictions": 5000, "operations": 8000}
 
 
-def memory_limit(service: Service) -> int:
+def memory_limit(service: ComposeService) -> int:
     """The `mem_limit` of a service, in bytes."""
     text = str(service.raw["mem_limit"])
     return int(text[:-1]) * {"m": 2**20, "g": 2**30}[text[-1]]
 
 
-def flags_of(service: Service) -> list[str]:
+def flags_of(service: ComposeService) -> list[str]:
     """The flags of `podman run` that mean what a service of the compose file says of its rights.
 
     Its health command is the image's own too; a contract test holds the two together.

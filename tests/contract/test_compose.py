@@ -17,7 +17,7 @@ from service import settings
 from tools import native
 from tools.binaries import BINARIES, COMPOSE, Binary, find
 from tools.build import source_version
-from tools.compose import COMPOSE_FILE, REPOSITORY, Service, load_model, load_services
+from tools.compose import COMPOSE_FILE, REPOSITORY, ComposeService, load_model, load_services
 
 SERVICES = load_services()
 GPU = REPOSITORY / "docker-compose.gpu.yml"
@@ -64,7 +64,7 @@ def test_what_was_asked_for_is_there() -> None:
 
 
 @pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
-def test_service_is_pinned_bounded_and_restarted(service: Service) -> None:
+def test_service_is_pinned_bounded_and_restarted(service: ComposeService) -> None:
     raw = service.raw
     assert re.fullmatch(r"v?\d+\.\d+\.\d+|local", service.tag), "an exact tag is needed"
     assert raw.get("mem_limit"), "a memory limit is needed"
@@ -74,7 +74,7 @@ def test_service_is_pinned_bounded_and_restarted(service: Service) -> None:
 
 
 @pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
-def test_service_has_no_more_rights_than_it_needs(service: Service) -> None:
+def test_service_has_no_more_rights_than_it_needs(service: ComposeService) -> None:
     raw = service.raw
     if service.name == "cadvisor":
         return  # privileged, as NEEDS_ROOT says
@@ -86,7 +86,7 @@ def test_service_has_no_more_rights_than_it_needs(service: Service) -> None:
 
 
 @pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
-def test_what_stays_has_a_bounded_log_and_time_to_end(service: Service) -> None:
+def test_what_stays_has_a_bounded_log_and_time_to_end(service: ComposeService) -> None:
     """Docker keeps all of a log; podman's Docker API kills at once where no time is named."""
     if service.name != "volume-permissions":
         assert service.raw["logging"]["driver"] == "json-file"
@@ -102,7 +102,7 @@ def test_only_loopback_is_published(files: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("service", EVERY.values(), ids=EVERY)
-def test_no_health_command_has_a_blank_in_an_argument(service: Service) -> None:
+def test_no_health_command_has_a_blank_in_an_argument(service: ComposeService) -> None:
     """Podman's Docker API splits there: the command would arrive in pieces, and fail."""
     assert not [word for word in service.raw.get("healthcheck", {}).get("test", ()) if " " in word]
 

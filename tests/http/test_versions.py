@@ -321,10 +321,10 @@ def test_a_shadow_computes_only_while_those_that_answer_are_idle(shadowed: Fleet
 
 def _score() -> Any:
     from service.scoring import score
-    from service.scoring.cache import Result
+    from service.scoring.cache import PairResult
     from service.scoring.checkpoint import LABELS
 
-    return score.of(Result((0.5, 0.25, 0.25), False), LABELS)
+    return score.of(PairResult((0.5, 0.25, 0.25), False), LABELS)
 
 
 def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -> None:

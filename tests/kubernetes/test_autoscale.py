@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.autoscale import measure, report, scenarios
-from benchmarks.autoscale.hpa import Autoscaler, Metric, quantity
+from benchmarks.autoscale.hpa import Autoscaler, MetricSpec, quantity
 from benchmarks.autoscale.replica import (
     HTTP_THREADS,
     PLACES,
@@ -67,7 +67,7 @@ def test_the_queues_bounds_are_the_services() -> None:
 
 def test_pods_come_after_sample_rate_and_start_and_the_rate_settles() -> None:
     """100 requests a second from the fifth minute on, at 10 a pod: ten pods in the end."""
-    autoscaler = Autoscaler(1, 50, (Metric(REQUESTS_METRIC, "AverageValue", 10),))
+    autoscaler = Autoscaler(1, 50, (MetricSpec(REQUESTS_METRIC, "AverageValue", 10),))
     load = Load((10.0,) * 20 + (100.0,) * 60, (1.0,) * 80)
     replica = Replica(mean=0.001, spread=1.0, base=0.0)
     course = simulate(load, replica, autoscaler, pods=1, start_seconds=20)

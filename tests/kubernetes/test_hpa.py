@@ -15,7 +15,7 @@ from benchmarks.autoscale.hpa import (
     DEFAULT_DOWN,
     DEFAULT_UP,
     Autoscaler,
-    Metric,
+    MetricSpec,
     Policy,
     Rules,
     from_manifest,
@@ -111,13 +111,15 @@ def test_wishes_are_stabilised_as_kubernetes_stabilises_them(case: dict[str, Any
 def test_proposals_by_hand(
     kind: Any, target: float, value: float, replicas: int, ready: int, proposal: int
 ) -> None:
-    assert Metric("m", kind, target).proposal(value, replicas, ready) == proposal
+    assert MetricSpec("m", kind, target).proposal(value, replicas, ready) == proposal
 
 
 def test_removing_ten_percent_or_four_pods_as_documented() -> None:
     """The documentation's example: 10 % a minute, but 4 pods where that is more."""
     down = Rules((Policy("Pods", 4, 60), Policy("Percent", 10, 60)))
-    autoscaler = Autoscaler(low=1, high=100, metrics=(Metric("m", "AverageValue", 1),), down=down)
+    autoscaler = Autoscaler(
+        low=1, high=100, metrics=(MetricSpec("m", "AverageValue", 1),), down=down
+    )
     replicas, seen = 80, [80]
     for minute in range(1, 6):
         replicas = autoscaler.sync(60.0 * minute, replicas, replicas, {"m": 10})
@@ -130,13 +132,13 @@ def test_removing_ten_percent_or_four_pods_as_documented() -> None:
 
 
 def test_the_metric_that_asks_for_most_wins() -> None:
-    metrics = (Metric("a", "AverageValue", 10), Metric("b", "Value", 1))
+    metrics = (MetricSpec("a", "AverageValue", 10), MetricSpec("b", "Value", 1))
     assert Autoscaler(1, 50, metrics).sync(0, 4, 4, {"a": 60, "b": 2}) == 8
     assert Autoscaler(1, 50, metrics).sync(0, 4, 4, {"a": 70, "b": 0.1}) == 7
 
 
 def test_a_missing_metric_adds_pods_and_takes_none_away() -> None:
-    metrics = (Metric("a", "AverageValue", 10), Metric("b", "Value", 1))
+    metrics = (MetricSpec("a", "AverageValue", 10), MetricSpec("b", "Value", 1))
     down = Rules(DEFAULT_DOWN.policies, window=0)
     assert Autoscaler(1, 50, metrics, down=down).sync(0, 4, 4, {"a": 10, "b": None}) == 4
     assert Autoscaler(1, 50, metrics, down=down).sync(0, 4, 4, {"a": 60, "b": None}) == 6
@@ -152,7 +154,7 @@ def test_a_missing_metric_adds_pods_and_takes_none_away() -> None:
 def test_it_stays_within_bounds_and_settles_where_the_load_asks(
     low: int, more: int, loads: list[float]
 ) -> None:
-    autoscaler = Autoscaler(low, low + more, (Metric("rps", "AverageValue", 20),))
+    autoscaler = Autoscaler(low, low + more, (MetricSpec("rps", "AverageValue", 20),))
     replicas, now = low, 0.0
     for load in loads:
         now += 15
@@ -178,7 +180,7 @@ def test_what_a_manifest_leaves_out_is_kubernetes_default() -> None:
     }
     bare = from_manifest({"spec": {"maxReplicas": 9, "metrics": [metric]}})
     assert (bare.low, bare.high) == (1, 9)
-    assert bare.metrics == (Metric("a", "Value", 0.5),)
+    assert bare.metrics == (MetricSpec("a", "Value", 0.5),)
     assert (bare.up, bare.down) == (DEFAULT_UP, DEFAULT_DOWN)
     with pytest.raises(ValueError, match="External"):
         from_manifest({"spec": {"maxReplicas": 9, "metrics": [{"type": "Resource"}]}})

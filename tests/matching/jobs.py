@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from service.bulk.job import Job
+from service.bulk.job import BulkJob
 from tests.bulk.jobs import FakeScorer
 
 
 def run(
-    job: Callable[[argparse.Namespace], Job],
+    job: Callable[[argparse.Namespace], BulkJob],
     add_flags: Callable[[argparse.ArgumentParser], None],
     words: Sequence[str | Path],
     scorer: FakeScorer,
@@ -23,7 +23,7 @@ def run(
     parser = argparse.ArgumentParser()
     add_flags(parser)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "_scorer", lambda self, note, stack: scorer)
+        patch.setattr(BulkJob, "_scorer", lambda self, note, stack: scorer)
         job(parser.parse_args([str(word) for word in words])).run()
     return scorer
 

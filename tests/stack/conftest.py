@@ -18,7 +18,7 @@ from tests.telemetry.nvml import stub
 from tools import native
 from tools.build import BuildError
 from tools.compose import REPOSITORY, load_services
-from tools.load import Result, pair, run
+from tools.load import LoadSummary, pair, run
 from tools.stack import Stack
 
 MODEL = REPOSITORY / "tests" / "data" / "tiny"
@@ -114,8 +114,8 @@ class Traffic:
         started: When the first one was sent, in seconds since the epoch.
     """
 
-    fast: Result
-    steady: Result
+    fast: LoadSummary
+    steady: LoadSummary
     started: float
 
     @property

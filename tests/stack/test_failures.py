@@ -14,7 +14,7 @@ from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, spans
 from tests.stack.conftest import prepare
 from tests.stack.test_chain import SPANS
 from tools import native
-from tools.load import Result, run
+from tools.load import LoadSummary, run
 from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -55,9 +55,9 @@ def predict_url(stack: Stack) -> str:
 
 
 @contextmanager
-def load_for(url: str, seconds: float) -> Iterator[Result]:
+def load_for(url: str, seconds: float) -> Iterator[LoadSummary]:
     """Sends requests at an even pace in the background; the result is whole after the block."""
-    result = Result()
+    result = LoadSummary()
 
     def send() -> None:
         done = run(

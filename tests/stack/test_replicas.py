@@ -10,7 +10,7 @@ import pytest
 from tests.stack.clients import Prometheus, eventually, get
 from tests.stack.conftest import prepare
 from tools.compose import REPOSITORY
-from tools.load import Result, run
+from tools.load import LoadSummary, run
 from tools.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -33,7 +33,7 @@ def found(replicas: Stack) -> Prometheus:
 
 
 @pytest.fixture(scope="module")
-def sent(replicas: Stack) -> Result:
+def sent(replicas: Stack) -> LoadSummary:
     url = replicas.url("haproxy", 5080, "/predict")
     eventually(
         "HAProxy finds the instances ready",
@@ -49,7 +49,7 @@ def test_each_replica_has_an_address_of_its_own(replicas: Stack) -> None:
     assert hosts == {"127.0.0.2", "127.0.0.3", "127.0.0.4"}
 
 
-def test_load_is_shared_and_counted_once(found: Prometheus, sent: Result) -> None:
+def test_load_is_shared_and_counted_once(found: Prometheus, sent: LoadSummary) -> None:
     assert sent.statuses == {200: 1500}
     query = 'sum by (instance) (mgeo_request_total{status="200"})'
 
@@ -66,7 +66,7 @@ def test_load_is_shared_and_counted_once(found: Prometheus, sent: Result) -> Non
     assert min(by_instance.values()) > 1501 / 3 / 2, f"unevenly shared: {by_instance}"
 
 
-def test_mission_queries_tell_the_instances_apart(found: Prometheus, sent: Result) -> None:
+def test_mission_queries_tell_the_instances_apart(found: Prometheus, sent: LoadSummary) -> None:
     slowest = (
         "max(histogram_quantile(0.95, "
         "sum(rate(mgeo_request_duration_seconds_bucket[5m])) by (le,instance)))"
@@ -76,13 +76,13 @@ def test_mission_queries_tell_the_instances_apart(found: Prometheus, sent: Resul
     assert {s["metric"]["instance"] for s in found.query(up)} == set(REPLICAS)
 
 
-def test_load_balancer_is_watched_too(found: Prometheus, sent: Result) -> None:
+def test_load_balancer_is_watched_too(found: Prometheus, sent: LoadSummary) -> None:
     query = 'sum(haproxy_server_http_responses_total{code="2xx"})'
     eventually(query, lambda: found.value(query), lambda answered: answered >= 1501, seconds=60)
 
 
 def test_an_instance_that_dies_is_taken_out(
-    replicas: Stack, found: Prometheus, sent: Result
+    replicas: Stack, found: Prometheus, sent: LoadSummary
 ) -> None:
     replicas.process("mgeo-2").kill()
     time.sleep(4)  # two checks, a second apart

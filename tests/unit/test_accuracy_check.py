@@ -172,7 +172,7 @@ def int8_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mgeo" / "backends"
 
 
-def _load() -> model.Model:
+def _load() -> model.LoadedModel:
     return model.load(
         Settings(model=str(TINY), device="cpu", cpu_threads=1), lambda stage, progress: None
     )

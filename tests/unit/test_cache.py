@@ -7,9 +7,9 @@ import gc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.scoring.cache import Result, ResultCache
+from service.scoring.cache import PairResult, ResultCache
 
-RESULT = Result((0.2, 0.3, 0.5), truncated=False)
+RESULT = PairResult((0.2, 0.3, 0.5), truncated=False)
 text = st.text(max_size=6)
 
 

@@ -26,7 +26,7 @@ from service.scoring.backends.choose import BackendChoice
 from service.scoring.backends.layout import Padding
 from service.scoring.engine import Engine
 from service.scoring.job import Job
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
 from telemetry.logs import JsonFormatter
@@ -80,7 +80,7 @@ class Bench:
 
     def __init__(
         self,
-        load: Callable[[Model], Model] = lambda model: model,
+        load: Callable[[LoadedModel], LoadedModel] = lambda model: model,
         *,
         start: bool = True,
         streams: int = 1,
@@ -94,7 +94,9 @@ class Bench:
         tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
         self.engine = Engine(
             lambda progress: load(
-                Model(checkpoint, tokenizer, self.backend, BackendChoice("test", "a test"), 1000)
+                LoadedModel(
+                    checkpoint, tokenizer, self.backend, BackendChoice("test", "a test"), 1000
+                )
             ),
             self.queue,
             self.lifecycle,
@@ -323,7 +325,7 @@ def test_an_engine_that_was_never_started_stops_at_once() -> None:
 def test_a_model_that_does_not_load_fails_the_process_with_its_error() -> None:
     refusal = CheckpointError("no")
 
-    def load(_: Model) -> Model:
+    def load(_: LoadedModel) -> LoadedModel:
         raise refusal
 
     bench = Bench(load)
@@ -380,7 +382,7 @@ def test_what_an_engine_died_of_is_logged_with_its_place_and_no_address(
 def test_an_operators_error_is_no_defect_of_the_engine(caplog: pytest.LogCaptureFixture) -> None:
     """It is the last line on standard error, as of every command."""
 
-    def load(_: Model) -> Model:
+    def load(_: LoadedModel) -> LoadedModel:
         raise CheckpointError("no")
 
     assert Bench(load).lifecycle.wait_while(State.STARTING, timeout=10) is State.FAILED

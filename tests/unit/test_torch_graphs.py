@@ -26,7 +26,7 @@ from service.scoring.backends.torch_backend import TorchBackend
 from service.scoring.backends.torch_graphs import Cuda, Device, Graph, TorchGraphsBackend
 from service.scoring.engine import Engine
 from service.scoring.job import Job
-from service.scoring.model import Model
+from service.scoring.model import LoadedModel
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import PairTokenizer, TokenizedPair
 from service.settings import Settings
@@ -195,7 +195,9 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
     backend = _backend(device)
     checkpoint = checkpoints.read(TINY)
     tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
-    model = Model(checkpoint, tokenizer, backend, BackendChoice(backend.name, "a test"), 2 * 512)
+    model = LoadedModel(
+        checkpoint, tokenizer, backend, BackendChoice(backend.name, "a test"), 2 * 512
+    )
     instruments = Instruments(NoOpMeterProvider().get_meter("test"))
     queue = PairQueue(max_pairs=10_000, max_tokens=1_000_000)
     engine = Engine(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import MissingFields, NotAnAddress, RequestError, Unreadable
 from service.scoring import checkpoint, refusal, score, source
-from service.scoring.cache import Result
+from service.scoring.cache import PairResult
 from service.scoring.checkpoint import LABELS
 from service.scoring.placeholders import PLACEHOLDERS, is_placeholder
 from service.scoring.tokens import NORMALIZATIONS, Normalization, PairTokenizer, TokenizedPair
@@ -100,7 +100,7 @@ def test_addresses_that_differ_in_what_is_not_read_are_never_exact(first: str, s
         assert pair.unread_differs
         # Answers of the published model stay as they are where it reads as ModelScope has it.
         assert pair.never_exact is (normalization != "none")
-    given_label = score.of(Result.of((0.98, 0.01, 0.01), read(first, second)), LABELS)
+    given_label = score.of(PairResult.of((0.98, 0.01, 0.01), read(first, second)), LABELS)
     assert given_label.label == "partial_match"
     assert given_label.probabilities["exact_match"] == 0
     assert sum(given_label.probabilities.values()) == pytest.approx(1)
@@ -115,7 +115,7 @@ def test_a_text_and_itself_stay_a_match_and_are_flagged(text: str) -> None:
     assert pair.unread > 0
     assert not pair.unread_differs
     assert refused(text, text) is None
-    assert score.of(Result.of((0.98, 0.01, 0.01), pair), LABELS).label == "exact_match"
+    assert score.of(PairResult.of((0.98, 0.01, 0.01), pair), LABELS).label == "exact_match"
 
 
 @pytest.mark.parametrize(

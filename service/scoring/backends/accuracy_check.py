@@ -120,13 +120,15 @@ def _try(
         log.warning("backend failed", exc_info=True, extra={"backend": name})
         verdict = "refused: it failed on this machine; the log says where"
         return BackendCandidate(name, False, None, None, verdict), None
-    told = {
+    fields = {
         "backend": name,
         "agreement": round(candidate.agreement or 0, 4),
         "largest_difference": round(candidate.difference or 0, 5),
         "verdict": candidate.verdict,
     }
-    log.log(logging.INFO if candidate.accepted else logging.WARNING, "backend checked", extra=told)
+    log.log(
+        logging.INFO if candidate.accepted else logging.WARNING, "backend checked", extra=fields
+    )
     return candidate, backend if candidate.accepted else None
 
 

@@ -98,8 +98,8 @@ def build(
         steps = count()
 
         def build_one(name: str) -> Backend:
-            told = _step(progress, name, next(steps) / (len(names) + 1), 1 / (len(names) + 1))
-            return make(name, checkpoint, settings, told, background=background)
+            own = _step(progress, name, next(steps) / (len(names) + 1), 1 / (len(names) + 1))
+            return make(name, checkpoint, settings, own, background=background)
 
         where = accuracy_cache.path(checkpoint)
         known = accuracy_cache.read(where)

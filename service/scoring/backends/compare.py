@@ -55,12 +55,12 @@ class Timing:
         return 0.0 if math.isinf(self.batched) else self.reference / self.batched
 
 
-def measure(settings: Settings, told: Callable[[str], None]) -> tuple[str, list[Timing]]:
+def measure(settings: Settings, announce: Callable[[str], None]) -> tuple[str, list[Timing]]:
     """Measure every backend of the device against the reference, in turns.
 
     Args:
         settings: The model, `device`, `cpu_threads` and `max_tokens` count.
-        told: Told of what is being measured.
+        announce: Told of what is being measured.
 
     Returns:
         What `auto` takes here, and one row for each backend, the reference first.
@@ -72,7 +72,7 @@ def measure(settings: Settings, told: Callable[[str], None]) -> tuple[str, list[
     pairs = tokenizer_of(checkpoint, settings).encode(calibration.pairs())
 
     def build(name: str) -> Backend:
-        told(f"measuring {name}")
+        announce(f"measuring {name}")
         return choose.make(name, checkpoint, settings, lambda stage, done: None)
 
     chosen = choose.build(checkpoint, settings, pairs, lambda stage, done: None)[1].backend
