@@ -13,20 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from flask import Flask
-from typing_extensions import override
-
 from service import __version__, console, descriptors, memory
-from service.errors import (
-    BadRequest,
-    RegisterError,
-    RequestError,
-    SettingsError,
-    UnknownModel,
-)
-from service.http import operations, predict, request_context, statuses
+from service.errors import RegisterError, RequestError, SettingsError
+from service.http import operations, predict
+from service.http.admission_hook import PredictionsHook
 from service.http.keys import Keys
-from service.http.measure import UNMATCHED, known_method, scoring_rule
 from service.lifecycle import Lifecycle, State
 from service.recorder import Recorder
 from service.scoring.cache import ResultCache
@@ -36,11 +27,10 @@ from service.scoring.scorer import Scorer
 from service.scoring.versions import Versions
 from service.settings import BUNDLED, Settings, service_links
 from service.transport.listener import Listener
-from service.transport.server import AdmissionHook, ParsedRequest, ServerLimits
+from service.transport.server import ServerLimits
 from service.watchdog import Watchdog
 from telemetry import instruments as metrics
 from telemetry import logs, setup
-from telemetry.recording import Instruments
 
 if TYPE_CHECKING:
     from service.retrieval.served import ServedRegister
@@ -133,7 +123,7 @@ class Service:
                 body_bytes=settings.max_body_bytes,
                 receive_seconds=settings.receive_timeout,
             ),
-            hook=_ListenerHook(self.telemetry.instruments, app, scorer),
+            hook=PredictionsHook(self.telemetry.instruments, app, scorer),
             failed=self._fail,
         )
         self._observe(cache)
@@ -338,44 +328,3 @@ def _register(directory: str) -> ServedRegister:
 
 def _port(port: int) -> str:
     return f"port {port}" if port else "the port that the log names"
-
-
-class _ListenerHook(AdmissionHook):
-    """Counts what the prediction listener does by itself."""
-
-    def __init__(self, instruments: Instruments, app: Flask, scorer: Scorer) -> None:
-        self._instruments, self._scorer = instruments, scorer
-        self._routes = {rule.rule for rule in app.url_map.iter_rules()}
-
-    @override
-    def refusal(self, request: ParsedRequest, *, ahead: int, waits: bool) -> RequestError | None:
-        if request.command != "POST" or scoring_rule(request.path) is None:
-            return None
-        headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
-        try:
-            # Those that wait for their results are in the queue already.
-            refused = self._scorer.would_refuse(
-                request_context.of(headers), max(0, ahead - self._scorer.waiting())
-            )
-        except (BadRequest, UnknownModel):  # its own fault, which it is told when it has its turn
-            return None
-        # With a thread at hand, an answer that is known already needs no place in the queue.
-        return None if refused and not waits and self._scorer.may_be_known() else refused
-
-    @override
-    def refused(self, error: RequestError, method: str, path: str) -> None:
-        labels = {
-            "method": known_method(method),
-            "endpoint": path if path in self._routes else scoring_rule(path) or UNMATCHED,
-            "status": str(statuses.of(error)),
-        }
-        self._instruments.request.add(1, labels)
-        self._instruments.request_problem.add(1, {"problem": error.code})
-
-    @override
-    def closed(self, reason: str) -> None:
-        self._instruments.connection_closed.add(1, {"reason": reason})
-
-    @override
-    def retry_after(self) -> int:
-        return self._scorer.retry_after()

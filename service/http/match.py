@@ -11,15 +11,13 @@ from flask import Response, g, jsonify, request
 from service.answers import Explanation
 from service.errors import NoRegister, NotAnAddress, RequestError
 from service.http import explanation, request_context, schemas
-from service.http.bodies import json_body
 from service.http.explanation import Explain
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Maybe, Object, Shape, Text, Whole
 from service.retrieval.register import CANDIDATES, Entry
 from service.scoring.checkpoint import Label
-from service.scoring.placeholders import is_placeholder
-from service.scoring.refusal import REFUSALS
+from service.scoring.refusal import REFUSALS, is_placeholder
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
 from service.scoring.split import ModelSelector
@@ -120,7 +118,7 @@ def add_routes(
     def match() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = shape.read(json_body(), "")
+        asked = shape.read(schemas.json_body(), "")
         if register is None:
             raise NoRegister("MGEO_REGISTER is not set, so there is no register to look in")
         if is_placeholder(asked.address):

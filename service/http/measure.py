@@ -19,10 +19,9 @@ from opentelemetry.trace import SpanContext, get_current_span
 from service.errors import ClientGone, RequestError
 from service.http import request_context, statuses
 from service.scoring.timeline import STAGES, Timeline
-from telemetry.arrival import ArrivalTracerProvider
 from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
-from telemetry.spans import emit_stages
+from telemetry.spans import ArrivalTracerProvider, emit_stages
 
 log = logging.getLogger("mgeo.request")
 

@@ -14,7 +14,6 @@ from flask import Blueprint, Response, g, request
 from service import __version__
 from service.errors import NotReady, RequestError, UnknownModel
 from service.http import infer, problems, request_context, schemas, tensors
-from service.http.bodies import raw_body
 from service.http.infer import INPUTS, OUTPUTS
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
@@ -140,7 +139,9 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits, stuck: Callable[[], boo
             who = request_context.of(
                 request.environ, ModelSelector(model=name, version=version or "")
             )
-            head, raw = tensors.split(raw_body(), request.headers.get(tensors.HEADER_LENGTH))
+            head, raw = tensors.split(
+                schemas.raw_body(), request.headers.get(tensors.HEADER_LENGTH)
+            )
             asked = shape.read(head, "")
             pairs = infer.pairs(asked.inputs, raw, limits)
             answer = scorer.score(pairs, timeline, who)

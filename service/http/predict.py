@@ -21,7 +21,6 @@ from service.http import (
     rerank,
     schemas,
 )
-from service.http.bodies import json_body
 from service.http.keys import Keys
 from service.http.measure import measure_requests
 from service.http.openapi import SCORING, Api, Operation
@@ -134,7 +133,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     def predict() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = one.read(json_body(), "")
+        asked = one.read(schemas.json_body(), "")
         answer = scorer.score([asked.pair], timeline, request_context.of(request.environ))
         [score] = answer.outcomes
         if isinstance(score, RequestError):
@@ -157,7 +156,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     def predict_batch() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = many.read(json_body(), "")
+        asked = many.read(schemas.json_body(), "")
         good = [pair for pair in asked.slots if not isinstance(pair, RequestError)]
         scored = scorer.score(good, timeline, request_context.of(request.environ))
         scores = iter(scored.outcomes)

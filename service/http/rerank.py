@@ -19,7 +19,6 @@ from service.answers import Rank as Rank
 from service.answers import Unread
 from service.errors import InvalidField, QueueFull, RequestError, Unreadable
 from service.http import problems, request_context, schemas, statuses
-from service.http.bodies import json_body
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Address, Flag, Listed, Maybe, Object, Schema, Text, Whole
@@ -205,7 +204,7 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
     def rerank() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = shape.read(json_body(), "")
+        asked = shape.read(schemas.json_body(), "")
         # One job, however many: one model, one deadline and one place in the queue, which hands
         # them out in batches and lets single pairs go before them.
         pairs = [(asked.query, text) for text in asked.texts]

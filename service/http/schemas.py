@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
+from flask import request
+
 from service.answers import BatchAnswer as BatchAnswer
 from service.answers import Explanation as Explanation
 from service.answers import Label as Label
@@ -17,8 +19,8 @@ from service.answers import Prediction as Prediction
 from service.answers import PredictionByModel as PredictionByModel
 from service.answers import Probabilities as Probabilities
 from service.answers import Problem as Problem
-from service.errors import RequestError
-from service.http import explanation, statuses
+from service.errors import RequestError, UnsupportedMediaType
+from service.http import explanation, shapes, statuses
 from service.http.explanation import Explain
 from service.http.shapes import Address, Object, Shape, Slots
 from service.scoring.score import Score
@@ -48,6 +50,29 @@ class Limits:
     address_chars: int
     batch_pairs: int = 1
     rerank_texts: int = 1
+
+
+def json_body() -> object:
+    """The request's body, decoded.
+
+    Raises:
+        UnsupportedMediaType: It is not declared as JSON, or it is compressed.
+        InvalidBody: It is not JSON.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType("the Content-Type must be application/json")
+    return shapes.decode(raw_body())
+
+
+def raw_body() -> bytes:
+    """The request's body as it came.
+
+    Raises:
+        UnsupportedMediaType: It is compressed.
+    """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("compressed bodies are not taken; leave Content-Encoding out")
+    return request.get_data(cache=False)
 
 
 def address(limits: Limits) -> Address:

@@ -9,7 +9,7 @@ from service.bulk.columns import Fault
 from service.bulk.tables import Source, text
 from service.http.schemas import Limits
 from service.retrieval.register import Entry
-from service.scoring.placeholders import is_placeholder
+from service.scoring.refusal import is_placeholder
 
 ADDRESS = "address"
 """Where an address is looked for in a table that has one of each row."""

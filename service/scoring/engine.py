@@ -18,8 +18,7 @@ from service.errors import EngineFailed, OperatorError
 from service.lifecycle import Lifecycle, LoadingCancelledError, State
 from service.scoring.backends import OutOfMemory, Progress
 from service.scoring.backends.layout import computed_tokens
-from service.scoring.budget import Budget
-from service.scoring.device_streams import Streams
+from service.scoring.device import Budget, Streams
 from service.scoring.events import Batch, Events
 from service.scoring.job import Item
 from service.scoring.model import LoadedModel

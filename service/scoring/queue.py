@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.errors import RequestError, TooLarge
+from service.errors import QueueFull, RequestError, TooLarge
 from service.scoring.admission import Admission
 from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS, RETURN_SECONDS, Lanes, share
@@ -157,14 +157,17 @@ class PairQueue:
         tokens = _FEWEST_TOKENS
         if pairs_ahead:
             tokens += pairs_ahead * (self.tokens() // depth if depth else _FEWEST_TOKENS)
-        if not self._admission.fits(1 + pairs_ahead, tokens) and self._changed.acquire(
-            blocking=False
-        ):
+        refused = self._admission.refusal(1 + pairs_ahead, tokens, expires_ns, interactive=True)
+        if isinstance(refused, QueueFull) and self._changed.acquire(blocking=False):
             try:
-                self._tidy()
+                has_room = self._tidy()
             finally:
                 self._changed.release()
-        return self._admission.refusal(1 + pairs_ahead, tokens, expires_ns, interactive=True)
+            if has_room:
+                return self._admission.refusal(
+                    1 + pairs_ahead, tokens, expires_ns, interactive=True
+                )
+        return refused
 
     def take(self, budget: Callable[[], int], *, padding: Padding, streams: int = 1) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
@@ -322,21 +325,26 @@ class PairQueue:
         return Wanted(len(items), tokens, max(0.0, (now_ns - oldest_ns) / 1e9))
 
     def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
-        if not self._admission.fits(pairs, tokens):
-            self._tidy()
-        refusal = self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
-        if refusal is not None:
-            raise refusal
+        refused = self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
+        if isinstance(refused, QueueFull) and self._tidy():
+            refused = self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
+        if refused is not None:
+            raise refused
 
-    def _tidy(self) -> None:
+    def _tidy(self) -> bool:
         """Take out what nobody waits for: a full queue must not refuse others for its sake.
 
         Once a batch at most: under overload each refusal would otherwise read the whole queue.
+
+        Returns:
+            Whether there was any.
         """
         if self._tidied:
-            return
+            return False
         self._tidied = True
-        self._drop(self._lanes.tidy(time.perf_counter_ns()))
+        unwanted = self._lanes.tidy(time.perf_counter_ns())
+        self._drop(unwanted)
+        return bool(unwanted)
 
     def _drop(self, unwanted: Sequence[Item]) -> None:
         for item in unwanted:

@@ -7,9 +7,10 @@ transformers' BertTokenizer is held by tests.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordPiece
@@ -17,7 +18,6 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import BertProcessing
 
-from service.scoring import unread
 from service.scoring.readable import plain
 
 CLS, SEP, UNK, MASK, PAD = "[CLS]", "[SEP]", "[UNK]", "[MASK]", "[PAD]"
@@ -30,6 +30,16 @@ NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
 
 _LONGEST_WORD = 100
 """BertTokenizer's max_input_chars_per_word: a longer word becomes one [UNK]."""
+
+
+_STAND_INS: Final = frozenset("?*\ufffd□■▯〓")
+"""What stands for a character that an encoding, a font or a mask has taken away."""
+
+_NEVER_LOST: Final = re.compile(
+    "[^\t\n\r !-)+->@-~\u00a0-\u02ff\u2000-\u206f\u3000-\u3012\u3014-\u3029"
+    "\u3400-\u4db5\u4e00-\u9fa5\uff01-\uff5e]"
+)
+"""Finds the characters that a tokenizer may drop without a trace, and `_STAND_INS`."""
 
 
 def shorter_first(first: str, second: str) -> tuple[str, str]:
@@ -123,7 +133,7 @@ class PairTokenizer:
         ids = encoding.ids
         first = len(encoding.type_ids) - sum(encoding.type_ids)
         truncated = bool(encoding.overflowing)
-        if self._unknown not in ids and not any(map(unread.may_be_lost, texts)):
+        if self._unknown not in ids and not any(map(_may_be_lost, texts)):
             return TokenizedPair(ids, first, truncated)
         one, other = self._unread(texts, truncated=truncated)
         differs = one.characters != other.characters
@@ -136,7 +146,7 @@ class PairTokenizer:
             never_exact=differs and self._normalize is not None,
         )
 
-    def _unread(self, texts: tuple[str, str], *, truncated: bool) -> list[unread.Unread]:
+    def _unread(self, texts: tuple[str, str], *, truncated: bool) -> list[_Unread]:
         """What is not read of each text, by where its tokens came from."""
         encoding = self._tokenizer.encode(*texts)
         found = list(zip(encoding.sequence_ids, encoding.ids, encoding.offsets, strict=True))
@@ -145,7 +155,7 @@ class PairTokenizer:
             ends = [stop for of, _, (_, stop) in found if of == sequence]
             known = [span for of, token, span in found if of == sequence and token != self._unknown]
             end = max(ends, default=0) if truncated else len(text)
-            result.append(unread.of(text, known, end))
+            result.append(_unread_of(text, known, end))
         return result
 
 
@@ -169,3 +179,49 @@ def _normalizer(
         return traditional.sub(lambda found: table[found[0]], text)
 
     return simplify
+
+
+class _Unread(NamedTuple):
+    """What is not read of one text.
+
+    Attributes:
+        share: Of its characters, from 0 to 1; blanks and what is invisible do not count.
+        characters: These characters, in order and lower case.
+    """
+
+    share: float
+    characters: str
+
+
+_NOTHING: Final = _Unread(0.0, "")
+
+
+def _may_be_lost(text: str) -> bool:
+    """Whether a character could be lost that no unknown token tells of. Takes one search."""
+    return _NEVER_LOST.search(text) is not None
+
+
+def _unread_of(text: str, spans: list[tuple[int, int]], end: int) -> _Unread:
+    """What is not read of a text.
+
+    Args:
+        text: As the tokenizer was given it.
+        spans: Start and end of each token that the vocabulary has, in characters.
+        end: Where the model's view of the text ends; what was cut off does not count.
+    """
+    read = {at for start, stop in spans for at in range(start, stop)}
+    lost: list[str] = []
+    visible = 0
+    for at, char in enumerate(text[:end]):
+        category = unicodedata.category(char)
+        if category[0] == "Z" or category in ("Cc", "Cf"):
+            continue
+        if category[0] == "M":
+            # Without the vowel sign of a letter that is not read two words would be one.
+            lost += [char] if lost and at - 1 not in read else []
+            continue
+        visible += 1
+        # A private or unassigned character is dropped, also within the span of a token.
+        if at not in read or char in _STAND_INS or category in ("Co", "Cn"):
+            lost.append(char)
+    return _Unread(min(1.0, len(lost) / visible), "".join(lost).lower()) if lost else _NOTHING

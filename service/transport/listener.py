@@ -13,7 +13,8 @@ from flask import Flask
 from waitress.wasyncore import dispatcher
 
 from service.errors import ListenError
-from service.transport.server import BACKLOG, AdmissionHook, BoundedServer, ServerLimits
+from service.http.admission_hook import AdmissionHook
+from service.transport.server import BACKLOG, BoundedServer, ServerLimits
 from service.transport.syn_filter import drop_new_connections
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from typing_extensions import override
 from waitress import wasyncore
@@ -26,6 +25,7 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
 from service.errors import RequestError, TooBusy
+from service.http.admission_hook import AdmissionHook
 from service.transport.channel import Channel
 from service.transport.parser import Request
 from service.transport.poller import Poller
@@ -82,44 +82,6 @@ class ServerLimits:
     connections: int
     body_bytes: int
     receive_seconds: float
-
-
-class ParsedRequest(Protocol):
-    """A request as waitress has read it.
-
-    Attributes:
-        command: Its method.
-        path: Its path, decoded, without the query.
-        headers: By their names in capitals, with `_` for `-`.
-    """
-
-    command: str
-    path: str
-    headers: Mapping[str, str]
-
-
-class AdmissionHook:
-    """Told, and asked, of what the server does by itself, before or instead of the application."""
-
-    def refusal(self, request: ParsedRequest, *, ahead: int, waits: bool) -> RequestError | None:
-        """Why a request is not to be handed to a thread, if it is not.
-
-        Args:
-            request: What has arrived.
-            ahead: Requests that have a thread or wait for one.
-            waits: Whether it would wait for one.
-        """
-        return None
-
-    def refused(self, error: RequestError, method: str, path: str) -> None:
-        """A request was answered with `error`."""
-
-    def closed(self, reason: str) -> None:
-        """A connection was closed because it was `idle` or `slow`, or the house was `full`."""
-
-    def retry_after(self) -> int:
-        """Seconds after which a request that finds no thread may find one."""
-        return 1
 
 
 class BoundedServer(TcpWSGIServer):  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.scoring.budget import Budget
+from service.scoring.device import Budget
 
 
 def test_half_of_what_did_not_fit_is_tried_next() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.scoring.latency import LatencyModel
+from service.scoring.admission import LatencyModel
 
 
 def _latency(*batches: tuple[int, float]) -> LatencyModel:

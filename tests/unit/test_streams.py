@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from service.scoring.device_streams import Streams
+from service.scoring.device import Streams
 from tests.conftest import eventually
 
 

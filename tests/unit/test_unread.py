@@ -10,7 +10,7 @@ from service.errors import MissingFields, NotAnAddress, RequestError, Unreadable
 from service.scoring import checkpoint, refusal, score, source
 from service.scoring.cache import PairResult
 from service.scoring.checkpoint import LABELS
-from service.scoring.placeholders import PLACEHOLDERS, is_placeholder
+from service.scoring.refusal import PLACEHOLDERS, is_placeholder
 from service.scoring.tokens import NORMALIZATIONS, Normalization, PairTokenizer, TokenizedPair
 from service.settings import BUNDLED
 

@@ -1,4 +1,4 @@
-"""Which part of the device a batch is computed on.
+"""What a batch may use of the device: which part of it, and how many tokens at once.
 
 One pair alone is answered soonest by the whole device; of several, more are answered in the same
 time if each batch has a part of the device to itself, and waits for nobody.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+
+_GOOD_BATCHES = 1000
+"""Without running out of memory, before twice as much is tried again."""
 
 
 class Streams:
@@ -45,3 +48,32 @@ class Streams:
                 if stream is None:
                     self._is_whole = False
                     self._changed.notify_all()
+
+
+class Budget:
+    """Tokens computed at once, padding counted; batches side by side share them.
+
+    Another process may have taken the memory for a while, or for good: halved at once, and raised
+    again slowly.
+
+    Attributes:
+        tokens: The number now.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = self._full = tokens
+        self._good = 0
+
+    def out_of_memory(self, tokens: int) -> None:
+        """Note that a batch of `tokens` did not fit into memory."""
+        self.tokens = max(1, min(self.tokens, tokens // 2))
+        self._good = 0
+
+    def computed(self) -> None:
+        """Note that a batch was computed."""
+        if self.tokens == self._full:
+            return
+        self._good += 1
+        if self._good >= _GOOD_BATCHES:
+            self.tokens = min(self._full, 2 * self.tokens)
+            self._good = 0
