@@ -36,6 +36,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("repeatable")
 
 
+def is_quick() -> bool:
+    """Whether this is a run with `--quick`. To be asked when a test's module is imported."""
+    return hypothesis.settings.get_current_profile_name() == "quick"
+
+
 def examples(count: int) -> int:
     """How many examples a test tries that needs another number than Hypothesis's own; fewer with
     `--quick`. To be asked when the test's module is imported."""
@@ -57,6 +62,12 @@ sys.dont_write_bytecode = False
 # What a start keeps on this machine (models, the choice of a backend) is not for tests to find.
 _CACHE = tempfile.TemporaryDirectory(prefix="mgeo-tests-")
 os.environ["MODELSCOPE_CACHE"] = _CACHE.name
+
+# As the torch backend sets it; a test may import torch before. Threads of one batch wait for each
+# other asleep. Where workers share the processors, each computes on one thread.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 # Read when tqdm is imported, which here may be long before the hub's client asks for it: its bars
 # would break into the lines that tests read.

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from service.http import openapi, predict, request_context, schemas
 from service.scoring import checkpoint, refusal
 from service.scoring.tokens import PairTokenizer
-from tests.conftest import TINY, Running, examples
+from tests.conftest import TINY, Running, examples, is_quick
 from tools import reference
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,6 +39,8 @@ CONFIG = SchemathesisConfig.from_dict(
         },
         "parameters": {"path.name": "tiny", "path.version": checkpoint.read(TINY).version},
         "generation": {"allow-x00": True, "codec": "utf-8"},
+        # Sixty cases at the limits of each operation: half a minute's work.
+        "phases": {"coverage": {"enabled": not is_quick()}},
     }
 )
 

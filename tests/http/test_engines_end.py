@@ -24,7 +24,12 @@ def _engine_threads() -> set[threading.Thread]:
 
 
 @pytest.mark.parametrize(
-    ("broken", "first"), [("pytorch_model.bin", False), ("vocab.txt", True), ("config.json", False)]
+    ("broken", "first"),
+    [
+        ("pytorch_model.bin", False),
+        pytest.param("vocab.txt", True, marks=pytest.mark.slow),
+        pytest.param("config.json", False, marks=pytest.mark.slow),
+    ],
 )
 def test_a_shadow_that_cannot_be_loaded_does_not_stop_the_start(
     tmp_path: Path, broken: str, first: bool
@@ -63,7 +68,14 @@ def test_a_shadow_that_came_by_a_switch_ends_with_the_service(fleet: Fleet) -> N
     # What is left is looked at when the fixture ends.
 
 
-@pytest.mark.parametrize("when", ["before it is made", "while it loads", "when it is loaded"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        pytest.param("before it is made", marks=pytest.mark.slow),
+        "while it loads",
+        pytest.param("when it is loaded", marks=pytest.mark.slow),
+    ],
+)
 def test_a_switch_during_a_stop_leaves_no_engine(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:

@@ -88,6 +88,7 @@ def _rest(client: socket.socket) -> bytes:
     return received
 
 
+@pytest.mark.slow
 def test_a_drain_waits_for_an_upload_that_has_begun(listening: Listening) -> None:
     def trickle(client: socket.socket) -> None:
         for _ in range(8):
@@ -130,6 +131,7 @@ def test_a_drain_waits_for_those_whom_only_the_system_has_taken(
         assert _rest(client).startswith(b"HTTP/1.1 404 ")
 
 
+@pytest.mark.slow
 def test_a_drain_ends_an_upload_that_takes_too_long(listening: Listening) -> None:
     with listening.connect() as client:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n")
@@ -139,6 +141,7 @@ def test_a_drain_ends_an_upload_that_takes_too_long(listening: Listening) -> Non
         assert _rest(client).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 def test_a_drain_waits_for_an_answer_that_is_not_sent_yet(listening: Listening) -> None:
     with listening.ask("/large", receive_buffer=4096) as client:
         eventually(lambda: [c for c in listening.server.active_channels.values() if c.is_half()])
@@ -243,6 +246,7 @@ def test_without_descriptors_the_most_silent_make_room_for_those_who_come(
     assert told(caplog) == ["a connection cannot be accepted"]
 
 
+@pytest.mark.slow
 def test_without_descriptors_the_loop_does_not_spin(
     listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:

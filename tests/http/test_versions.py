@@ -327,6 +327,7 @@ def _score() -> Any:
     return score.of(PairResult((0.5, 0.25, 0.25), False), LABELS)
 
 
+@pytest.mark.slow
 def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -> None:
     version, shadow = _shadow(shadowed)
     release, observed = threading.Event(), version.model.backend.predict
@@ -347,6 +348,7 @@ def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -
         release.set()
 
 
+@pytest.mark.slow
 def test_a_shadow_that_fails_is_of_no_concern_to_a_client(shadowed: Fleet) -> None:
     version, shadow = _shadow(shadowed)
 
@@ -371,6 +373,7 @@ def test_a_shadow_that_fails_is_of_no_concern_to_a_client(shadowed: Fleet) -> No
     assert shadowed.models()["worse"]["status"] == "ready"  # the next switch loads it anew
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_shadow_that_ends_is_kept_no_longer(shadowed: Fleet) -> None:
     _, shadow = _shadow(shadowed)
     shadow._idle = lambda: False
@@ -457,6 +460,7 @@ def test_what_cannot_be_switched_to_changes_nothing(
     assert sole.predict() == sole.versions["a"]
 
 
+@pytest.mark.slow
 def test_a_model_that_has_changed_on_disk_is_loaded_anew(sole: Fleet, tmp_path: Path) -> None:
     current = tmp_path / "current"
     variant(current, noise=0.1, seed=7)
@@ -491,6 +495,7 @@ def test_what_is_taken_out_leaves_the_memory(sole: Fleet) -> None:
     eventually(lambda: backend() is None)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_version_that_came_and_went(sole: Fleet) -> None:
     """It is a cycle: what the collector is told to pass over would stay."""
     assert sole.switch({"name": "twin", "weight": 1}).status_code == 200
@@ -510,6 +515,7 @@ def test_without_a_file_there_is_nothing_to_switch(running: Running) -> None:
     assert (only["name"], only["role"], only["share"]) == ("model", "serve", 1.0)
 
 
+@pytest.mark.slow
 def test_series_of_a_model_end_with_it(sole: Fleet) -> None:
     """Whatever came and went, there are those of the models that are there."""
 

@@ -39,12 +39,16 @@ def _clean_process() -> Iterator[None]:
     yield
     propagate.set_global_textmap(propagator)
     for logger, (its_level, is_disabled) in levels.items():
-        logger.setLevel(its_level)
+        if (
+            logger.level != its_level
+        ):  # to set one goes through all of them, of which torch has many
+            logger.setLevel(its_level)
         logger.disabled = is_disabled
     os.environ.clear()
     os.environ.update(environment)
     root.handlers[:] = handlers
-    root.setLevel(level)
+    if root.level != level:
+        root.setLevel(level)
 
 
 @pytest.fixture

@@ -145,18 +145,20 @@ class Mix:
     """Bulk pairs without end, and a single pair every `gap` seconds, on one stream.
 
     Attributes:
+        bulk_size: Tokens of a bulk pair.
         bulk_tokens: Tokens of bulk pairs that were computed.
         interactive_seconds: Time in which single pairs were computed.
         waits: Seconds that each single pair waited, but for those that came after a silence.
     """
 
+    bulk_size: int = 10
     bulk_tokens: int = 0
     interactive_seconds: float = 0.0
     waits: list[float] = field(default_factory=list)
 
     def run(self, device: Device, *, gap: float, passes: int) -> float:
         """Seconds that so many passes take."""
-        lanes = _lanes(*(_item(10, interactive=False) for _ in range(1000)))
+        lanes = _lanes(*(_item(self.bulk_size, interactive=False) for _ in range(1000)))
         clock = due = 10.0
         came: dict[int, float] = {}
         for _ in range(passes):
@@ -204,7 +206,7 @@ def test_bulk_keeps_a_third_of_its_speed_beside_single_pairs_that_hardly_wait(
 
 def test_one_single_pair_a_second_does_not_slow_bulk_work_on_a_gpu() -> None:
     """A pass of 4 ms whatever is in it: full batches, and not one pair at a time."""
-    device, mix = Device(4e-3, 1e-8), Mix()
+    device, mix = Device(4e-3, 1e-8), Mix(bulk_size=100)
     seconds = mix.run(device, gap=0.999, passes=500)
     assert mix.bulk_tokens / seconds >= 0.95 * FULL / device.seconds(FULL)
 

@@ -213,3 +213,61 @@ def test_the_oldest_age_is_in_seconds_and_of_what_waits() -> None:
     assert queue.oldest_age() == pytest.approx(50, abs=10)
     assert queue.wanted().oldest_age == pytest.approx(80, abs=10)
     assert (queue.wanted().pairs, queue.wanted().tokens) == (3, 15)
+
+
+@pytest.mark.parametrize(
+    ("waits", "comes"),
+    [("", "aabbcde"), ("a", "abcde"), ("ab", "cacbdbe")],
+    ids=["equal ones first", "one that is joined first", "both among them"],
+)
+def test_what_needs_no_place_hides_no_pair_that_does(waits: str, comes: str) -> None:
+    queue = _queue(max_pairs=4)
+    if waits:
+        queue.put(_job(*[5] * len(waits), keys=waits))
+    with pytest.raises((QueueFull, TooLarge)):
+        queue.put(_job(*[5] * len(comes), keys=comes))
+    assert queue.depth() == len(waits)
+    queue.put(_job(*[5] * len(comes[:-1]), keys=comes[:-1]))
+    assert queue.depth() == 4
+
+
+def test_a_small_job_needs_a_place_also_for_what_waits_in_the_bulk_lane() -> None:
+    queue = _queue(max_pairs=9)
+    queue.put(_job(*[5] * 9, keys="abcdefghi"))
+    assert queue.put(_job(*[5] * 9, keys="abcdefghi")) == 9, "bulk work joins it"
+    with pytest.raises(QueueFull):
+        queue.put(_job(5, keys="a"))
+
+
+def test_a_single_pair_moves_bulk_work_that_waits_again_to_the_front() -> None:
+    queue = _queue()
+    queue.put(_job(*[5] * 9, keys="abcdefghi"))
+    queue.put_back(_take(queue))
+    single = _job(5, keys="i")
+    assert queue.put(single) == 0, "it does not wait in the bulk lane"
+    [item] = _take(queue)
+    assert item.waiters[0] == (single, 0)
+
+
+def test_a_look_does_not_wait_for_bulk_work() -> None:
+    queue = _queue(10, max_pairs=1000, max_tokens=10_000)
+    queue.computed(10, 0.1)
+    _take(queue, budget=10)
+    queue.done()
+    queue.put(_job(*[10] * 200))
+    assert queue.would_refuse(time.perf_counter_ns() + 10e9) is None
+    with pytest.raises(TooLate):
+        queue.put(_job(*[10] * 9, expires_ns=time.perf_counter_ns() + 10e9))
+
+
+def test_a_look_makes_room_for_those_before_it_too_and_only_where_it_must() -> None:
+    queue = _queue(5, max_pairs=3)
+    _take(queue)
+    gone = [_job(5), _job(5)]
+    for job in gone:
+        queue.put(job)
+        job.abandon()
+    assert queue.would_refuse(NEVER) is None
+    assert queue.depth() == 2, "there is room as it is"
+    assert queue.would_refuse(NEVER, pairs_ahead=1) is None
+    assert queue.depth() == 0
