@@ -443,6 +443,14 @@ def sole(tmp_path: Path) -> Iterator[Fleet]:
     made.stop()
 
 
+@pytest.fixture(scope="module")
+def stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Of which no test changes anything."""
+    made = Fleet(tmp_path_factory.mktemp("stays"), {"name": "a", "weight": 1})
+    yield made
+    made.stop()
+
+
 @pytest.mark.parametrize(
     ("models", "said"),
     [
@@ -452,12 +460,12 @@ def sole(tmp_path: Path) -> Iterator[Fleet]:
     ],
 )
 def test_what_cannot_be_switched_to_changes_nothing(
-    sole: Fleet, models: list[dict[str, Any]], said: str
+    stays: Fleet, models: list[dict[str, Any]], said: str
 ) -> None:
-    answer = sole.switch(*models)
+    answer = stays.switch(*models)
     assert said in problem(answer, 409, "not-switched")
-    eventually(lambda: list(sole.models()) == ["a"])
-    assert sole.predict() == sole.versions["a"]
+    eventually(lambda: list(stays.models()) == ["a"])
+    assert stays.predict() == stays.versions["a"]
 
 
 @pytest.mark.slow
