@@ -56,9 +56,9 @@ mutants: $(VENV)/.development ## Change queue, admission, batching and keys in 1
 	$(BIN)/python -m mutmut results
 
 lock: $(VENV)/.uv ## Resolve pyproject.toml and the *.in files into lock files, newest versions
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements.lock --extra gpu pyproject.toml -o requirements-gpu.lock
-	$(BIN)/uv pip compile $(LOCK) -c requirements.lock --extra bulk pyproject.toml -o requirements-bulk.lock
+	$(BIN)/uv pip compile $(LOCK) --extra match pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements.lock --extra match --extra gpu pyproject.toml -o requirements-gpu.lock
+	$(BIN)/uv pip compile $(LOCK) -c requirements.lock --extra match --extra bulk pyproject.toml -o requirements-bulk.lock
 	$(BIN)/uv pip compile $(LOCK) -c requirements-gpu.lock -c requirements-bulk.lock --all-extras pyproject.toml requirements-dev.in -o requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK) tools/uv.in -o tools/uv.lock
 	$(BIN)/uv pip compile $(LOCK) tools/audit.in -o tools/audit.lock

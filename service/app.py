@@ -317,10 +317,10 @@ class _OncePerCollection(Generic[T]):
 
 
 def _register(directory: str) -> ServedRegister:
-    # Its index needs libraries that take a second to import: not where there is none.
-    from service.retrieval.served import ServedRegister
-
     try:
+        # Its index needs libraries that take a second to import: not where there is none.
+        from service.retrieval.served import ServedRegister
+
         return ServedRegister(Path(directory))
     except RegisterError as error:
         raise SettingsError(f"MGEO_REGISTER: {error}") from None

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 Similarities = Mapping[int, Mapping[int, float]]
 """Of each member, those that it matches and how similar they are, in both directions."""
@@ -41,6 +39,10 @@ def clusters(count: int, edges: Sequence[tuple[int, int, float]]) -> list[Cluste
         count: Rows in all.
         edges: Two rows that match, and their similarity; each pair once.
     """
+    # Here, not above: only the extra `match` brings it.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     if not edges:
         return []
     first, second, similarity = zip(*edges, strict=True)

@@ -15,14 +15,21 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction import FeatureHasher
-from sparse_dot_topn import sp_matmul_topn
 
 from service.errors import RegisterError
 from service.retrieval.terms import sought, terms
+
+try:
+    import scipy.sparse
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction import FeatureHasher
+    from sparse_dot_topn import sp_matmul_topn
+except ModuleNotFoundError as error:
+    raise RegisterError(
+        f"a register needs {error.name}, which is not installed: "
+        "run `make`, or install mgeo-inference[match]"
+    ) from None
 
 COLUMNS: Final = 2**21
 """Terms are told apart by a hash below this: two of a million share one now and then."""

@@ -105,12 +105,30 @@ def test_the_command_is_mgeo_and_brings_the_bundled_model(service: Path, tmp_pat
     (tmp_path / "pairs.csv").write_text("address1,address2\n" + ",".join(PAIR) + "\n", "utf-8")
     _run(mgeo, "score", "pairs.csv", "-o", "scores.csv", cwd=tmp_path)
     assert answer["label"] in (tmp_path / "scores.csv").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        ("score in.parquet -o out.csv", "bulk"),
+        ("match in.csv register -o out.csv", "match"),
+        ("dedupe in.csv -o out.csv", "match"),
+        ("index build in.csv -o register", "match"),
+        ("serve --register register", "match"),
+    ],
+)
+def test_what_an_extra_would_bring_is_named_in_one_line(
+    service: Path, tmp_path: Path, words: str, extra: str
+) -> None:
+    (tmp_path / "in.csv").write_text("address\n" + PAIR[0] + "\n", "utf-8")
     (tmp_path / "in.parquet").write_bytes(b"PAR1")
     done = subprocess.run(
-        [mgeo, "score", "in.parquet", "-o", "out.csv"],
-        *(), cwd=tmp_path, capture_output=True, text=True, check=False,
+        [service.parent / "mgeo", *words.split()],
+        *(), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    assert "install mgeo-inference[bulk]" in done.stderr
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.endswith(f", or install mgeo-inference[{extra}]")
 
 
 def test_only_names_of_its_own_are_on_everybodys_path(service: Path, client: Path) -> None:
