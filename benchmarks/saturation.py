@@ -70,7 +70,7 @@ def engine(settings: Settings, seconds: float) -> str:
     while (now := time.perf_counter()) - begun < 2 * seconds:
         while len(jobs) < _JOBS:
             first = turn * _PAIRS % _DIFFERENT
-            jobs.append(Job(encoded[first : first + _PAIRS], len(model.checkpoint.labels)))
+            jobs.append(Job(encoded[first : first + _PAIRS]))
             queue.put(jobs[-1])
             turn += 1
         if not (jobs[0].wait(_START_SECONDS) and not jobs[0].errors):

@@ -126,7 +126,10 @@ class _Named(Collector):
 
 
 class _ScrapedReader(PrometheusMetricReader):
-    """The exporter's reader, taking data only while a scrape asks and noting its exemplars.
+    """The exporter's reader. It takes data only while a scrape asks, and notes its exemplars.
+
+    `_receive_metrics` is the method that the SDK's documentation of `MetricReader` tells subclasses
+    to override.
 
     Attributes:
         exemplars: Last exemplar of each bucket or counter.

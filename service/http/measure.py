@@ -53,10 +53,9 @@ def _paths(*rules: str) -> re.Pattern[str]:
 _HEALTH_PATH = _paths(*HEALTH)
 _SCORING_PATHS = {rule: _paths(rule) for rule in SCORING}
 
-# Of the whole URL, and of nothing that a client can put behind its path.
-_HEALTH_URLS = [
-    rf"^[a-z]+://[^/?#]*{re.sub('<[a-z]+>', '[^/?]+', rule)}([?#]|$)" for rule in HEALTH
-]
+# Of the whole URL, and of nothing that a client can put behind its path. One expression, which the
+# instrumentation searches three times a request: five in a row take 4 microseconds more each time.
+_HEALTH_URL = rf"^[a-z]+://[^/?#]*(?:{_HEALTH_PATH.pattern})(?:[?#]|$)"
 
 UNMATCHED = "unmatched"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -154,7 +153,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         app,
         tracer_provider=ArrivalTracerProvider(telemetry.tracer_provider, _arrived_ns),
         meter_provider=telemetry.meter_provider,
-        excluded_urls=",".join([*_HEALTH_URLS, *_excluded_urls()]),
+        excluded_urls=",".join([_HEALTH_URL, *_excluded_urls()]),
         enable_commenter=False,
     )
 

@@ -117,7 +117,7 @@ def add_routes(
 
 
 def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
-    one, many = schemas.pair_request(limits), schemas.batch(limits)
+    pair_body, batch_body = schemas.pair_request(limits), schemas.batch(limits)
 
     @api.route(
         Operation(
@@ -125,7 +125,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
             path="/predict",
             tag="Predictions",
             summary="Score one pair of addresses.",
-            body=one,
+            body=pair_body,
             answer=schemas.PredictionByModel,
             errors=SCORING,
         )
@@ -133,12 +133,12 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     def predict() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = one.read(schemas.json_body(), "")
-        answer = scorer.score([asked.pair], timeline, request_context.of(request.environ))
+        body = pair_body.read(schemas.json_body(), "")
+        answer = scorer.score([body.pair], timeline, request_context.of(request.environ))
         [score] = answer.outcomes
         if isinstance(score, RequestError):
             raise score
-        explained = explanation.of(asked.pair, asked.explain)
+        explained = explanation.of(body.pair, body.explain)
         identity = schemas.identity(answer.model)
         return jsonify({**schemas.prediction(score, explained), "model": identity})
 
@@ -148,7 +148,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
             path="/predict/batch",
             tag="Predictions",
             summary="Score many pairs; a bad one is reported in its place.",
-            body=many,
+            body=batch_body,
             answer=schemas.BatchAnswer,
             errors=SCORING,
         )
@@ -156,16 +156,16 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
     def predict_batch() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
-        asked = many.read(schemas.json_body(), "")
-        good = [pair for pair in asked.slots if not isinstance(pair, RequestError)]
+        body = batch_body.read(schemas.json_body(), "")
+        good = [pair for pair in body.slots if not isinstance(pair, RequestError)]
         scored = scorer.score(good, timeline, request_context.of(request.environ))
         scores = iter(scored.outcomes)
         answer: schemas.BatchAnswer = {
             "results": [
                 schemas.problem(slot)
                 if isinstance(slot, RequestError)
-                else schemas.result(next(scores), slot, asked.explain)
-                for slot in asked.slots
+                else schemas.result(next(scores), slot, body.explain)
+                for slot in body.slots
             ],
             "model": schemas.identity(scored.model),
         }

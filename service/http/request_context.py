@@ -1,9 +1,9 @@
-"""Who waits for an answer: how long, as its request says, and whether it still does.
+"""What a request's headers say of its answer: by when, by which model, and whether computed anew.
 
-The header is the one that Envoy, and with it Istio and others, puts on each request that it routes,
-"so that the upstream host receiving the request can make decisions based on the request timeout"
-(Envoy's documentation of the router filter). Behind such a proxy no client has to know of it. It
-counts from the request's arrival, so no two clocks must agree.
+The header of the deadline is the one that Envoy, and with it Istio and others, puts on each request
+that it routes, "so that the upstream host receiving the request can make decisions based on the
+request timeout" (Envoy's documentation of the router filter). Behind such a proxy no client has to
+know of it. It counts from the request's arrival, so no two clocks must agree.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from opentelemetry.trace import get_current_span
 
 from service.errors import BadRequest
+from service.scoring.job import NEVER
 from service.scoring.scorer import RequestContext
 from service.scoring.split import ANY_MODEL, ModelSelector
 
@@ -50,7 +51,7 @@ _KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = (
 
 
 def of(environ: Mapping[str, Any], route: ModelSelector = ANY_MODEL) -> RequestContext:
-    """The caller of the request with this WSGI environment.
+    """The context of the request with this WSGI environment.
 
     Args:
         environ: The environment.
@@ -59,30 +60,26 @@ def of(environ: Mapping[str, Any], route: ModelSelector = ANY_MODEL) -> RequestC
     Raises:
         BadRequest: A header is not what it should be.
     """
-    known: dict[str, Any] = {"trace": get_current_span().get_span_context()}
-    if ON_HANG_UP in environ:
-        known["on_hang_up"] = environ[ON_HANG_UP]
-    if "no-cache" in environ.get(_FRESH_KEY, "").lower():
-        known["fresh"] = True
+    selector, expires_ns, patience = route, NEVER, ""
     version, session = environ.get(_VERSION_KEY), environ.get(_SESSION_KEY)
-    if version is not None or session is not None or route.model:
+    if version is not None or session is not None:
         if version is not None and not re.fullmatch(VERSION_PATTERN, version):
             raise BadRequest(f"{VERSION} must match {VERSION_PATTERN}")
         if session is not None and not re.fullmatch(SESSION_PATTERN, session):
             raise BadRequest(f"{SESSION} must be 1 to 128 visible ASCII characters")
         # What the route names holds, whatever a header says.
-        known["selector"] = ModelSelector(
-            session or "", route.model, route.version or version or ""
-        )
+        selector = ModelSelector(session or "", route.model, route.version or version or "")
     given = environ.get(_KEY)
-    if given is None:
-        return RequestContext(**known)
-    milliseconds = _shortest(given)
-    if not milliseconds:
-        return RequestContext(**known)
-    began: int = environ.get(BEGAN) or time.perf_counter_ns()
+    if given is not None and (milliseconds := _shortest(given)):
+        began: int = environ.get(BEGAN) or time.perf_counter_ns()
+        expires_ns, patience = began + milliseconds * 1e6, f"{milliseconds:g} ms ({HEADER})"
     return RequestContext(
-        expires_ns=began + milliseconds * 1e6, patience=f"{milliseconds:g} ms ({HEADER})", **known
+        expires_ns=expires_ns,
+        patience=patience,
+        on_hang_up=environ.get(ON_HANG_UP),
+        selector=selector,
+        fresh="no-cache" in environ.get(_FRESH_KEY, "").lower(),
+        trace=get_current_span().get_span_context(),
     )
 
 

@@ -9,9 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from service.scoring.backends import Probabilities
+from service.scoring.cache import PairResult
 from service.scoring.events import Batch
 from service.scoring.tokens import TokenizedPair
 
@@ -26,7 +24,6 @@ class Job:
 
     Args:
         pairs: What to score, in the request's order.
-        labels: Length of a result.
         keys: The cache's key of each pair, or none if equal pairs are to be computed each.
         expires_ns: Monotonic time after which nobody waits for it, and it is not computed.
         trace: Trace context of the request.
@@ -36,8 +33,8 @@ class Job:
         expires_ns: As given, or 0 once its time ran out.
         is_abandoned: Whether it was given up before its time ran out.
         keys: As given, None for each pair without one.
-        probabilities: Shape [pairs, labels]; once `wait` has returned True, complete but for the
-            pairs in `errors`.
+        results: Of each pair, by its index; once `wait` has returned True, of all but those in
+            `errors`.
         errors: Why a pair has no result, by its index.
         submitted_ns: Monotonic time of submission.
         started_ns: Monotonic time at which the first of its batches began to compute.
@@ -48,13 +45,12 @@ class Job:
 
     __slots__ = (
         "_done", "_remaining", "_settling", "batches", "errors", "expires_ns", "finished_ns",
-        "is_abandoned", "keys", "pairs", "probabilities", "started_ns", "submitted_ns", "trace",
+        "is_abandoned", "keys", "pairs", "results", "started_ns", "submitted_ns", "trace",
     )  # fmt: skip
 
     def __init__(
         self,
         pairs: Sequence[TokenizedPair],
-        labels: int,
         keys: Sequence[bytes] = (),
         expires_ns: float = NEVER,
         trace: Any = None,
@@ -64,7 +60,7 @@ class Job:
         self.keys: Sequence[bytes | None] = keys or [None] * len(pairs)
         self.trace = trace
         self.batches: list[Batch] = []
-        self.probabilities: Probabilities = np.empty((len(pairs), labels), dtype=np.float32)
+        self.results: dict[int, PairResult] = {}
         self.errors: dict[int, Exception] = {}
         self.submitted_ns = time.perf_counter_ns()
         self.started_ns = 0
@@ -114,9 +110,9 @@ class Job:
         # A job that joins a batch under way does not wait: it began when it was submitted.
         self.started_ns = self.started_ns or max(batch.started_ns, self.submitted_ns)
 
-    def put(self, index: int, probabilities: Sequence[float], now_ns: int) -> None:
+    def put(self, index: int, result: PairResult, now_ns: int) -> None:
         """Set one pair's result."""
-        self.probabilities[index] = probabilities
+        self.results[index] = result
         self._settle(now_ns)
 
     def fail(self, index: int, error: Exception, now_ns: int) -> None:

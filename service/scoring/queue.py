@@ -238,15 +238,18 @@ class PairQueue:
 
     def finish(self, items: Sequence[Item], rows: Sequence[Sequence[float]], now_ns: int) -> None:
         """Hand the items' results, one row each, to every job that waits for them."""
+        results = [
+            (item, PairResult.of(row, item.pair)) for item, row in zip(items, rows, strict=True)
+        ]
         with self._changed:
-            for item, row in zip(items, rows, strict=True):
+            for item, result in results:
                 if item.key is not None and self._cache is not None:
-                    self._cache.put(item.key, PairResult.of(row, item.pair))
+                    self._cache.put(item.key, result)
                 self._forget(item)
         # Nobody joins them any more: the jobs are woken without the lock, which they may take next.
-        for item, row in zip(items, rows, strict=True):
+        for item, result in results:
             for job, index in item.waiters:
-                job.put(index, row, now_ns)
+                job.put(index, result, now_ns)
 
     def fail(self, items: Sequence[Item], error: Exception) -> None:
         """Tell every job that waits for one of the items why there is no result."""
@@ -360,7 +363,7 @@ class PairQueue:
     ) -> None:
         key = job.keys[index]
         if key is not None and (result := results.get(key)):
-            job.put(index, result.probabilities, time.perf_counter_ns())
+            job.put(index, result, time.perf_counter_ns())
             return
         known = None if key is None else self._under_way.get(key)
         if known is not None and self._is_joined(known, interactive):

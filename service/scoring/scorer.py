@@ -1,4 +1,4 @@
-"""What a request calls: tokenise its pairs, have them scored, and read the result."""
+"""Scores the pairs of a request: cache, tokens, queue, wait, result."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _TRIED = 32
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Who waits for an answer.
+    """What a client has said of the answer that it waits for.
 
     Attributes:
         expires_ns: Monotonic time after which it no longer waits.
-        patience: How long that is, and where it is said, for whoever is told that it is over.
-        on_hang_up: Takes what is to be called if it is gone before that.
+        patience: How long that is, and where it said so, for the error's text.
+        on_hang_up: Takes a function, and calls it if the client hangs up; None if nobody can tell.
         selector: Which model it asks for, if it does.
         fresh: Whether the model is to compute the answer, whatever the cache holds.
         trace: Trace context of its request, for `Events`.
@@ -52,7 +52,7 @@ class RequestContext:
 
     expires_ns: float = NEVER
     patience: str = ""
-    on_hang_up: Callable[[Callable[[], None]], None] = lambda _: None
+    on_hang_up: Callable[[Callable[[], None]], None] | None = None
     selector: ModelSelector = ANY_MODEL
     fresh: bool = False
     trace: Any = None
@@ -190,7 +190,6 @@ class Scorer:
                         readable[index] = tokens
                 job = Job(
                     list(readable.values()),
-                    labels=len(model.checkpoint.labels),
                     keys=[keys[index] for index in readable] if keys else [],
                     expires_ns=expires_ns,
                     trace=context.trace,
@@ -286,7 +285,8 @@ class Scorer:
         if self._cache is not None:
             self._events.looked_up("coalesced", joined)
             self._events.looked_up("miss", len(job.pairs) - joined)
-        context.on_hang_up(job.abandon)
+        if context.on_hang_up is not None:
+            context.on_hang_up(job.abandon)
         self._waiting.add(thread := threading.get_ident())
         expires_ns = job.expires_ns
         in_time = job.wait(max(0.0, (expires_ns - time.perf_counter_ns()) / 1e9))
@@ -311,12 +311,9 @@ class Scorer:
             within = context.patience if expires_ns == context.expires_ns else own
             raise TimedOut(f"no result within {within}; allow more time, or send fewer pairs")
         timeline.enter("respond", job.finished_ns)
-        rows = job.probabilities.tolist()
         return [
-            EngineFailed(str(job.errors[index]))
-            if index in job.errors
-            else PairResult.of(rows[index], pair)
-            for index, pair in enumerate(job.pairs)
+            EngineFailed(str(job.errors[index])) if index in job.errors else job.results[index]
+            for index in range(len(job.pairs))
         ]
 
 

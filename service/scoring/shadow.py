@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from service.errors import RequestError
 from service.scoring import refusal, score
 from service.scoring.batching import INTERACTIVE_PAIRS
-from service.scoring.cache import PairResult
 from service.scoring.engine import Engine
 from service.scoring.events import Compared, Events, ShadowPass
 from service.scoring.job import Job
@@ -149,11 +148,7 @@ class Shadow:
             return
         shown = ShadowPass(model.checkpoint.version, len(copies), [copy.trace for copy in copies])
         with self._events.shadow_pass(shown):
-            job = Job(
-                [tokenized[place] for place in readable],
-                labels=len(model.checkpoint.labels),
-                trace=shown.trace,
-            )
+            job = Job([tokenized[place] for place in readable], trace=shown.trace)
             self._queue.put(job)
             if not job.wait(_PATIENCE_SECONDS):
                 self._dropped(len(readable))
@@ -163,11 +158,10 @@ class Shadow:
     def _compare(self, model: LoadedModel, copies: Sequence[Copy], job: Job) -> int:
         """Record what this model says beside what was answered; returns how often they agree."""
         agreed = 0
-        for place, row in enumerate(job.probabilities.tolist()):
+        for place, copy in enumerate(copies):
             if place in job.errors:  # counted by the engine
                 continue
-            copy = copies[place]
-            mine = score.of(PairResult.of(row, job.pairs[place]), model.checkpoint.labels)
+            mine = score.of(job.results[place], model.checkpoint.labels)
             self._events.compared(
                 Compared(
                     model.checkpoint.version, mine.label, copy.against, copy.answered.label,

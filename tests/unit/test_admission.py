@@ -29,7 +29,7 @@ def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _item(tokens: int, *, interactive: bool = True) -> Item:
-    return Item(Job([TokenizedPair([1] * tokens, 1, False)], labels=3), 0, interactive=interactive)
+    return Item(Job([TokenizedPair([1] * tokens, 1, False)]), 0, interactive=interactive)
 
 
 def _admission(

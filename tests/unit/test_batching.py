@@ -28,7 +28,7 @@ sizes = st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=60)
 
 
 def _item(size: int, *, interactive: bool = True) -> Item:
-    job = Job([TokenizedPair([1] * size, 1, False)], labels=3)
+    job = Job([TokenizedPair([1] * size, 1, False)])
     return Item(job, 0, interactive=interactive)
 
 
@@ -110,7 +110,7 @@ def test_what_expires_while_the_lanes_are_tidied_is_kept_or_returned_and_not_bot
             self.asked += 1
             return self.asked == 1
 
-    job = Leaving([TokenizedPair([1] * 5, 1, False)], labels=3)
+    job = Leaving([TokenizedPair([1] * 5, 1, False)])
     lanes = _lanes(Item(job, 0, interactive=True))
     assert lanes.tidy(now_ns=SOON) == []
     assert (lanes.depth(), job.asked) == (1, 1)

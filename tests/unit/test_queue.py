@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.backends.layout import Padding
 from service.scoring.batching import INTERACTIVE_PAIRS
-from service.scoring.cache import ResultCache
+from service.scoring.cache import PairResult, ResultCache
 from service.scoring.events import Batch
 from service.scoring.job import NEVER, Item, Job
 from service.scoring.queue import PairQueue, QueueClosed, Wanted
@@ -40,7 +40,7 @@ def _queue(max_pairs: int, max_tokens: int = 10_000, cache: ResultCache | None =
 
 def _job(sizes: list[int], expires_in: float = NEVER) -> Job:
     pairs = [TokenizedPair([1] * size, 1, False) for size in sizes]
-    return Job(pairs, labels=3, expires_ns=time.perf_counter_ns() + expires_in * 1e9)
+    return Job(pairs, expires_ns=time.perf_counter_ns() + expires_in * 1e9)
 
 
 def test_a_job_that_does_not_fit_is_refused_as_a_whole() -> None:
@@ -448,7 +448,7 @@ def test_whoever_reads_that_a_job_has_begun_finds_its_batch() -> None:
 def _keyed(keys: str) -> Job:
     """A job of one pair for each letter: equal letters are equal pairs."""
     pairs = [TokenizedPair([ord(key)] * 5, 1, False) for key in keys]
-    return Job(pairs, labels=1, keys=[key.encode() for key in keys])
+    return Job(pairs, keys=[key.encode() for key in keys])
 
 
 def _compute(queue: PairQueue, batch: list[Item]) -> None:
@@ -491,7 +491,10 @@ def test_each_job_gets_its_own_results_and_no_pair_is_computed_twice_at_once(
         _compute(queue, batch)
     for job in jobs:
         assert job.wait(0)
-        assert job.probabilities[:, 0].tolist() == [float(pair.ids[0]) for pair in job.pairs]
+        assert job.results == {
+            index: PairResult((float(pair.ids[0]),), truncated=False)
+            for index, pair in enumerate(job.pairs)
+        }
     assert not queue._under_way
 
 

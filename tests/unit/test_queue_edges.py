@@ -18,7 +18,7 @@ from service.scoring.tokens import TokenizedPair
 
 def _job(*sizes: int, keys: str = "", **settings: float) -> Job:
     pairs = [TokenizedPair([1] * size, 1, False) for size in sizes]
-    return Job(pairs, labels=1, keys=[key.encode() for key in keys], **settings)
+    return Job(pairs, keys=[key.encode() for key in keys], **settings)
 
 
 def _queue(*sizes: int, max_pairs: int = 20, max_tokens: int = 100) -> PairQueue:
@@ -144,7 +144,7 @@ def test_a_failed_pair_has_its_job_end_now() -> None:
 def test_a_result_is_dated_and_kept_as_it_was_given() -> None:
     cache = ResultCache(10)
     queue = PairQueue(max_pairs=10, max_tokens=100, cache=cache)
-    job = Job([TokenizedPair([1] * 5, 1, True)], labels=1, keys=[b"a"])
+    job = Job([TokenizedPair([1] * 5, 1, True)], keys=[b"a"])
     queue.put(job)
     queue.finish(_take(queue), [[0.5]], now_ns=7)
     assert job.finished_ns == 7

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from service.errors import QueueFull, TooLarge, TooLate
 from service.scoring.backends.layout import Padding
-from service.scoring.cache import ResultCache
+from service.scoring.cache import PairResult, ResultCache
 from service.scoring.job import Item, Job
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
@@ -35,13 +34,13 @@ class _Job(Job):
 
     def __init__(self, texts: list[str], keys: list[bytes], expires_ns: float) -> None:
         pairs = [TokenizedPair([ord(text)] * (ord(text) % 16 + 3), 1, False) for text in texts]
-        super().__init__(pairs, labels=3, keys=keys, expires_ns=expires_ns)
+        super().__init__(pairs, keys=keys, expires_ns=expires_ns)
         self.texts = texts
         self.answered = [0] * len(texts)
 
-    def put(self, index: int, probabilities: object, now_ns: int) -> None:
+    def put(self, index: int, result: PairResult, now_ns: int) -> None:
         self.answered[index] += 1
-        super().put(index, probabilities, now_ns)  # type: ignore[arg-type]
+        super().put(index, result, now_ns)
 
     def fail(self, index: int, error: Exception, now_ns: int) -> None:
         self.answered[index] += 1
@@ -134,7 +133,7 @@ class Queue(RuleBasedStateMachine):
             assert max(job.answered) <= 1
             for index, text in enumerate(job.texts):
                 if job.answered[index] and index not in job.errors:
-                    assert job.probabilities[index] == pytest.approx(_result(text))
+                    assert job.results[index].probabilities == tuple(_result(text))
 
     def teardown(self) -> None:
         if not hasattr(self, "queue"):
