@@ -156,8 +156,8 @@ def _first(flags: argparse.Namespace) -> None:
 def _brute(flags: argparse.Namespace) -> None:
     from service.bulk.local import LocalScorer
     from service.bulk.tables import Result, Rows
-    from service.matching.matcher import ranked
     from service.retrieval import index
+    from service.retrieval.ranking import ranked
     from service.settings import Settings
 
     source = random.Random(flags.seed)  # noqa: S311 - a sample, no secret
@@ -181,14 +181,15 @@ def _brute(flags: argparse.Namespace) -> None:
     same = answers = same_answers = 0
     everyone = list(range(len(entries)))
     for query in queries:
-        best = ranked(everyone, results(query, everyone))[0]
+        best = ranked(zip(everyone, results(query, everyone), strict=True))[0]
         [near] = built.candidates([query], CANDIDATES)
-        found = ranked(near.tolist(), results(query, near.tolist()))
+        places = near.tolist()
+        found = ranked(zip(places, results(query, places), strict=True))
         # Entries of one similarity, to the last digit but one, are one answer.
-        similarity = found[0].result.similarity if found else None
-        is_same = similarity is not None and similarity >= (best.result.similarity or 0) - 2e-6
+        similarity = found[0].score.similarity if found else None
+        is_same = similarity is not None and similarity >= (best.score.similarity or 0) - 2e-6
         same += is_same
-        if best.result.label != "not_match":
+        if best.score.label != "not_match":
             answers, same_answers = answers + 1, same_answers + is_same
     print(f"{len(queries)} queries, each against all {len(entries):,} entries: the same best in "
           f"{same / len(queries):.1%}; of the {answers} whose best is an answer, in "

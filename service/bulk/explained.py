@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from service.bulk.run import RowScorer
 from service.bulk.tables import Chunk, text
+from service.comparison import explaining
+from service.comparison.explaining import Explain
 from service.errors import BulkError
-from service.http import explanation
 
 if TYPE_CHECKING:
     from service.comparison.divisions import Place
@@ -19,25 +20,20 @@ Seconds = Callable[[Chunk, tuple[int, int], Sequence[Any]], Sequence[object]]
 """The second address of each row of a chunk, by the columns of the addresses and the results."""
 
 
-def asked(flags: argparse.Namespace) -> tuple[Place, ...] | None:
-    """Where addresses are that do not say so; None where nothing is to be explained.
+def asked(flags: argparse.Namespace) -> Explain:
+    """What the flags ask for.
 
     Raises:
-        BulkError: A default is no province or city, or nothing is to be explained by it.
+        BulkError: A default is no province or city, or it is given without `--explain`.
     """
-    province = getattr(flags, "default_province", None)
-    city = getattr(flags, "default_city", None)
-    if not getattr(flags, "explain", False):
-        for level, value in (("province", province), ("city", city)):
-            if value is not None:
-                raise BulkError(f"--default-{level} is for an explanation: give --explain with it")
-        return None
-    from service.comparison.compare import default_place
-
-    try:
-        return default_place(province, city)
-    except ValueError as error:
-        raise BulkError(f"--default-{error}") from None
+    return explaining.asked(
+        getattr(flags, "explain", False),
+        getattr(flags, "default_province", None),
+        getattr(flags, "default_city", None),
+        prefix="--default-",
+        remedy="give --explain",
+        error=BulkError,
+    )
 
 
 def with_explanation(result: type[Any], types: Sequence[type]) -> tuple[type[Any], list[type]]:
@@ -87,7 +83,7 @@ class ExplainingScorer:
         *cells, error = result
         if error is not None or second is None:
             return self._result(*cells, None, None, error)
-        found = explanation.of((text(first), text(second)), self._default)
+        found = explaining.of((text(first), text(second)), self._default)
         assert found is not None  # noqa: S101 - it is asked for
         differences = json.dumps(found["differences"], ensure_ascii=False)
         return self._result(*cells, " ".join(found["conflicts"]), differences, None)

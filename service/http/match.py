@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypedDict
 from flask import Response, g, jsonify, request
 
 from service.answers import Explanation
+from service.comparison import explaining
+from service.comparison.explaining import Explain
 from service.errors import NoRegister, NotAnAddress, RequestError
 from service.http import explanation, request_context, schemas
-from service.http.explanation import Explain
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Maybe, Object, Shape, Text, Whole
+from service.retrieval.ranking import MATCHING, Ranked, ranked
 from service.retrieval.register import CANDIDATES, Entry
 from service.scoring.checkpoint import Label
 from service.scoring.refusal import REFUSALS, is_placeholder
@@ -134,27 +136,25 @@ def add_routes(
         pairs = [(asked.address, entry.address) for entry in found]
         who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
         answer = scorer.score(pairs, timeline, who)
-        ranked = _ranked(found, answer.outcomes)
-        is_match = bool(ranked) and ranked[0][1].label != "not_match"
+        best = ranked(_scored(found, answer.outcomes))
+        is_match = bool(best) and best[0].score.label in MATCHING
         kind: Literal["match", "no_match"] = "match" if is_match else "no_match"
         instruments.match.add(1, {"answer": kind if found else "nothing_found"})
-        instruments.match_candidates.add(len(ranked))
+        instruments.match_candidates.add(len(best))
         told: MatchAnswer = {
             "answer": kind,
-            "candidates": _candidates(ranked, asked),
-            "scored": len(ranked),
+            "candidates": [_candidate(one, asked) for one in best[: asked.top or _TOP]],
+            "scored": len(best),
             "register": {"version": current.version, "entries": len(current)},
             "model": schemas.identity(answer.model),
         }
         return jsonify(told)
 
 
-def _ranked(
+def _scored(
     entries: Sequence[Entry], outcomes: Sequence[Score | RequestError]
 ) -> list[tuple[Entry, Score]]:
-    """Entries with their scores, the most similar first; of two equals the likelier one.
-
-    One without a readable address is left out.
+    """Entries with their scores, without those that have no readable address.
 
     Raises:
         RequestError: The model failed on one, or could read none.
@@ -170,21 +170,18 @@ def _ranked(
             raise outcome
     if refused and not scored:
         raise refused
-    return sorted(scored, key=lambda one: -one[1].similarity)
+    return scored
 
 
-def _candidates(ranked: Sequence[tuple[Entry, Score]], asked: MatchQuery) -> list[Candidate]:
-    nexts = [score.similarity for _, score in ranked[1:]]
-    made: list[Candidate] = []
-    for (entry, score), following in zip(ranked[: asked.top or _TOP], [*nexts, None], strict=False):
-        one: Candidate = {
-            "id": entry.id,
-            "address": entry.address,
-            "similarity": score.similarity,
-            "label": score.label,
-            "margin": score.similarity - following if following is not None else None,
-        }
-        if explained := explanation.of((asked.address, entry.address), asked.explain):
-            one["explanation"] = explained
-        made.append(one)
-    return made
+def _candidate(one: Ranked[Entry, Score], asked: MatchQuery) -> Candidate:
+    entry, score, margin = one
+    told: Candidate = {
+        "id": entry.id,
+        "address": entry.address,
+        "similarity": score.similarity,
+        "label": score.label,
+        "margin": margin,
+    }
+    if explained := explaining.of((asked.address, entry.address), asked.explain):
+        told["explanation"] = explained
+    return told

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import flask
 from flask import Flask, Response, g, jsonify, request
 
+from service.comparison import explaining
 from service.errors import RequestError
 from service.http import (
     explain,
-    explanation,
     match,
     open_inference,
     openapi,
@@ -138,7 +138,7 @@ def _add_predictions(api: Api, scorer: Scorer, limits: Limits) -> None:
         [score] = answer.outcomes
         if isinstance(score, RequestError):
             raise score
-        explained = explanation.of(body.pair, body.explain)
+        explained = explaining.of(body.pair, body.explain)
         identity = schemas.identity(answer.model)
         return jsonify({**schemas.prediction(score, explained), "model": identity})
 

@@ -19,9 +19,10 @@ from service.answers import Prediction as Prediction
 from service.answers import PredictionByModel as PredictionByModel
 from service.answers import Probabilities as Probabilities
 from service.answers import Problem as Problem
+from service.comparison import explaining
+from service.comparison.explaining import Explain
 from service.errors import RequestError, UnsupportedMediaType
 from service.http import explanation, shapes, statuses
-from service.http.explanation import Explain
 from service.http.shapes import Address, Object, Shape, Slots
 from service.scoring.score import Score
 
@@ -157,7 +158,7 @@ def result(outcome: Score | RequestError, pair: Pair, explain: Explain) -> Predi
     """What stands in one pair's place in the answer to a batch."""
     if isinstance(outcome, RequestError):
         return problem(outcome)
-    return prediction(outcome, explanation.of(pair, explain))
+    return prediction(outcome, explaining.of(pair, explain))
 
 
 def identity(model: LoadedModel) -> Model:

@@ -17,22 +17,11 @@ from service.bulk.run import RowScorer
 from service.bulk.tables import DIGITS, Chunk, Result, Rows
 from service.http.schemas import Limits
 from service.matching.table import ADDRESS, fault_of
+from service.retrieval.ranking import MATCHING, ranked
 from service.retrieval.register import CANDIDATES, Retriever
 
 MATCH, NO_MATCH = "match", "no_match"
 ANSWERS = (MATCH, NO_MATCH)
-
-
-class Best(NamedTuple):
-    """An entry that the model has looked at.
-
-    Attributes:
-        place: In the register.
-        result: What the model says of it.
-    """
-
-    place: int
-    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ class Choice:
     top: int = 1
     threshold: float | None = None
     candidates: int = CANDIDATES
-    labels: Collection[str] = ("exact_match", "partial_match")
+    labels: Collection[str] = MATCHING
 
     def is_answer(self, similarity: float, label: str) -> bool:
         """Whether an entry of such a similarity and label is one."""
@@ -85,16 +74,6 @@ def result_of(top: int) -> type[Any]:
     made = NamedTuple("Matched", [(name, kind) for name, kind in names.items()])  # type: ignore[misc]
     made.__new__.__defaults__ = (None,) * len(names)
     return made
-
-
-def ranked(places: Sequence[int], results: Sequence[Result]) -> list[Best]:
-    """Candidates that have a score, the most similar first; of two equals the likelier one."""
-    scored = [
-        Best(int(place), result)
-        for place, result in zip(places, results, strict=True)
-        if result.similarity is not None
-    ]
-    return sorted(scored, key=lambda best: -(best.result.similarity or 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,28 +167,28 @@ class Matcher:
         return made
 
     def _matched(self, places: Sequence[int], results: Sequence[Result]) -> Any:
-        best = ranked(places, results)
+        best = ranked(zip(places, results, strict=True))
         if results and not best:
             return self._result(error=results[0].error)
         if not best:
             return self._result(answer=NO_MATCH, candidates=0)
-        first = best[0].result
+        first, margin = best[0].score, best[0].margin
         cells: dict[str, object] = {
             "answer": NO_MATCH,
             "similarity": first.similarity,
             "label": first.label,
-            "margin": margin(best, 0),
+            "margin": None if margin is None else round(margin, DIGITS),
             "candidates": len(best),
         }
-        answers = [one for one in best[: self._choice.top] if self._is_answer(one.result)]
+        answers = [one for one in best[: self._choice.top] if self._is_answer(one.score)]
         for number, one in enumerate(answers, 1):
             end = "" if number == 1 else f"_{number}"
-            entry = self._register.entry(one.place)
+            entry = self._register.entry(one.candidate)
             cells |= {
                 f"match_id{end}": entry.id,
                 f"match_address{end}": entry.address,
-                f"similarity{end}": one.result.similarity,
-                f"label{end}": one.result.label,
+                f"similarity{end}": one.score.similarity,
+                f"label{end}": one.score.label,
             }
         if answers:
             cells["answer"] = MATCH
@@ -217,11 +196,3 @@ class Matcher:
 
     def _is_answer(self, result: Result) -> bool:
         return self._choice.is_answer(result.similarity or 0.0, result.label or "")
-
-
-def margin(best: Sequence[Best], at: int) -> float | None:
-    """How much more similar a candidate is than the next one; None if there is none."""
-    if at + 1 >= len(best):
-        return None
-    first, second = best[at].result.similarity, best[at + 1].result.similarity
-    return round((first or 0.0) - (second or 0.0), DIGITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from service.bulk.tables import Result
 from service.errors import MGeoError
 from service.matching import command
 from service.matching.match_job import MatchJob
-from service.matching.matcher import Choice, margin, ranked
+from service.matching.matcher import Choice
 from service.retrieval import files
+from service.retrieval.ranking import ranked
 from service.retrieval.register import Entry
 from tests.bulk.jobs import FakeScorer, result
 from tests.matching.jobs import rows, run
@@ -182,21 +184,21 @@ def test_a_right_side_that_is_none_is_said(folder: Path) -> None:
 
 def test_candidates_that_the_model_fails_on_are_passed_over() -> None:
     good, bad = result(("a", "b")), Result(error="the model failed on this pair")
-    assert [best.place for best in ranked([7, 8], [bad, good])] == [8]
-    assert ranked([7], [bad]) == []
+    assert [best.candidate for best in ranked([(7, bad), (8, good)])] == [8]
+    assert ranked([(7, bad)]) == []
 
 
 @given(st.lists(st.floats(0, 1).map(lambda share: round(share, 6)), max_size=8))
 def test_the_most_similar_comes_first_and_of_equals_the_likelier(shares: list[float]) -> None:
     results = [Result(share, "partial_match", 0.0, 1.0, 0.0, False) for share in shares]
-    best = ranked(range(len(shares)), results)
-    assert [(-(one.result.similarity or 0), one.place) for one in best] == sorted(
+    best = ranked(enumerate(results))
+    assert [(-(one.score.similarity or 0), one.candidate) for one in best] == sorted(
         (-share, place) for place, share in enumerate(shares)
     )
-    for at in range(len(best) - 1):
-        assert (margin(best, at) or 0) >= 0
+    for one, following in pairwise(best):
+        assert one.margin == (one.score.similarity or 0) - (following.score.similarity or 0) >= 0
     if best:
-        assert margin(best, len(best) - 1) is None
+        assert best[-1].margin is None
 
 
 @pytest.mark.parametrize(
