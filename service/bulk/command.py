@@ -26,6 +26,8 @@ MODEL_SETTINGS = (
 _INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""
 
+NOTHING_KEPT = "nothing is kept"
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of `score`."""
@@ -104,24 +106,41 @@ def run_job(make: Callable[[], BulkJob]) -> int:
     Raises:
         OperatorError: It cannot begin, or not go on.
     """
-    job = None
-    try:
+    job: BulkJob | None = None
+
+    def work() -> None:
+        nonlocal job
         job = make()
         job.run()
+
+    return run_to_the_end(work, lambda: job.standing() if job else NOTHING_KEPT)
+
+
+def run_to_the_end(work: Callable[[], None], standing: Callable[[], str]) -> int:
+    """Do the work of a command that reads or writes files.
+
+    Args:
+        work: The work.
+        standing: What is kept of it, for the message if it is cut off.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        BulkError: A file cannot be read or written.
+    """
+    try:
+        work()
     except KeyboardInterrupt:
-        print(f"mgeo: interrupted: {_standing(job)}", file=sys.stderr)
+        print(f"mgeo: interrupted: {standing()}", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         raise
     except OSError as error:
         raise BulkError(
-            f"{error.filename or 'the output'}: {error.strerror}; {_standing(job)}"
+            f"{error.filename or 'the output'}: {error.strerror}; {standing()}"
         ) from None
     return 0
-
-
-def _standing(job: BulkJob | None) -> str:
-    return job.standing() if job else "nothing is kept"
 
 
 def number(kind: type[Number], low: float, high: float) -> Callable[[str], Number]:

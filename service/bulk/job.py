@@ -14,7 +14,7 @@ from typing import Any, Self
 from service import settings
 from service.bulk import explained, formats, inputs
 from service.bulk.columns import FIELDS
-from service.bulk.command import MODEL_SETTINGS
+from service.bulk.command import MODEL_SETTINGS, NOTHING_KEPT
 from service.bulk.journal import Journal
 from service.bulk.output import Output
 from service.bulk.progress import Progress, duration
@@ -131,7 +131,7 @@ class BulkJob:
     def standing(self) -> str:
         """What is done and kept of it, after it was cut off."""
         if not self._is_kept or self._progress is None:
-            return "nothing is kept"
+            return NOTHING_KEPT
         return f"{self._progress.done} were done; the same command goes on"
 
     def _check_flags(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from service import console, settings
 from service.bulk import inputs
 from service.bulk.columns import FIELDS
-from service.bulk.command import MODEL_SETTINGS
+from service.bulk.command import MODEL_SETTINGS, NOTHING_KEPT, run_to_the_end
 from service.bulk.formats import FORMATS
 from service.errors import BulkError
 from service.evaluation.labels import EXAMPLE
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from service.evaluation.accumulator import Accumulator, Mistake
     from service.scoring.checkpoint import Label
 
-_INTERRUPTED = 130
 _NO_LABEL_AFTER = 1000
 """Rows after which a file in which no label is known is not read on."""
 
@@ -67,18 +65,10 @@ def run(flags: argparse.Namespace) -> int:
     Raises:
         OperatorError: It cannot begin, or not go on.
     """
-    try:
-        return _evaluate(flags)
-    except KeyboardInterrupt:
-        print("mgeo: interrupted: nothing is kept", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise BulkError(f"{error.filename or flags.input}: {error.strerror}") from None
+    return run_to_the_end(lambda: _evaluate(flags), lambda: NOTHING_KEPT)
 
 
-def _evaluate(flags: argparse.Namespace) -> int:
+def _evaluate(flags: argparse.Namespace) -> None:
     from service.bulk import formats
     from service.bulk.local import LocalScorer
     from service.bulk.progress import Progress
@@ -117,7 +107,6 @@ def _evaluate(flags: argparse.Namespace) -> int:
         flags.errors.write_text("".join(map(_line, totals.worst())), "utf-8")
     if totals.bad:
         progress.note(f"rows that count for nothing: {totals.bad:,}: {_bad(totals)}")
-    return 0
 
 
 def _count(
