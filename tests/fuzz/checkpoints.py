@@ -5,20 +5,14 @@ A case is made from its number and a seed alone, so that one that failed can be 
 
 from __future__ import annotations
 
-import faulthandler
 import io
 import json
-import multiprocessing
 import resource
 import shutil
 import struct
-import tempfile
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from random import Random
 
@@ -29,18 +23,13 @@ from service.errors import CheckpointError
 from service.scoring import checkpoint, model, weights
 from service.settings import Settings
 from tests.conftest import TINY
-from tests.fuzz import mutate
+from tests.fuzz import mutate, pool
 
 CONFIG, CONFIGURATION, VOCABULARY = "config.json", "configuration.json", "vocab.txt"
 PICKLED, SAFE = "pytorch_model.bin", "model.safetensors"
 
-_CASE_SECONDS = 30
-"""Longer than that is a hang: the process ends with the stack, and the run with a failure."""
-
 _MEMORY_BYTES = 8 << 30
 """Of addresses, which a runtime takes generously; a size read from a damaged file would not fit."""
-
-_SHARE = 250
 
 _ANSWERED = 4
 """One in this many goes on to the runtime and answers."""
@@ -101,46 +90,21 @@ def run(numbers: Sequence[int], seed: int) -> tuple[Counter[str], list[str]]:
     seen: Counter[str] = Counter()
     failures = []
     for number in numbers:
-        with tempfile.TemporaryDirectory(prefix="mgeo-fuzz-") as name:
-            folder = Path(name) / "model"
+        with pool.case() as empty:
+            folder = empty / "model"
             folder.mkdir()
             make(number, seed, folder)
-            faulthandler.dump_traceback_later(_CASE_SECONDS, exit=True)
             try:
                 refused = read(folder, answer=number % _ANSWERED == 0)
                 seen["refused" if refused else "loaded"] += 1
             except Exception as error:
                 failures.append(f"case {number}: {type(error).__name__}: {str(error)[:300]}")
-            finally:
-                faulthandler.cancel_dump_traceback_later()
     return seen, failures
 
 
 def main(numbers: Sequence[int], seed: int, workers: int) -> int:
     """Run the cases in processes of their own; the exit status is 1 if one broke a rule."""
-    began = time.monotonic()
-    seen: Counter[str] = Counter()
-    failures = []
-    shares = [numbers[at : at + _SHARE] for at in range(0, len(numbers), _SHARE)]
-    with ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_limit
-    ) as pool:
-        for share, future in [(share, pool.submit(run, share, seed)) for share in shares]:
-            try:
-                counted, broken = future.result()
-            except BrokenProcessPool:
-                failures.append(f"a process ended at one of the cases {share[0]} to {share[-1]}")
-                continue
-            seen += counted
-            failures += broken
-    seconds = time.monotonic() - began
-    print(
-        f"checkpoints: {len(numbers)} cases (seed {seed}) in {seconds:.0f} s; {dict(seen)}; "
-        f"{len(failures)} failures"
-    )
-    for failure in failures[:50]:
-        print(failure)
-    return 1 if failures else 0
+    return pool.main("checkpoints", run, _limit, numbers, seed, workers)
 
 
 def _limit() -> None:

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import faulthandler
 import io
-import multiprocessing
 import os
 import re
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -27,10 +21,8 @@ from random import Random
 from service.bulk import encodings
 from service.errors import BulkError
 from tests.bulk.jobs import FakeScorer, score
-from tests.fuzz import books
+from tests.fuzz import books, pool
 
-_CASE_SECONDS = 30
-_SHARE = 250
 _BOOKS = 10
 """One case in this many is a damaged workbook or Parquet file; the others are CSV or TSV."""
 
@@ -185,50 +177,27 @@ def run(numbers: Sequence[int], seed: int) -> tuple[Counter[str], list[str]]:
     failures = []
     for number in numbers:
         is_book = number % _BOOKS == _BOOKS - 1
-        with tempfile.TemporaryDirectory(prefix="mgeo-fuzz-") as name:
-            faulthandler.dump_traceback_later(_CASE_SECONDS, exit=True)
+        with pool.case() as folder:
             made = ""
             try:
                 if is_book:
-                    made = books.make(number, seed, Path(name))
-                    refused = scored(Path(name, made), Path(name, "out.csv"), (), FakeScorer())
+                    made = books.make(number, seed, folder)
+                    refused = scored(folder / made, folder / "out.csv", (), FakeScorer())
                 else:
                     case = make(number, seed)
                     made = f"{case.name} {case.faults} {case.flags}"
-                    refused = read(case, Path(name))
+                    refused = read(case, folder)
                 sort = "damaged" if is_book else "faulty"
                 seen[f"{sort}: {'refused' if refused else 'read'}"] += 1
             except Exception as error:
                 why = f"{type(error).__name__}: {str(error)[:200]}"
                 failures.append(f"case {number} ({made}): {why}")
-            finally:
-                faulthandler.cancel_dump_traceback_later()
     return seen, failures
 
 
 def main(numbers: Sequence[int], seed: int, workers: int) -> int:
     """Run the cases in processes of their own; the exit status is 1 if one broke a rule."""
-    began = time.monotonic()
-    seen: Counter[str] = Counter()
-    failures = []
-    shares = [numbers[at : at + _SHARE] for at in range(0, len(numbers), _SHARE)]
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _let_disks_be) as pool:
-        for share, future in [(share, pool.submit(run, share, seed)) for share in shares]:
-            try:
-                counted, broken = future.result()
-            except BrokenProcessPool:
-                failures.append(f"a process ended at one of the cases {share[0]} to {share[-1]}")
-                continue
-            seen += counted
-            failures += broken
-    seconds = time.monotonic() - began
-    print(
-        f"files: {len(numbers)} cases (seed {seed}) in {seconds:.0f} s; "
-        f"{dict(sorted(seen.items()))}; {len(failures)} failures"
-    )
-    for failure in failures[:50]:
-        print(failure)
-    return 1 if failures else 0
+    return pool.main("files", run, _let_disks_be, numbers, seed, workers)
 
 
 def _let_disks_be() -> None:
