@@ -13,8 +13,8 @@ import pytest
 from service.errors import NotReady
 from service.scoring.model_version import Version
 from tests.conftest import TINY, eventually, start
+from tests.http.fleet import Fleet
 from tests.http.held import PAIR, Held, problem
-from tests.http.test_versions import Fleet
 
 A, SHADOW = {"name": "a", "weight": 1}, {"name": "worse", "role": "shadow"}
 
