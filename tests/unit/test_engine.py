@@ -6,129 +6,23 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.metrics import CallbackOptions, NoOpMeterProvider
-from opentelemetry.trace import NoOpTracer
 
 from service.errors import CheckpointError, EngineFailed
-from service.lifecycle import Lifecycle, State
-from service.recorder import Recorder
-from service.scoring import checkpoint as checkpoints
+from service.lifecycle import State
 from service.scoring.backends import OutOfMemory, Probabilities
-from service.scoring.backends.choose import BackendChoice
-from service.scoring.backends.layout import Padding
-from service.scoring.engine import Engine
 from service.scoring.job import Job
 from service.scoring.model import LoadedModel
-from service.scoring.queue import PairQueue
-from service.scoring.tokens import PairTokenizer, TokenizedPair
+from service.scoring.tokens import TokenizedPair
 from telemetry.logs import JsonFormatter
-from telemetry.recording import Instruments
-from tests.conftest import TINY, eventually
-
-ROW = [0.2, 0.3, 0.5]
-POISON = 99
-"""A token that a test's model may fail on."""
-
-
-def _poisoned(pairs: Sequence[TokenizedPair]) -> bool:
-    return any(POISON in pair.ids for pair in pairs)
-
-
-class Backend:
-    """Answers each pair with ROW, or does what the test says instead."""
-
-    name, device, batch_tokens, padding = "test", "cpu", 1000, Padding.LONGEST
-
-    def __init__(self, streams: int = 1) -> None:
-        self.streams = streams
-        self.streams_used: list[int | None] = []
-        self.answer: Callable[[Sequence[TokenizedPair]], Probabilities] = lambda pairs: np.array(
-            [ROW] * len(pairs), dtype=np.float32
-        )
-
-    def predict(self, pairs: Sequence[TokenizedPair], stream: int | None = None) -> Probabilities:
-        self.streams_used.append(stream)
-        return self.answer(pairs)
-
-
-class Memory:
-    """Lets a backend compute batches of at most `fits` pairs, and notes the size of each tried."""
-
-    def __init__(self, backend: Backend, *, fits: int, error: type[Exception]) -> None:
-        self.fits, self.sizes = fits, list[int]()
-        good = backend.answer
-
-        def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-            self.sizes.append(len(given))
-            if len(given) > self.fits:
-                raise error
-            return good(given)
-
-        backend.answer = answer
-
-
-class Bench:
-    """An engine on a test backend, and the parts around it."""
-
-    def __init__(
-        self,
-        load: Callable[[LoadedModel], LoadedModel] = lambda model: model,
-        *,
-        start: bool = True,
-        streams: int = 1,
-    ) -> None:
-        self.backend = Backend(streams)
-        self.lifecycle = Lifecycle()
-        self.queue = PairQueue(max_pairs=100, max_tokens=10_000)
-        self.instruments = Instruments(NoOpMeterProvider().get_meter("test"))
-        checkpoint = checkpoints.read(TINY)
-        self.version = checkpoint.version
-        tokenizer = PairTokenizer(checkpoint.vocabulary, lower_case=True, max_tokens=128)
-        self.engine = Engine(
-            lambda progress: load(
-                LoadedModel(
-                    checkpoint, tokenizer, self.backend, BackendChoice("test", "a test"), 1000
-                )
-            ),
-            self.queue,
-            self.lifecycle,
-            Recorder(
-                SimpleNamespace(  # type: ignore[arg-type]
-                    instruments=self.instruments, tracer=NoOpTracer()
-                )
-            ),
-        )
-        if start:
-            self.engine.start()
-
-    def submit(self, pairs: int = 1, poison: Collection[int] = ()) -> Job:
-        tokens = [[POISON if i in poison else 1, 2, 3, 4, 5] for i in range(pairs)]
-        job = Job([TokenizedPair(ids, 3, False) for ids in tokens])
-        self.queue.put(job)
-        return job
-
-    def counted(self, counter: str) -> list[tuple[float, dict[str, str]]]:
-        """The series of a counter: what each has counted, and its attributes."""
-        series = getattr(self.instruments, counter).read(CallbackOptions())
-        return [(one.value, one.attributes) for one in series]
-
-    def score(self, pairs: int = 1, poison: Collection[int] = ()) -> Job:
-        job = self.submit(pairs, poison)
-        assert job.wait(10)
-        return job
-
-
-def rows(job: Job) -> list[tuple[float, ...]]:
-    """The probabilities of each pair that has a result."""
-    return [result.probabilities for result in job.results.values()]
+from tests.conftest import eventually
+from tests.unit.engines import ROW, Bench, Memory, is_poisoned, rows
 
 
 @pytest.fixture
@@ -160,7 +54,7 @@ def test_a_pair_that_fails_is_answered_and_the_engine_goes_on(
     bench: Bench, answer: Callable[[Any], Any]
 ) -> None:
     good = bench.backend.answer
-    bench.backend.answer = lambda pairs: (answer if _poisoned(pairs) else good)(pairs)
+    bench.backend.answer = lambda pairs: (answer if is_poisoned(pairs) else good)(pairs)
     assert isinstance(bench.score(poison={0}).errors[0], EngineFailed)
     assert bench.score().errors == {}
     assert bench.lifecycle.state is State.READY
@@ -169,16 +63,7 @@ def test_a_pair_that_fails_is_answered_and_the_engine_goes_on(
 @given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=2))
 def test_only_the_pairs_at_fault_fail(pairs: int, poison: set[int]) -> None:
     bench = Bench()
-    good = bench.backend.answer
-    passes: list[int] = []
-
-    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-        passes.append(len(given))
-        if _poisoned(given):
-            raise RuntimeError
-        return good(given)
-
-    bench.backend.answer = answer
+    passes = bench.fail_on_poison()
     job = bench.score(pairs, poison=poison)
     assert bench.engine.stop(10)
     assert set(job.errors) == {index for index in poison if index < pairs}
@@ -199,7 +84,7 @@ def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set
 
     def answer(given: Sequence[TokenizedPair]) -> Probabilities:
         computing.append(len(bench.queue._admission.computing))
-        if _poisoned(given):
+        if is_poisoned(given):
             raise RuntimeError
         return good(given)
 
@@ -212,16 +97,7 @@ def test_a_batch_in_parts_keeps_its_thread_until_the_last_and_only_successes_set
 
 
 def test_a_batch_full_of_failures_costs_a_bounded_number_of_passes(bench: Bench) -> None:
-    good = bench.backend.answer
-    passes: list[int] = []
-
-    def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-        passes.append(len(given))
-        if _poisoned(given):
-            raise RuntimeError
-        return good(given)
-
-    bench.backend.answer = answer
+    passes = bench.fail_on_poison()
     assert len(bench.score(64, poison=set(range(64))).errors) == 64
     assert len(passes) <= 2 * 2 * 6 + 2  # each split adds two, and the probe
 
@@ -262,7 +138,7 @@ def test_a_pair_that_is_too_long_for_the_memory_fails_alone_and_the_engine_stays
     good = bench.backend.answer
 
     def answer(given: Sequence[TokenizedPair]) -> Probabilities:
-        if _poisoned(given):
+        if is_poisoned(given):
             raise OutOfMemory
         return good(given)
 
@@ -410,78 +286,6 @@ def test_progress_age_is_zero_when_idle_and_grows_while_a_batch_hangs(bench: Ben
     release.append(True)
     assert job.wait(10)
     eventually(lambda: bench.engine.progress_age() == 0.0)
-
-
-@pytest.fixture
-def two() -> Iterator[Bench]:
-    """An engine whose device computes two batches side by side."""
-    made = Bench(streams=2)
-    yield made
-    made.engine.stop(10)
-
-
-def test_batches_are_computed_side_by_side(two: Bench) -> None:
-    both = threading.Barrier(2, timeout=10)
-    good = two.backend.answer
-
-    def meet(pairs: Sequence[TokenizedPair]) -> Probabilities:
-        both.wait()  # breaks, and fails the batch, unless two are here at once
-        return good(pairs)
-
-    two.backend.answer = meet
-    job = two.score(pairs=8)
-    assert job.errors == {}
-    assert rows(job) == [pytest.approx(ROW)] * 8
-    assert sorted(batch.pairs for batch in job.batches) == [4, 4]
-    assert sorted(two.backend.streams_used, key=str) == [0, 1]
-
-
-def test_one_pair_alone_is_computed_by_the_whole_device(two: Bench) -> None:
-    for _ in range(5):
-        two.score()
-        eventually(two.engine.idle)
-    assert two.backend.streams_used == [None] * 5
-
-
-def test_a_batch_that_hangs_is_seen_while_others_are_computed(two: Bench) -> None:
-    release, good = threading.Event(), two.backend.answer
-
-    def hang(pairs: Sequence[TokenizedPair]) -> Probabilities:
-        assert not _poisoned(pairs) or release.wait(10)
-        return good(pairs)
-
-    two.backend.answer = hang
-    stuck = two.submit(pairs=2, poison=[0])
-    eventually(lambda: len(stuck.batches) == 2 and len(two.engine._busy) == 1)
-    began = two.engine.progress_age()
-    for _ in range(3):
-        two.score(pairs=2)
-    assert two.engine.progress_age() > began > 0
-    release.set()
-    assert stuck.wait(10)
-    eventually(lambda: two.engine.progress_age() == 0.0)
-
-
-def test_no_thread_of_an_engine_goes_on_without_the_others(two: Bench) -> None:
-    def die(pairs: Sequence[TokenizedPair]) -> Probabilities:
-        raise SystemExit
-
-    two.backend.answer = die
-    job = two.submit(pairs=2)
-    assert job.wait(10)
-    assert len(job.errors) == 2
-    assert two.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
-    assert two.engine.stop(10)
-
-
-def test_out_of_memory_halves_what_each_stream_takes(two: Bench) -> None:
-    memory = Memory(two.backend, fits=8, error=OutOfMemory)
-    assert two.score(64).errors == {}
-    memory.sizes.clear()
-    assert two.score(64).errors == {}
-    assert memory.fits // 2 <= max(memory.sizes) <= memory.fits, (
-        "small enough, and no smaller than it must be"
-    )
 
 
 def test_an_idle_hour_is_no_lack_of_progress_on_what_came_after_it() -> None:
