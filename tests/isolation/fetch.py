@@ -6,20 +6,15 @@ import os
 import sys
 
 from service.__main__ import main
-from tests.conftest import TINY
-from tests.unit.hub import Hub
-
-MODEL = "iic/mgeo_geographic_entity_alignment_chinese_base"
+from tests.unit.hub import FILES, PUBLISHED, Hub
 
 
 def fetch() -> int:
     """Fetch the small checkpoint; returns the command's exit status."""
-    names = ("config.json", "configuration.json", "vocab.txt", "pytorch_model.bin")
-    files = {name: (TINY / name).read_bytes() for name in names}
     del os.environ["MODELSCOPE_CACHE"]  # the tests' own
-    with Hub(models={MODEL: {"v1.2.0": files}}) as hub:
+    with Hub(models={PUBLISHED: {"v1.2.0": FILES}}) as hub:
         os.environ["MODELSCOPE_ENDPOINT"] = hub.endpoint
-        return main(["model", "fetch", MODEL])
+        return main(["model", "fetch", PUBLISHED])
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
-"""What the unit tests share: copies of the small checkpoint that a test may damage."""
+"""What the unit tests share: copies of the small checkpoint to damage, and a hub that has it."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import TINY
+from tests.unit.hub import FILES, PUBLISHED, Hub
 
-MODEL_FILES = ("config.json", "configuration.json", "vocab.txt", "pytorch_model.bin")
+MODEL_FILES = tuple(FILES)
 SIZES = (
     "vocab_size",
     "hidden_size",
@@ -33,6 +35,26 @@ def model(tmp_path: Path) -> Path:
     for name in MODEL_FILES:
         shutil.copy(TINY / name, directory)
     return directory
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that has the small checkpoint, and a machine that has fetched nothing yet."""
+    from modelscope_hub import _download, _legacy_api
+
+    for name in [name for name in os.environ if name.startswith("MODELSCOPE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    # The client's patience, which would be the tests' time.
+    monkeypatch.setattr(_download, "DOWNLOAD_INTEGRITY_RETRY_BACKOFF", 0.0)
+    monkeypatch.setattr(_download, "DOWNLOAD_RETRY_TIMES", 1)
+    monkeypatch.setattr(_legacy_api, "REPO_TREE_PAGE_MAX_ATTEMPTS", 1)
+    revisions = {"v1.2.0": FILES | {"README.md": b"a card"}, "master": FILES}
+    with Hub(models={PUBLISHED: revisions}) as hub:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
+        yield hub
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -10,7 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.conftest import TINY
+
 Files = dict[str, bytes]
+
+PUBLISHED = "iic/mgeo_geographic_entity_alignment_chinese_base"
+FILES: Files = {
+    name: (TINY / name).read_bytes()
+    for name in ("config.json", "configuration.json", "vocab.txt", "pytorch_model.bin")
+}
+"""Of the small checkpoint."""
 
 
 @dataclass

@@ -5,48 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.__main__ import main
 from service.errors import FetchError
 from service.scoring import checkpoint, copies, fetch, source
-from tests.conftest import TINY, eventually
+from tests.conftest import eventually
 from tests.unit.conftest import MODEL_FILES
-from tests.unit.hub import Hub
+from tests.unit.hub import FILES, PUBLISHED, Hub
 
-PUBLISHED = "iic/mgeo_geographic_entity_alignment_chinese_base"
 WEIGHTS = "pytorch_model.bin"
-FILES = {name: (TINY / name).read_bytes() for name in MODEL_FILES}
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that has the small checkpoint, and a machine that has fetched nothing yet."""
-    from modelscope_hub import _download, _legacy_api
-
-    for name in [name for name in os.environ if name.startswith("MODELSCOPE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    # The client's patience, which would be the tests' time.
-    monkeypatch.setattr(_download, "DOWNLOAD_INTEGRITY_RETRY_BACKOFF", 0.0)
-    monkeypatch.setattr(_download, "DOWNLOAD_RETRY_TIMES", 1)
-    monkeypatch.setattr(_legacy_api, "REPO_TREE_PAGE_MAX_ATTEMPTS", 1)
-    revisions = {"v1.2.0": FILES | {"README.md": b"a card"}, "master": FILES}
-    with Hub(models={PUBLISHED: revisions}) as hub:
-        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
-        yield hub
 
 
 def get(model: str, to: Path | None = None) -> fetch.Fetched:
@@ -355,56 +330,3 @@ def test_copies_of_modelscopes_own_tools_are_found(
 def test_a_damaged_record_is_not_complete(tmp_path: Path, record: bytes) -> None:
     (tmp_path / copies.RECORD).write_bytes(record)
     assert copies.is_unfinished(tmp_path)
-
-
-# The command
-
-
-def test_the_command_prints_directory_sums_and_setting(
-    hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["model", "fetch", PUBLISHED]) == 0
-    out, err = capsys.readouterr()
-    directory, *sums, setting = out.splitlines()
-    assert {line.split("  ")[1] for line in sums} == set(MODEL_FILES)
-    assert all((Path(directory) / line.split("  ")[1]).is_file() for line in sums)
-    assert setting == f"MGEO_MODEL={PUBLISHED}@v1.2.0"
-    assert f"{PUBLISHED}@v1.2.0: 0.2 of 0.2 MB" in err.splitlines()
-    assert err.splitlines()[-1] == "Its licence is its own: read it on the model's card."
-    assert source.resolve(setting.partition("=")[2], lambda *_: None) == Path(directory)
-
-
-def test_the_command_fetches_to_a_directory(
-    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["model", "fetch", PUBLISHED, "--to", str(tmp_path / "my model")]) == 0
-    assert capsys.readouterr().out.endswith(f"MGEO_MODEL='{tmp_path / 'my model'}'\n")
-    assert checkpoint.read(tmp_path / "my model").labels[0] == "exact_match"
-
-
-def test_the_command_refuses_a_model_that_does_not_load(
-    hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
-    hub.models["some/ranker"] = {
-        "master": FILES | {"configuration.json": b'{"task": "text-ranking"}'}
-    }
-    assert main(["model", "fetch", "some/ranker"]) == 2
-    out, err = capsys.readouterr()
-    assert not out
-    assert "model.type is None, not 'mgeo'" in err.splitlines()[-1]
-
-
-def test_the_command_draws_a_bar_on_a_terminal(hub: Hub) -> None:
-    import pty
-    import termios
-
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    command = [sys.executable, "-m", "service", "model", "fetch", PUBLISHED]
-    done = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, timeout=60)
-    os.close(theirs)
-    drawn = os.read(ours, 100_000).decode()
-    os.close(ours)
-    assert done.returncode == 0, drawn
-    assert "100%" in drawn
-    assert "Downloading" not in drawn, "the client's own bars"
