@@ -86,6 +86,7 @@ LEFT_OUT = {
     "contract/test_compose.py": _GO,
     "contract/test_stack_tools.py": _GO,
     "kubernetes/test_autoscaling.py": _GO,
+    "kubernetes/test_deployment.py": _GO,
     "kubernetes/test_manifests.py": _GO,
     "kubernetes/test_network.py": _GO,
     "kubernetes/test_pod.py": _GO,
