@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from training import candidates as c
 from training import candidates_named as n
+from training import candidates_roads as r
 from training.candidates import Maker
 from training.minimal import minimal_pair, other_place
 from training.noise import map_noise, typo, user_noise
@@ -35,8 +36,8 @@ Menu = tuple[tuple[Maker, ...], tuple[float, ...]]
 _TRUE = frozenset(
     (
         c.compound_building, c.compound_plain, c.compound_gate, c.compound_other,
-        c.compound_inside, c.compound_part, c.number_itself, c.number_building, c.number_business,
-        c.number_sub, c.crossing, c.road_itself, n.business_itself, n.business_part,
+        c.compound_inside, c.compound_part, r.number_itself, r.number_building, r.number_business,
+        r.number_sub, r.crossing, r.road_itself, n.business_itself, n.business_part,
         n.business_host, n.village_of_business, n.village_itself, n.village_house, n.village_inside,
     )
 )  # fmt: skip
@@ -64,18 +65,18 @@ _COMPOUND = _menu(
     (c.compound_plain, 14), (c.compound_gate, 6), (c.compound_other, 5),
     (c.compound_inside, 6), (c.compound_part, 3), *_COMPOUND_FALSE,
 )  # fmt: skip
-_ROAD_EXTRA = ((c.number_business, 4.0), (c.number_neighbour, 5.0), (c.road_only, 5.0),
-               (c.number_other_road, 4.0), (c.number_itself, 2.0))  # fmt: skip
+_ROAD_EXTRA = ((r.number_business, 4.0), (r.number_neighbour, 5.0), (r.road_only, 5.0),
+               (r.number_other_road, 4.0), (r.number_itself, 2.0))  # fmt: skip
 _MENUS: dict[str, Menu] = {
     "number": _menu(
-        (c.number_itself, 10), (c.number_business, 9), (c.number_sub, 4), (c.number_neighbour, 12),
-        (c.road_only, 10), (c.number_other_road, 25), (c.road_elsewhere, 6), (n.area_only, 2),
+        (r.number_itself, 10), (r.number_business, 9), (r.number_sub, 4), (r.number_neighbour, 12),
+        (r.road_only, 10), (r.number_other_road, 25), (r.road_elsewhere, 6), (n.area_only, 2),
         (n.fragment, 9), (n.same_area_other, 3),
     ),
     "number_building": _menu(
-        (c.number_itself, 11), (c.number_building, 8), (c.number_business, 8),
-        (c.number_neighbour, 10), (c.road_only, 9), (c.number_other_road, 24),
-        (c.road_elsewhere, 5), (n.area_only, 1), (n.fragment, 6), (n.same_area_other, 2),
+        (r.number_itself, 11), (r.number_building, 8), (r.number_business, 8),
+        (r.number_neighbour, 10), (r.road_only, 9), (r.number_other_road, 24),
+        (r.road_elsewhere, 5), (n.area_only, 1), (n.fragment, 6), (n.same_area_other, 2),
         (c.other_compound_building, 6),
     ),
     "compound_building": _COMPOUND_BUILDING,
@@ -100,9 +101,9 @@ _MENUS: dict[str, Menu] = {
         (n.village_lookalike, 8), (n.fragment, 6),
     ),
     "road_business": _menu(
-        (n.business_itself, 13), (n.business_part, 5), (c.number_business, 7), (c.road_only, 6),
-        (c.number_neighbour, 6), (n.business_lookalike, 22), (n.business_branch, 7),
-        (n.business_elsewhere, 6), (c.number_other_road, 8), (n.fragment, 6),
+        (n.business_itself, 13), (n.business_part, 5), (r.number_business, 7), (r.road_only, 6),
+        (r.number_neighbour, 6), (n.business_lookalike, 22), (n.business_branch, 7),
+        (n.business_elsewhere, 6), (r.number_other_road, 8), (n.fragment, 6),
     ),
     "compound_business": _menu(
         (n.business_itself, 11), (n.business_host, 12), (c.compound_inside, 6),
@@ -111,11 +112,11 @@ _MENUS: dict[str, Menu] = {
         (n.fragment, 6),
     ),
     "crossing": _menu(
-        (c.crossing, 14), (c.road_only, 5), (c.number_other_road, 10), (c.road_elsewhere, 8),
+        (r.crossing, 14), (r.road_only, 5), (r.number_other_road, 10), (r.road_elsewhere, 8),
         (n.fragment, 6),
     ),
     "road": _menu(
-        (c.road_itself, 14), (c.number_other_road, 14), (c.road_elsewhere, 10), (n.fragment, 6),
+        (r.road_itself, 14), (r.number_other_road, 14), (r.road_elsewhere, 10), (n.fragment, 6),
         (n.village_lookalike, 3),
     ),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import examples
-from training import candidates, candidates_named
+from training import candidates_named, candidates_roads
 from training.families import names
 from training.generator import Pair, pairs
 from training.minimal import CHANGES, minimal_pair, other_count
@@ -169,7 +169,7 @@ def test_a_neighbouring_number_keeps_the_road(world: World, seed: int) -> None:
     rng = random.Random(seed)
     scene = draw_scene(rng, world)
     query = write_query(rng, scene)
-    text, relation = candidates.number_neighbour(rng, world, scene, query)
+    text, relation = candidates_roads.number_neighbour(rng, world, scene, query)
     assert scene.road in text
     assert relation in ("number.neighbour", "number.neighbour_named")
 
