@@ -1,4 +1,4 @@
-"""Work of the next item while the present one is used."""
+"""Makes the next item while the present one is used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A service's answers to batches, however long it is away or behind.
+"""Batches scored by a running service, with the patience of a long run.
 
-`MGeoClient` makes each attempt. What is here is the patience of a run: hours of work shall outlast
-a restart of the service, and end in one line when it does not come back.
+`MGeoClient` makes each attempt. This adds the waiting: a run of hours outlasts a restart of the
+service, and ends with one line if the service does not come back.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from service.http.schemas import BatchAnswer
 
 _SESSION = "score"
-"""The same for each run: of several models that share a service's traffic one answers all of it,
-also when the run goes on another day."""
+"""The session of every run. Where several models share the traffic of a service, one of them scores
+the whole file, also if the run is resumed another day."""
 
 _ANSWER_SECONDS = 60.0
 """More than a service lets a request wait by default (30 s)."""
@@ -149,7 +149,7 @@ def _checked(url: str) -> str:
     """The URL as messages show it.
 
     Raises:
-        BulkError: It is none of a service.
+        BulkError: It cannot be the URL of a service.
     """
     try:
         parts = urllib3.util.parse_url(url)
@@ -163,5 +163,5 @@ def _checked(url: str) -> str:
 
 
 def _detail(error: Refused) -> str:
-    """What this service says of an error; nothing of what others say, which could be anything."""
+    """The detail of this service's own error; empty for any other, such as a proxy's."""
     return f": {error.detail}" if error.type.startswith("urn:mgeo:problem:") else ""

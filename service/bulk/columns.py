@@ -15,7 +15,7 @@ FIELDS = ("address1", "address2")
 """What the service calls the two addresses, and where they are looked for."""
 
 HEAD = 20
-"""Rows in which a header is looked for that is not the first of them."""
+"""How many rows are searched for a header that is not the first row."""
 
 HEADER_AGAIN = "the row is the header again"
 
@@ -23,19 +23,20 @@ _SHOWN, _SHOWN_CHARACTERS = 30, 40
 """Columns that a message lists, and characters of each."""
 
 _ADDRESS = re.compile(r"\d\s*(号|弄|室|栋|幢|楼|层|座|单元|组|巷)|[路街道巷弄村镇]\d")
-"""What two cells of the first row hold where it is a pair and no header; it is not shown then."""
+"""What looks like an address. If two cells of the first row do, it is a pair and no header, and
+messages do not show it."""
 
 _EXCEL_ERROR = re.compile(
     r"#N/?A( .*)?|#Н/Д|#NV|#NB|#N/D|#BRAK|#PUUTTUU!?|#I/T|#YOK|#GETTING_DATA|#+"
     r"|#[¡¿]?[^\W\d][^\s\d]*(/0|0)?[!?]|Err:\d{3}",
     re.IGNORECASE,
 )
-"""What Excel and others show where a formula has no value, in their languages; `####` for what
-a column is too narrow for."""
+"""Error values of Excel and others, in several languages. `####` stands for a value that is too
+wide for its column."""
 
 
 def place(names: Sequence[str], wanted: str) -> int | None:
-    """The place of a name: written so, or else but for case, width, spaces and quotes around it.
+    """The place of a name. Without an exact match, case, width, spaces and quotes do not count.
 
     None if there is none, or more than one.
     """
@@ -135,7 +136,8 @@ def _fault(address: object, name: str) -> str | None:
 
 
 def _decoded(cell: bytes) -> object:
-    """Text that its writer did not mark as such, as Hive does not; else the bytes."""
+    """The text of UTF-8 bytes: some writers, such as Hive, do not mark text as text. Else the
+    bytes."""
     try:
         return cell.decode()
     except UnicodeDecodeError:

@@ -21,7 +21,7 @@ MODEL_SETTINGS = (
     "model", "device", "backend", "cpu_threads", "max_tokens", "normalize",
     "batch_tokens", "max_address_chars",
 )  # fmt: skip
-"""Settings that the model here has; a service has its own."""
+"""Settings of a model that runs here. A service has its own."""
 
 _INTERRUPTED = 130
 """Exit status after SIGINT, as shells have it."""

@@ -27,15 +27,16 @@ from service.bulk.tables import (
 from service.errors import BulkError
 
 _SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
-"""The first line of files by which Excel is told the delimiter."""
+"""A first line that names the delimiter, for Excel."""
 
 _DELIMITERS = {",": ",", "\t": "tab", ";": ";", "|": "|", "，": "，", "、": "、", "^": "^"}
-"""What columns are often separated by, and its name for `--delimiter`."""
+"""Common delimiters, and how `--delimiter` names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lines(Rows):
-    """A chunk of rows, with each row as it stands in the file where another reader agrees."""
+    """A chunk of rows. It has the line of a row if every reader would read that line the same
+    way."""
 
     lines: Sequence[str | None]
     delimiter: str
@@ -186,7 +187,7 @@ def _first(opened: _Opened, reading: Reading) -> Record:
 
 
 def _head(reading: Reading, delimiter: str) -> Iterator[list[str]]:
-    """The first rows of a file, if they were separated so and quotes were text."""
+    """The first rows of a file, read with this delimiter and with quotes as text."""
     stream, style = opened = streams.open_input(reading)
     with stream, streams.telling_encoding(reading, style):
         for line in itertools.islice(opened.lines(reading.name), columns.HEAD):
@@ -227,10 +228,10 @@ class DelimitedSink:
         )
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Do nothing: no row is buffered."""
 
     def discard(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file is held."""
 
     def _row(self, row: Sequence[object], line: str | None, added: Sequence[str]) -> str:
         if line is None:

@@ -22,8 +22,8 @@ _NAMES = {
     "utf-32-le": "utf-32-le",
     "utf-32-be": "utf-32-be",
 }
-"""Python's name of an encoding, and the one that files are read by, which holds all that it does:
-GB18030 is a superset of GBK and GB2312."""
+"""The encoding that files are read in, for each name of Python's. It may be a superset: GB18030 has
+all of GBK and GB2312."""
 
 KNOWN = "utf-8, gb18030 (also gbk, gb2312, cp936), big5, utf-16, utf-16-be or utf-32"
 
@@ -39,8 +39,8 @@ _WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _NARROW = ("utf-8", "gb18030", "big5hkscs")
 
 _ENOUGH, _CLEARLY, _HARDLY = 0.6, 0.9, 0.7
-"""Shares of a text's characters that are common in its encoding: to name it, to be sure of it, and
-to doubt it."""
+"""Shares of common characters in a text. From the first on an encoding is suggested, from the
+second on it is certain, and below the third it is doubted."""
 
 _SAMPLE = 100_000
 """Characters that are looked at."""
@@ -106,7 +106,7 @@ def likely(blocks: Callable[[], Iterable[bytes]]) -> str | None:
 def _share_common(blocks: Iterable[bytes], encoding: str, *, is_whole: bool = True) -> float:
     """Share of the text's characters, from 0 to 1, that are common in texts of this encoding.
 
-    0 if it is not in this encoding at all. ASCII tells nothing, but of UTF-16 and UTF-32.
+    0 if it is not in this encoding at all. ASCII says nothing, except in UTF-16 and UTF-32.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     sample = ""

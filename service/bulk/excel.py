@@ -34,7 +34,8 @@ _STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
 """The namespace of Strict Open XML, which openpyxl does not read."""
 
 _MOST_SHEET_BYTES, _MOST_PART_BYTES = 16 << 30, 1 << 30
-"""Of a sheet, which is read as a stream, and of other parts, which are read into memory."""
+"""The largest sheet, which is read as a stream, and the largest other part, which is read into
+memory."""
 
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _TO_ESCAPE = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
@@ -42,7 +43,7 @@ _TO_ESCAPE = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)
 
 
 class ExcelSource:
-    """Rows of one sheet. Of a formula the value is read that Excel stored with it.
+    """Rows of one sheet. The value of a formula is the one that Excel stored with it.
 
     Raises:
         BulkError: It is no workbook, has no such sheet, or the sheet is empty.

@@ -15,7 +15,8 @@ TEXT_FORMATS = ("csv", "tsv", "jsonl")
 
 _SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl", ".tab": "tsv"}
 _READ_ONLY_SUFFIXES = {".json": "jsonl", ".xlsm": "xlsx", ".xltx": "xlsx", ".xltm": "xlsx"}
-"""What is read under these suffixes; written, it would be something else than they say."""
+"""Suffixes that are read as another format. None is written: the file would be something else than
+its suffix says."""
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _LIBRARIES = {"parquet": "pyarrow", "xlsx": "openpyxl"}

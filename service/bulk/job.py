@@ -1,4 +1,4 @@
-"""One call of `score`, from its flags to the summary: what is checked before any work is here."""
+"""One call of `score`, from its flags to the summary. All checks come before any work."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class BulkJob:
         run(chunks, pair, scorer, sink, journal, progress, totals, self.result)
 
     def standing(self) -> str:
-        """What is done and kept of it, after it was cut off."""
+        """What is done and kept, after the run was interrupted."""
         if not self._is_kept or self._progress is None:
             return NOTHING_KEPT
         return f"{self._progress.done} were done; the same command goes on"
@@ -234,7 +234,7 @@ class _Seen:
             return cls(hashlib.file_digest(file, "sha256").hexdigest(), _state(path))
 
     def check(self, reading: Reading) -> None:
-        """Refuse what was scored if the input is another by now."""
+        """Refuse the results if the input has changed since then."""
         if reading.path and _state(reading.path) != self.state:
             raise BulkError(f"{reading.name} was changed while it was read; run it with --restart")
 

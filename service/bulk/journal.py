@@ -1,11 +1,11 @@
-"""What is done of a run, on disk: the results of each chunk, and what they are results of.
+"""The results of a run so far, on disk, so that an interrupted run can be resumed.
 
-The output itself is written anew from its beginning when a run is resumed, with the results that
-stand here: so it is the same bytes whatever its format, wherever the run was cut off.
+A resumed run writes its output from the beginning, with the results that stand here. So the output
+has the same bytes, whatever its format and wherever the run was interrupted.
 
-A line is a checksum and JSON. The first is the run's identity, each further one a chunk's results,
-the last one that there are no more. What follows the last whole line was being written when the
-run was cut off, and is dropped.
+A line is a checksum and JSON. The first line is the run's identity, each further line has the
+results of a chunk, and the last line says that no chunk follows. An incomplete line at the end is
+dropped.
 """
 
 from __future__ import annotations

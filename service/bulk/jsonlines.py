@@ -16,7 +16,7 @@ from service.errors import BulkError
 
 _FAULT = "the line is not a JSON object"
 _MOST_COLUMNS = 10_000
-"""Different keys in one file; with more, they are data and no names."""
+"""Most different keys in one file. If there are more, the keys are data and not names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +153,10 @@ class JsonSink:
         self._writing.file.write(b"".join(lines))
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Do nothing: no row is buffered."""
 
     def discard(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file is held."""
 
     def _values(self, chunk: Chunk) -> Iterable[tuple[dict[str, Any], str]]:
         """Each row's object, and the line that it stands on, if it does."""

@@ -1,4 +1,4 @@
-"""What a file is that is not what its name says, and what to do with it."""
+"""Recognises a file of another kind than its name says, and says how to make it readable."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ class RowCounter(Protocol):
     """Counts the rows of a run."""
 
     def resume(self, rows: int) -> None:
-        """An earlier run has scored so many more."""
+        """Count rows that an earlier run scored."""
 
     def advance(self, rows: int) -> None:
-        """This one has."""
+        """Count rows that this run scored."""
 
 
 class Counts:
@@ -121,7 +121,7 @@ def _results(
     for done in journal.replay(result) if journal else ():
         chunk = next(chunks, None)
         if chunk is None or len(chunk) != len(done):
-            # Only another release of the reader's library cuts the same file otherwise.
+            # The same file is cut in other chunks only by another release of the reader's library.
             raise BulkError("the journal does not fit the input; give --restart")
         progress.resume(len(done))
         yield chunk, done

@@ -11,7 +11,7 @@ from xml.parsers import expat
 from openpyxl.utils import column_index_from_string, range_boundaries
 
 MOST_BLANK = 10_000
-"""Blank rows between others. More are there because of a cell that somebody filled by mistake."""
+"""Most blank rows between others. If there are more, somebody filled a cell by mistake."""
 
 _LETTERS = re.compile("[A-Z]+", re.IGNORECASE)
 

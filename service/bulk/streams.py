@@ -45,7 +45,7 @@ class TextStream(NamedTuple):
                 raise BulkError(
                     f"{name}, line {number}: longer than {_LONGEST_LINE:,} characters; is it text?"
                 )
-            if line != "\x1a":  # by which DOS and its heirs end a file
+            if line != "\x1a":  # the end of a file in DOS and its successors
                 yield line
 
 

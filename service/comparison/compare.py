@@ -141,7 +141,7 @@ def _division_conflict(first: Sequence[Place], second: Sequence[Place]) -> Level
 
 
 def _agree(one: str, two: str) -> bool:
-    # What is gone may be a part of any other one now.
+    # An abolished division may be a part of any other one now.
     return one == two or not one or not two or "-" in one or "-" in two
 
 
@@ -149,14 +149,15 @@ def _divisions(one: Location, two: Location, conflict: Level | None) -> Iterator
     for level in LEVELS:
         mine, theirs = one.names.get(level), two.names.get(level)
         if level == conflict:
-            # The city of 西湖区 is known, as long as there is one that may be meant.
+            # A text with 西湖区 alone names no city. Its city is known, and the district stands for
+            # it.
             yield DifferingPart(level, mine or _lower(one, level), theirs or _lower(two, level))
         elif (mine or theirs) and not (mine and theirs and _is_one(one, two, level)):
             yield DifferingPart(level, mine, theirs)
 
 
 def _lower(location: Location, level: Level) -> str | None:
-    """The name by which a text says on which side of a conflict it is."""
+    """The name below this level from which the conflict follows; None if there is none."""
     below = LEVELS[LEVELS.index(level) + 1 :]
     return next((location.names[one] for one in below if one in location.names), None)
 

@@ -25,7 +25,7 @@ LEVELS: Final[tuple[Level, ...]] = ("province", "city", "district")
 class Place(NamedTuple):
     """Codes of a division and those above it; empty where nothing is said.
 
-    What is gone since has a `-` in its code. It may be a part of any other one now.
+    An abolished division has a `-` in its code. It may be a part of any other one now.
     """
 
     province: str = ""
@@ -80,11 +80,11 @@ _NOT_A_DIVISION: Final = re.compile(
 _MANY_HAVE_IT: Final = frozenset(
     {"东区", "西区", "南区", "北区", "城区", "郊区", "矿区", "市区", "新区"}
 )
-"""Districts that are called as parts of estates are."""
+"""Names of districts that parts of estates have too."""
 
 
 _MOST_NAMES: Final = 8
-"""Names that are read: some write each of them twice."""
+"""Most names that are read. Some texts write each of them twice."""
 
 
 class _Name(NamedTuple):
@@ -169,7 +169,8 @@ def _step(
 
 
 def _chosen(places: tuple[Place, ...], around: tuple[Place, ...]) -> tuple[Place, ...]:
-    """What a name may mean after others; what is gone only where it is nothing else."""
+    """What a name may mean after others. An abolished division counts only if nothing else is
+    meant."""
     if around:
         # A name that is repeated adds nothing: 杭州杭州市.
         places = _within(places, around) or (around if _within(around, places) else ())
@@ -185,7 +186,7 @@ def _within(places: Iterable[Place], others: Iterable[Place]) -> tuple[Place, ..
 def _stands_alone(name: str, places: tuple[Place, ...], around: tuple[Place, ...]) -> bool:
     """Whether a short name can mean nothing else, such as 朝阳: 朝阳市, or 朝阳区 elsewhere."""
     if not around and all(place.district for place in places):
-        return False  # few people call a county's city so, and much else has such a name
+        return False  # rarely meant: many other things have such a short name
     for kind in "市区县旗":
         known = _table().get(name + kind)
         if known and len(_within(_chosen(known.full, around), places)) < len(known.full):

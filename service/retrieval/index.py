@@ -32,12 +32,14 @@ except ModuleNotFoundError as error:
     ) from None
 
 COLUMNS: Final = 2**21
-"""Terms are told apart by a hash below this: two of a million share one now and then."""
+"""Terms are hashed to numbers below this. Among a million terms two have the same number now and
+then."""
 
 _LENGTH: Final = 0.8
 _MOST_ENTRIES: Final = 0.1
 _FEW: Final = 1000
-"""Entries up to which no term is left out: a tenth of them are too few to say what is common."""
+"""A register of up to so many entries leaves no term out: a tenth of it is too few to say what is
+common."""
 
 _AT_ONCE: Final = 20_000
 """Addresses of which the terms are counted at a time, which bounds what is held meanwhile."""

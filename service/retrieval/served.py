@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class ServedRegister:
-    """A register in a directory, and whichever takes its place there.
+    """The register in a directory, also after another one has taken its place.
 
     A request goes on with the register that it has begun with: its files stay mapped.
 
@@ -39,7 +39,8 @@ class ServedRegister:
         return self._register
 
     def unreadable_seconds(self) -> float:
-        """How long what is there now cannot be read, so that the last one answers; 0 if it can."""
+        """Seconds since the register there became unreadable, so that the last one answers; 0 if it
+        can be read."""
         self.current()
         since = self._unreadable_since
         return 0.0 if since is None else time.monotonic() - since

@@ -1,8 +1,8 @@
-"""What of an address is looked up: its characters and numbers, and each two that are neighbours.
+"""The terms by which an address is looked up: characters, numbers, and each two neighbours.
 
-A number is one term, however long: 116 is another house than 11 and 16. How much a term counts is
-not said here but by how many entries of a register have it, so that 路 and 号 count for little and
-numbers and proper names for much.
+A number is one term, however long: 116 is another house than 11 and 16. The weight of a term is not
+decided here. It depends on how many entries of a register have the term: 路 and 号 weigh little,
+numbers and proper names much.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _AREAS = re.compile(
 """The areas that an address may begin with, from the province to the town; or nothing."""
 
 AREAS_COUNT = 0.5
-"""What a term in them counts, in an address that is looked for. Entries leave the areas out at
-will, and those that name the same ones would go before those that name the same house."""
+"""The weight of a term of the areas in a query. Many entries leave the areas out. With full weight,
+entries of the same areas would come before entries of the same house."""
 
 
 def sought(address: str) -> list[tuple[str, float]]:
