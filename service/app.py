@@ -45,7 +45,7 @@ _LAST_ANSWERS_SECONDS = 2.0
 _LOADING_ENDS_SECONDS = 5.0
 
 _COLLECTION_SECONDS = 0.01
-"""All gauges are read within this time, and no two scrapes are."""
+"""Longer than reading all gauges takes, and shorter than the time between two scrapes."""
 
 T = TypeVar("T")
 
@@ -153,8 +153,8 @@ class Service:
         signal.signal(signal.SIGHUP, self._on_hangup)
         self.start()
         is_welcomed = not console.is_plain(self._settings.log_format)
-        # A bounded wait: the handler runs in this thread. Between the look at the state and the
-        # wait it would wake nobody, and the wait would not end.
+        # A bounded wait, because the signal handler runs in this thread: a signal between the look
+        # at the state and the wait would wake nobody.
         going = (State.STARTING, State.READY)
         while (state := self.lifecycle.wait_while(*going, timeout=0.5)) in going:
             if state is State.READY and not is_welcomed:
@@ -227,7 +227,7 @@ class Service:
         return [version.queue for version, _ in self.versions.table.serving]
 
     def _progress_age(self) -> float:
-        # Not of shadows: those go on when nobody else has work, and that may be never.
+        # Not of shadows: they compute only while nothing else does, which may be never.
         return max(engine.progress_age() for engine in self._engines())
 
     def _observe(self, cache: ResultCache | None) -> None:
@@ -302,14 +302,14 @@ class Service:
 
 
 class _OncePerCollection(Generic[T]):
-    """A reading that several gauges share: the SDK asks for each of them by itself."""
+    """One reading for several gauges, which the SDK asks for one by one."""
 
     def __init__(self, read: Callable[[], T]) -> None:
         self._read = read
         self._last: tuple[float, T] | None = None
 
     def read(self) -> T:
-        """What was read a moment ago, or is now."""
+        """The reading of this collection."""
         now, last = time.monotonic(), self._last
         if last is None or now - last[0] > _COLLECTION_SECONDS:
             last = self._last = (now, self._read())

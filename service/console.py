@@ -93,5 +93,5 @@ def show_json(document: Any) -> None:
 
 
 def discard() -> None:
-    """Let nothing more be written to standard output: at its end Python would try again."""
+    """Let nothing more be written to standard output: Python would try again as it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

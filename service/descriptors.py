@@ -9,7 +9,7 @@ import resource
 log = logging.getLogger(__name__)
 
 _OTHERS = 256
-"""Of what is no connection: models, libraries, a GPU's driver, exporters."""
+"""Descriptors of everything but connections: models, libraries, a GPU's driver, exporters."""
 
 
 def make_room(connections: int) -> None:
@@ -18,7 +18,7 @@ def make_room(connections: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _allows(soft, needed):
         return
-    # No more than that: what uses select(2) in this process cannot hold numbers without end.
+    # No more than needed: code in this process that uses select(2) fails on high numbers.
     wanted = needed if _allows(hard, needed) else hard
     with contextlib.suppress(OSError, ValueError):  # a system may have a limit beside this one
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -5,7 +5,7 @@ MGeoError
 │   ├── SettingsError             a variable or flag is unknown or out of range
 │   ├── CheckpointError           a model directory is not what it should be
 │   ├── FetchError                a model could not be downloaded
-│   ├── BulkError                 a file of pairs cannot be scored, or not on
+│   ├── BulkError                 a file of pairs cannot be scored to its end
 │   ├── RegisterError             a register of addresses cannot be read
 │   ├── ListenError               an address or port cannot be bound
 │   └── ConsoleError              a command line or its output cannot be read or written
@@ -40,7 +40,7 @@ MGeoError
     ├── EngineFailed         the model raised on this request's batch
     └── InternalError        a defect of the service
 
-What an error is in HTTP is said in `http/statuses.py`: whoever raises one need not know.
+`http/statuses.py` has the HTTP status of each error: the code that raises one need not know it.
 
 A message names the field and the limit, never what the client sent: addresses are personal data.
 """
@@ -71,7 +71,7 @@ class FetchError(OperatorError):
 
 
 class BulkError(OperatorError):
-    """A file of pairs cannot be scored, or not on."""
+    """A file of pairs cannot be scored to its end."""
 
 
 class RegisterError(OperatorError):

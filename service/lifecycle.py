@@ -87,8 +87,8 @@ class Lifecycle:
         """Move to `state`, if that follows from where the process stands.
 
         Returns:
-            Whether it moved. A move that does not follow (ready after draining, say) is ignored:
-            whoever asks for it lost a race that the other side has decided.
+            Whether it moved. A move that does not follow, such as ready after draining, is ignored:
+            another thread has moved the state first.
         """
         with self._condition:
             if state not in _NEXT[self._state]:

@@ -25,8 +25,8 @@ def limit(proc: Path = cgroup.PROC) -> int:
 def give_back() -> None:
     """Return what was freed to the system, where the C library is one that keeps it (glibc).
 
-    A model is read in fp32 and computed in less: with BERT-base 300 to 400 MB would stay with the
-    process that it never uses again.
+    A model is read in fp32 and computed in a smaller format. Without this, 300 to 400 MB of
+    BERT-base would stay with the process, unused.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

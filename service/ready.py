@@ -13,10 +13,10 @@ from service.errors import SettingsError
 from service.settings import Settings
 
 _SECONDS = 3.0
-"""For the answer. Dockerfile and docker-compose.yml end the command after 5."""
+"""Time to wait for the answer. Dockerfile and docker-compose.yml end the command after 5."""
 
 _EVERY_ADDRESS = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-"""What a listener binds for every address, and the address by which it is asked then."""
+"""Hosts that mean every address of the machine, and the address to ask instead."""
 
 
 def ask(settings: Settings) -> tuple[bool, str]:

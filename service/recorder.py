@@ -39,7 +39,7 @@ class Recorder(Events):
 
     @override
     def batch_started(self, batch: Batch) -> None:
-        """Begin a span if one of its requests is sampled; in the trace of the first."""
+        """Begin a span in the trace of the first request that is sampled; none if no request is."""
         first = next((one for one in batch.requests if one and one.trace_flags.sampled), None)
         if first is None:
             return
@@ -113,7 +113,8 @@ class Recorder(Events):
     @override
     @contextmanager
     def shadow_pass(self, shadow: ShadowPass) -> Iterator[None]:
-        """A span in the trace of the first request that is sampled, linked to each; if one is."""
+        """A span in the trace of the first request that is sampled, linked to each of them; none if
+        no request is."""
         requests = {one.span_id: one for one in shadow.requests if one and one.trace_flags.sampled}
         if not requests:
             yield

@@ -22,7 +22,7 @@ BUNDLED = "bundled"
 _LINK = re.compile(
     r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
-"""How the variables of a Kubernetes service go on after its name."""
+"""What follows a service's name in the variables that Kubernetes sets."""
 
 
 def _setting(

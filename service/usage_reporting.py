@@ -1,7 +1,7 @@
 """Turns off what the libraries report of their use to their makers, before they are imported.
 
 The packages that import these libraries call this as they are imported themselves. So it holds for
-every command, and does not hang on how the process was started.
+every command, and does not depend on how the process was started.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ SAMPLERS = tuple(
 """The samplers that the SDK builds by itself from `OTEL_TRACES_SAMPLER`."""
 
 LEAST_TIMEOUT_MS = 100
-"""Less is a number of seconds, as the Python SDK has them."""
+"""A smaller value was meant in seconds, the unit of the Python SDK."""
 
 
 def anything(value: str) -> str:
@@ -54,7 +54,7 @@ def whole(low: int, high: int) -> Check:
     """A whole number."""
 
     def check(value: str) -> str:
-        # isdecimal: of what int() takes, no sign, no underscore, no blank.
+        # isdecimal: unlike int(), it takes no sign, no underscore and no blank.
         if not (value.isascii() and value.isdecimal() and low <= int(value) <= high):
             raise ValueError(f"a whole number from {low} to {high} is expected")
         return str(int(value))
@@ -76,7 +76,8 @@ def milliseconds(value: str) -> str:
 
 
 def share(value: str) -> str:
-    """A number from 0 to 1. Of one that it cannot read the SDK makes 1: everything."""
+    """A number from 0 to 1. The SDK takes a value that it cannot read for 1, which samples
+    everything."""
     try:
         accepted = 0 <= float(value) <= 1
     except ValueError:

@@ -154,7 +154,8 @@ class SdkConfiguration:
                 )
 
     def logger_provider(self, resource: Resource, meters: MeterProvider) -> LoggerProvider | None:
-        """What is declared for log records; not the global one, which passes no allow-list."""
+        """The provider of log records as declared. It does not become the global one: what others
+        hand to that passes no allow-list."""
         declared = self._file.logger_provider
         if declared is None or not declared.processors:
             return None
@@ -228,7 +229,7 @@ class SdkConfiguration:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Makes one line of what goes wrong; the library logs a traceback for it beside that."""
+        """Makes one line of an error, and silences the traceback that the library logs."""
         logger = logging.getLogger("opentelemetry.configuration")
         level = logger.level
         logger.setLevel(logging.CRITICAL)
@@ -242,7 +243,8 @@ class SdkConfiguration:
 
 
 def replace_in(file: OpenTelemetryConfiguration, **changes: object) -> OpenTelemetryConfiguration:
-    """A copy of a configuration with other parts; what it has beside the known ones stays."""
+    """A copy of a configuration with some parts replaced. Parts that the library does not know
+    stay."""
     made = replace(file, **changes)  # type: ignore[arg-type]
     made.additional_properties = file.additional_properties  # type: ignore[misc]
     return made
@@ -280,7 +282,8 @@ _DELTAS: dict[str, tuple[type, ...]] = {
 
 
 def _preferred(declared: Any) -> dict[str, Any]:
-    """What is preferred of metrics; said in full, or the SDK would read variables."""
+    """The preferred temporality and aggregation of metrics, in full: else the SDK would read
+    variables."""
     deltas = _DELTAS[getattr(declared.temporality_preference, "value", "cumulative")]
     bounds = getattr(declared.default_histogram_aggregation, "value", "explicit_bucket_histogram")
     explicit = bounds == "explicit_bucket_histogram"
@@ -331,7 +334,7 @@ def _processor(
     given = declared.batch
     return batch(
         exporter,
-        # The specification's defaults: no variable has a say where a file is given.
+        # The specification's defaults: variables do not count beside a file.
         max_queue_size=given.max_queue_size or 2048,
         schedule_delay_millis=given.schedule_delay
         or (5000 if batch is BatchSpanProcessor else 1000),

@@ -15,7 +15,7 @@ from typing import Literal
 Type = Literal["string", "int"]
 
 RECOMMENDED = ""
-"""In the place of a condition: there where it is known, and no promise."""
+"""In place of a condition: the attribute is there if it is known, without a promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ IMPORTED_METRICS = ("http.server.*", "otel.sdk.*", "process.*")
 
 @dataclass(frozen=True, slots=True)
 class Deprecated:
-    """Something released that is there no more, for good: stores and dashboards still name it.
+    """A released name that is gone and never comes back: stores and dashboards may still have it.
 
     Attributes:
         what: `label` is an attribute of one metric: `mgeo.request{status}`; `member` a value of an
@@ -283,5 +283,5 @@ class Deprecated:
 
 
 DEPRECATED: tuple[Deprecated, ...] = ()
-"""What a release had under a name that is gone: none yet. `tools/registry.py` refuses to leave
-anything out that is not here."""
+"""Released names that are gone: none yet. `tools/registry.py` refuses to drop a name that is not
+listed here."""

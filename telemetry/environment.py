@@ -54,7 +54,7 @@ class Variable:
         name: Of the variable.
         check: Takes its value, stripped, and returns it as the SDK is to read it.
         note: What is particular here, for the documentation.
-        ignored: It has no effect here, which a set value is told.
+        ignored: It has no effect here. If it is set, a warning says so.
         secret: The value may be quoted in no message.
     """
 
@@ -224,7 +224,8 @@ def check(environment: Mapping[str, str] | None = None) -> dict[str, str]:
             quoted = name if variable.secret else f"{name}={value!r}"
             raise TelemetryError(f"{quoted}: {error}") from None
     _check_together(read)
-    # One timeout given for all signals is meant for all: ours for single ones must not undo it.
+    # A timeout that is given for all signals counts for all: our defaults of single ones must not
+    # undo it.
     for_all = read.get("OTEL_EXPORTER_OTLP_TIMEOUT")
     for name, value in DEFAULTS.items():
         read.setdefault(name, for_all if for_all and name.endswith("_TIMEOUT") else value)
@@ -275,7 +276,7 @@ def begin_again_under_agent() -> None:
 
 
 def _check_together(read: Mapping[str, str]) -> None:
-    """What is right by itself, and not beside another variable."""
+    """Refuse values that are right alone and wrong beside another variable."""
     sampler, share = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
     if read.get(sampler, "").endswith("traceidratio") and share in read:
         _refuse_unless(checks.share, share, read[share])

@@ -1,7 +1,7 @@
 """The exporters that the standard variables, or a configuration file, ask for: the SDK's own.
 
-The SDK's modules for logs are `opentelemetry.sdk._logs` and `..._log_exporter`: named so while the
-Python logs API is not called stable, and documented as the way to them all the same.
+The SDK's modules for logs are `opentelemetry.sdk._logs` and `..._log_exporter`. The underscore says
+that the Python logs API is not stable yet. Its documentation uses these names.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class GpuSampler:
         return lambda: self._sample.get(metric, []) if self.age() < self._stale_after else []
 
     def _age_series(self) -> list[Series]:
-        # Also for an NVML whose very first call does not return: that is a sick one, not none.
+        # Also for an NVML whose very first call does not return: the driver is sick, not absent.
         shown = self._on or (self.off_reason is None and self.age() >= self._stale_after)
         return [(self.age(), {})] if shown else []
 

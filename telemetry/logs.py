@@ -94,11 +94,12 @@ class PlainFormatter(logging.Formatter):
 
 
 class DiscreetHandler(logging.Handler):
-    """Where a line cannot be made or sent, the standard handler prints all that it holds."""
+    """Never prints a record that cannot be written. The standard handler prints all of it."""
 
     @override
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say on standard error, in a line of its own, that one is lost, whose, where and why."""
+        """Say in one line on standard error that a log line is lost: of which logger, where and
+        why."""
         raised = sys.exc_info()[0]
         lost = {
             "level": "error",
@@ -114,11 +115,11 @@ class DiscreetHandler(logging.Handler):
 
 
 class LineHandler(DiscreetHandler, logging.StreamHandler[TextIO]):
-    """Writes lines, and makes each of them before it waits for its turn to write.
+    """Writes lines, and formats each of them before it waits for its turn to write.
 
-    The standard handler formats and writes while it holds its lock, so that under load the request
-    threads queue for each other's lines. So lines of `_SOON` are written a little later, many at
-    once and by a thread of their own; before any other line, and at the end.
+    The standard handler formats and writes while it holds its lock: under load, request threads
+    wait for each other's lines. So lines of `_SOON` are written a little later, many
+    at once, by a thread of their own. They are written before any other line, and at the end.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -171,7 +172,8 @@ class ExportingHandler(DiscreetHandler):
         super().__init__()
         self._logger = cache(provider.get_logger)
 
-    # Without the handler's lock: what a record ends in is a deque, and request threads would queue.
+    # Without the handler's lock: records end in a deque, and request threads would wait for the
+    # lock.
     @override
     def handle(self, record: logging.LogRecord) -> bool:
         if not self.filter(record):
@@ -184,7 +186,7 @@ class ExportingHandler(DiscreetHandler):
 
 
 def exported(record: logging.LogRecord) -> LogRecord:
-    """What may leave the process of a record, in the span that is current."""
+    """The part of a record that may leave the process, with the current span."""
     attributes = {
         key: value if isinstance(value, str | bool | int | float) else str(value)
         for key, value in _extras(record).items()

@@ -58,7 +58,7 @@ class PrometheusEndpoint(Collector):
     Pass `reader` to the MeterProvider, then call `render` for each scrape.
 
     Args:
-        series: Which are shown; all of them without.
+        series: Those that are shown; all if it is not given.
     """
 
     def __init__(self, series: LivingSeries | None = None) -> None:

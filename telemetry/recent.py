@@ -1,8 +1,8 @@
 """The requests answered last, with their stages: a trace that can be looked at without a Collector.
 
-Kept from the timeline that the stage histogram and the stage spans are made of, and for every
-request, sampled or not: to record spans for this would cost each request more than the lookup is
-worth. Numbers and names of the code's own only, as in spans that leave the process.
+They are made of the timeline, as the stage histogram and the stage spans are. Every request is
+kept, sampled or not: recording spans for this would cost each request more than the lookup is
+worth. They hold only numbers and names of the code's own, as spans that leave the process do.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Instruments:
         self.request_admitted = self._counter(metrics.REQUEST_ADMITTED)
         self.request_sampled = self._counter(metrics.REQUEST_SAMPLED)
         self.request_problem = self._counter(metrics.REQUEST_PROBLEM)
-        # From the start at zero: a rate over the first one is not missing where it began.
+        # Series begin at 0, so that rate() sees the first increment.
         self.request_sampled.add(0)
         self.input_truncated.add(0)
         self.input_unread.add(0)

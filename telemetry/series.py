@@ -1,8 +1,8 @@
 """Ends the series of models that are gone.
 
 The SDK keeps each series of a histogram for as long as the process lives, and has no call that
-ends one. So what a reader collects is looked through before it is exported: on its way to
-`/metrics`, and to each exporter. A version that comes back goes on counting where it stopped.
+ends one. So what a reader collects is filtered on its way to `/metrics` and to each exporter. A
+version that comes back goes on counting where it stopped.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class LivingSeries:
         )
 
     def only(self, exporter: Exporter) -> Exporter:
-        """The exporter, which is handed nothing else from now on.
+        """The same exporter, which gets only living series from now on.
 
-        Not a wrapper: what an exporter prefers, a reader takes from its private attributes.
+        It is not wrapped: a reader takes an exporter's preferences from its private attributes.
         """
         export = exporter.export
 

@@ -245,7 +245,7 @@ def _from_variables(
     series: LivingSeries,
 ) -> _Providers:
     created = Resource.create(identity, SCHEMA_URL)
-    # Once more: what the user says wins over ours.
+    # Merged again, so that what the user sets wins over our identity.
     resource = ResourceHashedOnce(created.merge(OTELResourceDetector().detect()))
     meters = _meter_provider(read, resource, prometheus, series)
     tracers = _tracer_provider(read, resource, meters)
@@ -312,10 +312,10 @@ def _tracer_provider(
 
 
 def _adopted() -> TracerProvider | None:
-    """The provider that a profiler, say, has set before the start: its processors see our spans.
+    """A provider that a profiler, say, has set before the start: its processors see our spans.
 
-    Not that of `opentelemetry-instrument` with a distribution, which exports by the same variables
-    as we do, but without the allow-list.
+    That of `opentelemetry-instrument` with a distribution is not taken: it exports by the same
+    variables as we do, but without the allow-list.
     """
     preset = trace.get_tracer_provider()
     if not isinstance(preset, TracerProvider) or isinstance(preset, _OwnTracerProvider):
@@ -347,7 +347,7 @@ def _new_tracer_provider(read: Mapping[str, str], resource: Resource) -> TracerP
 def _logger_provider(
     read: Mapping[str, str], resource: Resource, meter_provider: MeterProvider
 ) -> LoggerProvider:
-    # Not the global one: what others hand to that has passed no allow-list.
+    # Not the global one: records that others hand to that have passed no allow-list.
     provider = LoggerProvider(resource, shutdown_on_exit=False, meter_provider=NoOpMeterProvider())
     for exporter in exporters.make(read, "logs", meter_provider):
         provider.add_log_record_processor(
