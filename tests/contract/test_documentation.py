@@ -126,16 +126,21 @@ def test_panels_and_dashboards_named_in_a_document_exist() -> None:
     assert {one or other for one, other in named} <= titles
 
 
-def test_files_named_in_the_architecture_exist() -> None:
+def test_the_architecture_names_the_files_that_there_are() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     tree = text.split("```text\n")[1].split("```")[0]
     folder: list[str] = []
+    named: set[Path] = set()
     for line in tree.strip().splitlines():
         name = line.split()[0]
         depth = (len(line) - len(line.lstrip())) // 2
         folder = [*folder[:depth], name]
         path = ROOT / "/".join(part.rstrip("/") for part in folder)
         assert path.exists(), f"docs/architecture.md names {path.relative_to(ROOT)}"
+        named.add(path)
+    files = {path for top in ("service", "telemetry") for path in (ROOT / top).rglob("*.py")}
+    unnamed = {str(path.relative_to(ROOT)) for path in files - named if path.name != "__init__.py"}
+    assert unnamed == set(), "say in docs/architecture.md what it does"
 
 
 def test_media_type_of_errors_is_documented() -> None:
