@@ -7,11 +7,13 @@ distribution's package, or this Python, instead of the image's).
 """
 
 import os
+import random
 import re
 import shutil
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,8 @@ LEFT_OUT = {
 """Services that do not run without containers, and why."""
 
 _COMMAND_WORDS = {"python", "haproxy"}
+_FIRST_FREE_PORT = 10_000
+_OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class MissingProgramError(Exception):
@@ -134,19 +138,36 @@ def ports_of(services: Iterable[ComposeService]) -> dict[int, set[str]]:
 
 
 def free_ports(wanted: Iterable[int]) -> dict[int, int]:
-    """A free loopback port for each of `wanted`, all different."""
-    held: list[socket.socket] = []
-    chosen: dict[int, int] = {}
-    try:
+    """A free loopback port for each of `wanted`, all different.
+
+    They are below those that the kernel gives to outgoing connections, where it leaves room there:
+    such a connection would else take the port of a program that is yet to start, or starts again.
+    """
+    quiet = range(_FIRST_FREE_PORT, _first_outgoing_port())
+    with ExitStack() as held:
+        chosen: dict[int, int] = {}
         for port in wanted:
-            holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            holder.bind(("127.0.0.1", 0))
-            held.append(holder)
+            holder = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            _bind(holder, quiet)
             chosen[port] = holder.getsockname()[1]
-    finally:
-        for holder in held:
-            holder.close()
     return chosen
+
+
+def _bind(holder: socket.socket, among: Sequence[int]) -> None:
+    """Bind to one of these ports on loopback, or to any if there is none."""
+    chance = random.SystemRandom()
+    for candidate in chance.sample(among, min(len(among), 100)):
+        with suppress(OSError):  # somebody has it
+            holder.bind(("127.0.0.1", candidate))
+            return
+    holder.bind(("127.0.0.1", 0))
+
+
+def _first_outgoing_port() -> int:
+    try:
+        return int(_OUTGOING_PORTS.read_text("ascii").split()[0])
+    except OSError:  # another system
+        return 0
 
 
 def program(service: ComposeService) -> list[str]:

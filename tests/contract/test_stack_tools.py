@@ -62,6 +62,25 @@ def test_free_ports_are_different() -> None:
     assert len(set(chosen.values())) == 50
 
 
+def test_free_ports_are_none_that_an_outgoing_connection_may_take() -> None:
+    first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()
+    if int(first) <= 11_000:
+        pytest.skip("this kernel leaves no room below its outgoing connections")
+    chosen = native.free_ports(range(50)).values()
+    assert not [port for port in chosen if int(first) <= port <= int(last)]
+
+
+def test_without_room_below_them_free_ports_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "range"
+    file.write_text("1024\t65535\n")
+    monkeypatch.setattr(native, "_OUTGOING_PORTS", file)
+    assert len(set(native.free_ports(range(20)).values())) == 20
+    monkeypatch.setattr(native, "_OUTGOING_PORTS", tmp_path / "absent")
+    assert len(set(native.free_ports(range(20)).values())) == 20
+
+
 @pytest.mark.parametrize("binary", BINARIES, ids=lambda b: b.name)
 def test_every_program_is_built_and_is_the_pinned_source(binary: Binary) -> None:
     path = build.require(binary.name)
