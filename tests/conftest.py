@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from service import usage_reporting
+from tests.waiting import RunningClock
 
 # Before a test imports one of these libraries by itself.
 usage_reporting.turn_off()
@@ -152,11 +153,11 @@ class Running:
 
     def post(self, path: str, body: Any = None, **kwargs: Any) -> requests.Response:
         """POST to the prediction listener; `body` is sent as JSON."""
-        return requests.post(self.predictions + path, json=body, timeout=30, **kwargs)
+        return requests.post(self.predictions + path, json=body, timeout=60, **kwargs)
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
         """GET from the operations listener."""
-        return requests.get(self.operations + path, timeout=30, **kwargs)
+        return requests.get(self.operations + path, timeout=60, **kwargs)
 
 
 def start(**settings: Any) -> Running:
@@ -178,7 +179,7 @@ def start(**settings: Any) -> Running:
         )
     )
     service.start()
-    state = service.lifecycle.wait_while(State.STARTING, timeout=60)
+    state = service.lifecycle.wait_while(State.STARTING, timeout=120)
     assert state is State.READY, service.lifecycle.error
     return Running(
         f"http://{service.predictions.address}", f"http://{service.operations.address}", service
@@ -193,10 +194,17 @@ def running() -> Iterator[Running]:
     service.service.stop()
 
 
-def eventually(check: Any, seconds: float = 5.0) -> Any:
-    """The first true result of `check`, tried for at most `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (result := check()) and time.monotonic() < deadline:
+def eventually(check: Any, seconds: float = 30.0) -> Any:
+    """The first true result of `check`, tried for at most `seconds`.
+
+    Who does not answer (it is just being started, or the machine stalls) is asked again.
+    """
+    clock, told = RunningClock(), ""
+    while True:
+        try:
+            if result := check():
+                return result
+        except OSError as error:
+            told = f"; last: {error}"
+        assert clock.seconds() < seconds, f"not true within {seconds:.0f} s{told}"
         time.sleep(0.02)
-    assert result, f"not true within {seconds} s"
-    return result

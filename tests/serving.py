@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from tests.conftest import TINY
 from tests.telemetry.exposition import OPENMETRICS, Exposition
+from tests.waiting import RunningClock
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +38,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env=_environment(variables),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=110,
         check=False,
     )
 
@@ -89,8 +90,8 @@ class Process:
     ) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
-        self._reader.join(10)
+            self._process.wait(60)
+        self._reader.join(60)
         if self._process.stdout:
             self._process.stdout.close()
 
@@ -107,16 +108,16 @@ class Process:
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a condition, for at most a minute, while the process lives."""
-        deadline = time.monotonic() + 60
+        clock = RunningClock()
         while not condition():
             assert self._process.poll() is None, "\n".join(self.lines)
-            assert time.monotonic() < deadline, f"no {what}: " + "\n".join(self.lines)
+            assert clock.seconds() < 60, f"no {what}: " + "\n".join(self.lines)
             time.sleep(0.05)
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = 100) -> int:
         """Wait for its end; returns the exit status once all output is read."""
         status = self._process.wait(timeout)
-        self._reader.join(10)
+        self._reader.join(60)
         return status
 
     @property
@@ -128,7 +129,7 @@ class Process:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def terminate(self, timeout: float = 30) -> int:
+    def terminate(self, timeout: float = 60) -> int:
         """Send SIGTERM and wait for its end."""
         self.send(signal.SIGTERM)
         return self.wait(timeout)
@@ -170,7 +171,7 @@ class Service(Process):
 
     def get(self, address: Address, path: str, **headers: str) -> tuple[int, bytes]:
         """The status and body of one GET."""
-        connection = HTTPConnection(*address, timeout=30)
+        connection = HTTPConnection(*address, timeout=60)
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from tests.waiting import RunningClock
+
 Answer = TypeVar("Answer")
 
 
@@ -28,20 +30,29 @@ def get(url: str, **parameters: str) -> Any:
 def eventually(
     what: str, ask: Callable[[], Answer], accept: Callable[[Answer], bool], seconds: float
 ) -> Answer:
-    """Asks until the answer is accepted; fails with the last answer after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Asks until the answer is accepted; fails with the last one after `seconds`.
+
+    Who does not answer (it is just being started, or the machine stalls) is asked again.
+    """
+    clock = RunningClock()
     while True:
-        answer = ask()
-        if accept(answer):
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {str(answer)[:500]}")
+        told: object
+        try:
+            answer = ask()
+        except OSError as error:
+            told = error
+        else:
+            if accept(answer):
+                return answer
+            told = answer
+        if clock.seconds() > seconds:
+            raise AssertionError(f"{what}: not within {seconds:.0f} s; last: {str(told)[:500]}")
         time.sleep(0.25)
 
 
 def exposed(url: str, metric: str) -> float:
     """The sum of a metric's series on a /metrics page."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         text = answer.read().decode()
     return sum(float(v) for v in re.findall(rf"^{metric}(?:{{.*}})? (\S+)", text, re.MULTILINE))
 
