@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from tests.containers import programs
 from tests.containers.running import IMAGE
-from tools import containers
+from tests.stack.clients import eventually
+from tools import containers, native
 from tools.build import require
 from tools.compose import REPOSITORY, ComposeService, load_services
 
@@ -58,13 +59,12 @@ class Composed:
         self.services = load_services(files)
         # Not pytest's own folder: that is gone before what was interrupted is removed.
         self._folder = tempfile.TemporaryDirectory(prefix="mgeo-compose-")
-        folder = Path(self._folder.name)
+        folder = self._place = Path(self._folder.name)
         self._log = (folder / "podman.log").open("w")
         self._files = [*files, folder / "ports.yml"]
         self._files[-1].write_text(_free_ports(self.services))
         if override:
-            self._files.append(folder / "override.yml")
-            self._files[-1].write_text(override)
+            self.override(override)
         self._profiles = [word for name in profiles for word in ("--profile", name)]
         self._socket = folder / "podman.sock"
         self._ended = threading.Event()
@@ -79,17 +79,14 @@ class Composed:
         # By Docker's API a name without a registry means Docker's.
         containers.call("podman", "tag", IMAGE, f"docker.io/library/{IMAGE}")
         self._engine = subprocess.Popen(
-            # Ends by itself, should this process be killed.
-            ["podman", "system", "service", "--time", "900", f"unix://{self._socket}"],
+            # Ends by itself when nobody has asked for so long, should this process be killed.
+            ["podman", "system", "service", "--time", "3600", f"unix://{self._socket}"],
             env=containers.environment(),
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
         try:
-            deadline = time.monotonic() + 60
-            while not self._socket.exists():
-                assert time.monotonic() < deadline, Path(self._log.name).read_text("utf-8")
-                time.sleep(0.1)
+            eventually("podman's socket", self._socket.exists, bool, 60)
             self._remove()
             self._asking.start()
             started = time.monotonic()
@@ -113,17 +110,22 @@ class Composed:
             self._remove()
         finally:
             self._engine.terminate()
-            self._engine.wait(30)
+            self._engine.wait(120)
             self._log.close()
             self._lock.close()
             self._folder.cleanup()
 
-    def up(self) -> None:
-        """`docker compose up`, until all that is to run is healthy."""
+    def up(self, *flags: str, names: Sequence[str] = ()) -> None:
+        """`docker compose up`, until these services (all that are to run) are healthy."""
         self.compose(
             *("up", "--detach", "--wait", "--wait-timeout", str(WAIT_SECONDS)),
-            *("--no-build", "--pull", "never", *self.names),
+            *("--no-build", "--pull", "never", *flags, *(names or self.names)),
         )
+
+    def override(self, text: str) -> None:
+        """Name a further compose file, last, for all that is asked of Compose from now on."""
+        self._files.append(self._place / f"override-{len(self._files)}.yml")
+        self._files[-1].write_text(text)
 
     def start_load(self) -> None:
         """Start the load of the file's profile beside what runs.
@@ -161,6 +163,22 @@ class Composed:
         told = containers.call("podman", "inspect", *ids, check=False)
         found: list[dict[str, Any]] = json.loads(told or "[]")
         return [one for one in found if not names or _service_of(one) in names]
+
+    def pid(self, name: str) -> int:
+        """The process of a service; 0 while it does not run."""
+        found = self.inspect(name)
+        return int(found[0]["State"]["Pid"]) if found and found[0]["State"]["Running"] else 0
+
+    def wait_until_it_runs_again(self, name: str, ended: int) -> None:
+        """Wait for another process than the one that has ended, and until all are healthy.
+
+        Podman may take a while to see that one has ended.
+        """
+        eventually(
+            f"{name} runs again", lambda: self.pid(name), lambda pid: pid not in (0, ended),
+            WAIT_SECONDS,
+        )  # fmt: skip
+        eventually("all are healthy", self.not_healthy, lambda waiting: not waiting, WAIT_SECONDS)
 
     def not_healthy(self) -> list[str]:
         """Services that do not run, or are not well by their health command."""
@@ -257,8 +275,13 @@ def _take(lock: int) -> None:
 
 
 def _free_ports(services: dict[str, ComposeService]) -> str:
+    """An override that publishes on free ports, and after a restart on the same ones."""
+    published = [(name, port) for name, s in services.items() for port in s.raw.get("ports", ())]
+    free = native.free_ports(range(len(published)))
+    ports: dict[str, list[str]] = {}
+    for number, (name, port) in enumerate(published):
+        ports.setdefault(name, []).append(f'"127.0.0.1:{free[number]}:{port["target"]}"')
     lines = ["services:"]
-    for name, service in services.items():
-        if ports := [f'"127.0.0.1::{port["target"]}"' for port in service.raw.get("ports", ())]:
-            lines += [f"  {name}:", f"    ports: !override [{', '.join(ports)}]"]
+    for name, pairs in ports.items():
+        lines += [f"  {name}:", f"    ports: !override [{', '.join(pairs)}]"]
     return "\n".join(lines) + "\n"

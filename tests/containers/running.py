@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.waiting import RunningClock
 from tools import containers
 from tools.compose import ComposeService, load_services
 
@@ -91,7 +92,7 @@ class Container:
             env=containers.environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -101,7 +102,7 @@ class Container:
             ["podman", "healthcheck", "run", self.id],
             env=containers.environment(),
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         return asked.returncode == 0
@@ -112,10 +113,10 @@ class Container:
         Returns:
             Seconds since it was started.
         """
-        deadline = time.monotonic() + seconds
+        clock = RunningClock()
         while not self.is_healthy():
             assert self.state()["Running"], self.output()
-            assert time.monotonic() < deadline, self.output()
+            assert clock.seconds() < seconds, self.output()
             time.sleep(0.2)
         return time.monotonic() - self.started
 

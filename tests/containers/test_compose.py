@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,16 @@ from pathlib import Path
 import pytest
 import requests
 
+from grafana.generator import victorialogs
+from service.retrieval import files
+from service.retrieval.register import Entry
 from tests.containers.composed import LEFT_OUT, RUN, Composed
-from tests.stack.clients import Jaeger, Prometheus, eventually, exposed
+from tests.models import declare, variant
+from tests.stack import grafana, panels
+from tests.stack.clients import Jaeger, Prometheus, eventually, exposed, get
 from tests.stack.logs import VictoriaLogs
+from tests.stack.models import TWIN_NOISE
+from tests.stack.senders import steadily, troubles
 from tests.stack.test_chain import SPANS
 from tools import native
 from tools.compose import COMPOSE_FILE
@@ -28,6 +36,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SECONDS = 240
 """A bound for what comes by itself; most of it is there after 15."""
+
+DOTS = 'mgeo_request_duration_seconds_bucket{job="mgeo-inference",endpoint="/predict"}'
+ABSENT = re.compile(rf"{panels.ELSEWHERE}|nvidia_|\bhw_|mgeo_gpu_|mgeo_shadow_|node_filesystem_")
+"""What these containers have none of, or not on every machine: a GPU, a shadow, a disk."""
 
 
 @pytest.fixture(scope="module")
@@ -160,24 +172,119 @@ def test_what_is_killed_comes_back_and_nothing_promised_is_lost(
             for trace_id in trace_ids:
                 wait_for_trace_and_line(trace_id, jaeger, log_store)
             eventually("all lines on disk", lines_in_memory(log_store), lambda n: n == 0, SECONDS)
-        [before] = composed.inspect(name)
+        before = composed.pid(name)
         killed = time.monotonic()
-        os.kill(before["State"]["Pid"], signal.SIGKILL)
+        os.kill(before, signal.SIGKILL)
         if name != "mgeo":
             trace_ids.append(predict(composed))
-        eventually(
-            f"{name} runs again",
-            lambda name=name: composed.inspect(name)[0]["State"],
-            lambda state, before=before: (
-                state["Running"] and state["Pid"] != before["State"]["Pid"]
-            ),
-            SECONDS,
-        )
-        eventually("all are healthy", composed.not_healthy, lambda waiting: not waiting, SECONDS)
+        composed.wait_until_it_runs_again(name, before)
         print(f"{name}: back in {time.monotonic() - killed:.1f} s")
     last = predict(composed)
     wait_for_count(prometheus, 1)
     wait_for_trace_and_line(last, jaeger, log_store)
+
+
+@pytest.fixture(scope="module")
+def versions(composed: Composed, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file that shares the traffic among two models, and a register, mounted as a user would.
+
+    Only the service is made anew, beside the stores that run.
+    """
+    folder = tmp_path_factory.mktemp("mounted")
+    variant(folder / "other/tiny", TWIN_NOISE)
+    declare(
+        folder / "models.json",
+        {"name": "current", "source": "bundled", "weight": 1},
+        {"name": "other", "source": "/run/mgeo/other/tiny", "weight": 1},
+    )
+    (folder / "register").mkdir()
+    files.write(folder / "register", [Entry("R1", "文三路478号华星时代广场")])
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # its user is another one
+    composed.override(
+        "services:\n  mgeo:\n"
+        f'    volumes: ["{folder}:/run/mgeo:ro"]\n'
+        "    environment:\n"
+        "      MGEO_MODELS_FILE: /run/mgeo/models.json\n"
+        "      MGEO_REGISTER: /run/mgeo/register\n"
+    )
+    composed.up("--no-deps", names=["mgeo"])
+
+
+@pytest.fixture(scope="class")
+def traffic(
+    composed: Composed, versions: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Single pairs and batches every second, and a service beside them that has troubles."""
+    url, source = composed.url("mgeo", 5000) + "/predict", random.SystemRandom()
+
+    def send(session: requests.Session) -> None:
+        for _ in range(5):
+            session.post(url, json=pair(source), timeout=60)
+            several = {"pairs": [pair(source) for _ in range(5)]}
+            session.post(f"{url}/batch", json=several, timeout=60)
+
+    collector = composed.url("otel-collector", 4317)
+    with troubles(collector, tmp_path_factory.mktemp("keys")), steadily(send):
+        yield
+
+
+class TestWithTraffic:
+    """What a user looks at while requests come, and goes through from one store to the next."""
+
+    def test_two_versions_share_the_requests(
+        self, composed: Composed, traffic: None, prometheus: Prometheus
+    ) -> None:
+        listed = get(composed.url("mgeo", 8000, "/models"))["models"]
+        versions = {one["name"]: one["version"] for one in listed}
+        assert versions.keys() == {"current", "other"}
+        url = composed.url("mgeo", 5000) + "/predict"
+        for name, version in versions.items():
+            headers = {"X-Mgeo-Version": name}
+            answer = requests.post(url, json=pair(random.Random(0)), headers=headers, timeout=60)
+            assert answer.json()["model"]["version"] == version
+        for metric, label, shown in (
+            ("mgeo_model_share_ratio == 0.5", "variant", versions.keys()),
+            ("mgeo_prediction_total > 0", "model_version", set(versions.values())),
+        ):
+            eventually(
+                metric,
+                lambda metric=metric, label=label: {
+                    series["metric"][label] for series in prometheus.query(metric)
+                },
+                lambda found, shown=shown: found >= shown,
+                SECONDS,
+            )
+
+    @pytest.mark.parametrize("target", [t for t in panels.targets() if t.kind != "loki"], ids=str)
+    def test_panel_has_data(
+        self,
+        target: panels.Target,
+        traffic: None,
+        prometheus: Prometheus,
+        jaeger: Jaeger,
+        log_store: VictoriaLogs,
+    ) -> None:
+        if ABSENT.search(target.text):
+            panels.numbers(target, prometheus)  # without an error
+        else:
+            panels.wait_for_data(target, prometheus, jaeger, log_store)
+
+    def test_every_dot_leads_to_its_trace_its_lines_and_back(
+        self, traffic: None, prometheus: Prometheus, jaeger: Jaeger, log_store: VictoriaLogs
+    ) -> None:
+        sources = grafana.data_sources(
+            victorialogs.FOLDER / "stack.yaml",
+            {"JAEGER_URL": jaeger.url, "JAEGER_UI_URL": jaeger.url},
+        )
+        dots = eventually(
+            "dots",
+            lambda: prometheus.exemplars(DOTS),
+            lambda found: len(found) >= 10,
+            SECONDS,
+        )
+        for dot in dots:
+            grafana.round_trip(sources, dot["labels"], log_store, SPANS)
 
 
 def test_what_is_kept_is_there_after_down_and_up_and_all_heed_sigterm(

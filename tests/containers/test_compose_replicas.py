@@ -65,11 +65,10 @@ def test_one_that_is_stopped_costs_nothing_and_is_used_again(composed: Composed)
 
 
 def test_one_that_is_killed_comes_back_by_itself(composed: Composed) -> None:
-    [before] = composed.inspect("mgeo-2")
-    os.kill(before["State"]["Pid"], signal.SIGKILL)
+    before = composed.pid("mgeo-2")
+    os.kill(before, signal.SIGKILL)
     assert statuses(composed, 20) == {200: 20}
-    eventually("all are healthy", composed.not_healthy, lambda waiting: not waiting, SECONDS)
-    assert composed.inspect("mgeo-2")[0]["State"]["Pid"] != before["State"]["Pid"]
+    composed.wait_until_it_runs_again("mgeo-2", before)
     assert statuses(composed, 20) == {200: 20}
 
 

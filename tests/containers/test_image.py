@@ -31,7 +31,7 @@ def service(image: str) -> Iterator[Container]:
 
 
 def test_it_answers_and_its_health_command_agrees(service: Container) -> None:
-    answer = requests.post(service.url("predictions", "/predict"), json=PAIR, timeout=30)
+    answer = requests.post(service.url("predictions", "/predict"), json=PAIR, timeout=60)
     assert answer.status_code == 200
     assert 0 <= answer.json()["similarity"] <= 1
     asked = service.run(*MGEO.raw["healthcheck"]["test"][1:])
@@ -50,7 +50,7 @@ def test_the_process_has_no_rights(service: Container) -> None:
 
 
 def test_it_sees_the_memory_limit_of_the_compose_file(service: Container) -> None:
-    metrics = requests.get(service.url("operations", "/metrics"), timeout=10).text
+    metrics = requests.get(service.url("operations", "/metrics"), timeout=60).text
     [limit] = re.findall(r"^mgeo_memory_limit_bytes (\S+)", metrics, re.MULTILINE)
     assert float(limit) == memory_limit(MGEO)
 
@@ -127,11 +127,11 @@ def test_keys_and_models_that_are_mounted_are_used(image: str, tmp_path: Path) -
     ) as container:
         container.wait_until_healthy()
         url = container.url("predictions", "/predict")
-        assert requests.post(url, json=PAIR, timeout=30).status_code == 401
+        assert requests.post(url, json=PAIR, timeout=60).status_code == 401
         held = {"Authorization": f"Bearer {key}"}
-        assert requests.post(url, json=PAIR, headers=held, timeout=30).status_code == 200
+        assert requests.post(url, json=PAIR, headers=held, timeout=60).status_code == 200
         named = {**held, "X-Mgeo-Version": "other"}
-        answer = requests.post(url, json=PAIR, headers=named, timeout=30)
+        answer = requests.post(url, json=PAIR, headers=named, timeout=60)
         assert answer.json()["model"]["name"] == "tiny"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import yaml
 
-from tests.stack.clients import get
+from tests.stack.clients import eventually, get
+from tests.stack.logs import LogStore
 
 PLUGINS = {
     "prometheus": "13.1.7",
@@ -42,6 +44,9 @@ class Page:
 
 
 Link = Explore | Page
+
+SECONDS = 120
+"""A bound: who has a dot need not have its trace and lines already."""
 
 
 def data_sources(file: Path, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -115,11 +120,36 @@ def opened_in_grafana_9(url: str) -> Link:
     return Explore(state["datasource"], query)
 
 
+def follow(link: Link, jaeger_url: str) -> dict[str, Any]:
+    """The trace behind a link, by the requests of Grafana's data source or of Jaeger's page."""
+    if isinstance(link, Explore):
+        assert link.source == "jaeger"
+        return trace(jaeger_url, link.query)
+    assert link.url.startswith(f"{jaeger_url}/trace/")
+    with urllib.request.urlopen(link.url, timeout=30) as page:
+        assert page.headers["Content-Type"].startswith("text/html")
+    return trace(jaeger_url, {"query": link.url.rpartition("/")[2]})
+
+
+def root(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The span of the request itself."""
+    [one] = [span for span in found["spans"] if span["operationName"] == "POST /predict"]
+    return dict(one)
+
+
 def trace(jaeger_url: str, query: Mapping[str, Any]) -> dict[str, Any]:
-    """The trace that Jaeger's data source finds (`querydata.go`); empty for what it ignores."""
+    """The trace that Jaeger's data source finds (`querydata.go`).
+
+    Empty for what the data source ignores, and for what Jaeger does not have.
+    """
     if query.get("queryType"):
         return {}
-    found = get(f"{jaeger_url}/api/traces/{quote(query['query'])}")["data"]
+    try:
+        found = get(f"{jaeger_url}/api/traces/{quote(query['query'])}")["data"]
+    except AssertionError as error:
+        if ": 404: " in str(error):
+            return {}
+        raise
     return found[0] if found else {}
 
 
@@ -177,6 +207,42 @@ def metrics_queries(
     assert settings["datasourceUid"] == "prometheus"
     filled = tags(found, span, settings["tags"])
     return {q["name"]: q["query"].replace("$__tags", filled) for q in settings["queries"]}
+
+
+def round_trip(
+    sources: Mapping[str, Mapping[str, Any]],
+    dot: Mapping[str, str],
+    log_store: LogStore,
+    names: set[str],
+) -> None:
+    """From a dot to its trace by each link, from there to its log lines, and back.
+
+    Args:
+        sources: The provisioned data sources.
+        dot: The exemplar's labels.
+        log_store: Where the lines are.
+        names: Spans that the trace must have.
+    """
+    jaeger, trace_id = sources["jaeger"], dot["trace_id"]
+    url = jaeger["url"]
+    links = exemplar_links(sources["prometheus"], dot)
+    assert len(links) == 2
+    for link in links:
+        found = eventually(
+            f"the trace of {link}",
+            lambda link=link: follow(link, url),
+            lambda found: {span["operationName"] for span in found.get("spans", ())} >= names,
+            SECONDS,
+        )
+        assert found["traceID"] == trace_id
+
+    source, query = logs_query(jaeger, found, root(found))
+    lines = eventually(query, lambda: log_store.ask(query), bool, SECONDS)
+    assert {line.fields["trace_id"] for line in lines} == {trace_id}
+
+    back = line_links(sources[source], lines[0].fields)
+    assert len(back) == 2
+    assert all(follow(link, url)["traceID"] == trace_id for link in back)
 
 
 def _raw(text: str, value: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import requests
 from tests.conftest import TINY
 from tests.models import declare, pairs, variant
 from tests.serving import Service
+from tests.stack.senders import steadily
 from tools.stack import Stack
 
 TWIN_NOISE, WORSE_NOISE = 0.0003, 1.0
@@ -59,18 +59,5 @@ def send(service: Service, count: int) -> None:
 @contextmanager
 def steadily_sent(service: Service) -> Iterator[None]:
     """Send some pairs every second."""
-    done = threading.Event()
-
-    def run() -> None:
-        while not done.wait(1):
-            # One that fails is one sample fewer; the tests tell when there are none.
-            with suppress(requests.RequestException, AssertionError):
-                send(service, 20)
-
-    sender = threading.Thread(target=run)
-    sender.start()
-    try:
+    with steadily(lambda _: send(service, 20)):
         yield
-    finally:
-        done.set()
-        sender.join(60)
