@@ -32,7 +32,7 @@ HEALTH = (
     "/v2/models/<name>/ready",
     "/v2/models/<name>/versions/<version>/ready",
 )
-"""Routes left out: probes answered in microseconds would hide slow predictions and failing ones."""
+"""Routes that are not measured: fast probes would hide slow and failing predictions."""
 
 SCORING = (
     "/predict",
@@ -42,8 +42,8 @@ SCORING = (
     "/v2/models/<name>/infer",
     "/v2/models/<name>/versions/<version>/infer",
 )
-"""Routes whose requests may be refused for load before a thread takes them, and whose series exist
-from the start: a rate over the first error has its zero."""
+"""Routes whose requests may be refused for load before a thread takes them. Their series exist from
+the start, at 0, so that rate() sees the first increment."""
 
 
 def _paths(*rules: str) -> re.Pattern[str]:

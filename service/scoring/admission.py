@@ -15,21 +15,21 @@ from service.scoring.batching import Lanes
 _LONGEST_RETRY_SECONDS = 60
 
 _CAUTION = 1.25
-"""What a wait is taken for is this much longer than was reckoned: a batch may be slower than the
-last ones, and an answer has to be written and sent."""
+"""Safety factor on the estimated wait: a batch may be slower than the last ones, and an answer has
+to be written and sent."""
 
 
 _WEIGHT = 0.1
-"""Of the newest batch: about the last ten count, so that one odd one does not show."""
+"""Weight of the newest batch: about the last ten count, so that a single odd one has no effect."""
 
 
 class LatencyModel:
     """The time of a batch as a straight line, `fixed + per_token * tokens`, through recent ones.
 
-    Both ends matter. On a CPU nearly all is per token; on a GPU nearly all is fixed, and a pace in
-    pairs a second that was learnt from single pairs would take a queue for ten times its length.
-    Where the batches seen do not tell the two apart, all counts as fixed: an estimate that errs
-    low refuses nobody who could be served.
+    Both parts matter. On a CPU nearly all of the time is per token. On a GPU nearly all is fixed: a
+    rate in pairs a second, learnt from single pairs, would overestimate a queue tenfold. If the
+    batches so far do not tell the two apart, all counts as fixed: an estimate that is too low
+    refuses nobody who could be served.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class LatencyModel:
 
 
 class Admission:
-    """Who may come in.
+    """Decides what may join the queue.
 
     Args:
         lanes: What waits.
@@ -139,12 +139,12 @@ class Admission:
         computing = list(self.computing.values())
         is_idle = len(computing) < self.streams
         if not ahead and is_idle:
-            # Whatever the latency was: there is no other way to learn that it is better now.
+            # Whatever the latency was: only a batch can show that it is better now.
             return 0.0
         first_ns = 0.0 if is_idle else min(until_ns for until_ns, _ in computing)
         under_way = max(0.0, (first_ns - time.perf_counter_ns()) / 1e9)
-        # Until its turn has come others join its batch, whose results all come at its end: it is
-        # taken for no smaller than those under way.
+        # Until its turn comes, others join its batch, and all results come at the end of the batch.
+        # So its batch counts as no smaller than those under way.
         last = max((tokens for _, tokens in computing), default=0)
         waiting = self.latency.seconds(ahead + tokens, budget, last, self.streams)
         return _CAUTION * (under_way + waiting)

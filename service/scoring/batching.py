@@ -1,15 +1,14 @@
 """Which of the waiting pairs make the next batch: the whole policy, without lock, thread or clock.
 
 There are two lanes, so that a request of many pairs does not hold up those of one. A batch comes
-from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's. While
-interactive pairs keep coming, a bulk batch takes hardly longer than theirs do (`BULK_TIME`), and
-the stream that answered one leaves bulk work to the others for as long as its client needs to ask
-again.
+from the interactive lane if that has work, except that one in `BULK_TURN` is the bulk lane's. After
+interactive traffic, a bulk batch takes hardly longer than an interactive one (`BULK_TIME`), and the
+stream that answered an interactive pair leaves bulk work to the others for `RETURN_SECONDS`.
 
-In a lane, a batch starts with the pair that has waited longest and takes those behind it while it
-stays within the token budget; where unequal pairs cost padding, it takes those of like length
-first. It never waits to fill: while one batch is computed, the next one gathers. What would come
-too late is left out, so that there is time for what would not.
+In a lane, a batch starts with the pair that has waited longest, and takes those behind it within
+the token budget. If unequal pairs cost padding, it takes pairs of similar length first. It never
+waits to fill: while one batch is computed, the next one gathers. Pairs that would miss their
+deadline are left out if others can still make theirs.
 """
 
 from __future__ import annotations
@@ -219,9 +218,9 @@ def _fill(
             seen += len(item.pair.ids)
         else:
             (late if item.is_wanted_at(now_ns) else unwanted).append(item)
-    # Under overload those who waited longest are the ones who would get their answer too late:
-    # computing them first would make the next ones late as well. But the estimate may be wrong, and
-    # is learnt from batches: where all would be late they are computed.
+    # Under overload the pairs that waited longest would be late: computing them first would make
+    # the next ones late as well. But the estimate may be wrong, and it is learnt from batches. So
+    # if all would be late, they are computed.
     if window:
         unwanted += late
     else:

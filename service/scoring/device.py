@@ -1,7 +1,7 @@
 """What a batch may use of the device: which part of it, and how many tokens at once.
 
-One pair alone is answered soonest by the whole device; of several, more are answered in the same
-time if each batch has a part of the device to itself, and waits for nobody.
+One pair alone is answered soonest by the whole device. Of several pairs, more are answered in the
+same time if each batch has a part of the device to itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Streams:
         with self._changed:
             has_waited = self._is_whole
             self._changed.wait_for(lambda: not self._is_whole)
-            # Who had to wait is not alone: the next one would wait as well.
+            # A batch that had to wait gets one part: with all of them, the next one would wait too.
             self._is_whole = is_alone and not self._computing and not has_waited
             self._computing += 1
             stream = None if self._is_whole else own
@@ -53,8 +53,8 @@ class Streams:
 class Budget:
     """Tokens computed at once, padding counted; batches side by side share them.
 
-    Another process may have taken the memory for a while, or for good: halved at once, and raised
-    again slowly.
+    Another process may have taken the memory for a while, or for good. So the number is halved at
+    once, and raised again slowly.
 
     Attributes:
         tokens: The number now.

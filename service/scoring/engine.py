@@ -135,15 +135,15 @@ class Engine:
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
-        """Nobody is to wait for an engine of which a thread is no more."""
+        """Fail all that waits if a thread of the engine ends by an error."""
         try:
             yield
         except LoadingCancelledError:
             log.info("loading cancelled")
         except BaseException as error:
             self._queue.abort(EngineFailed("the engine has failed; the process ends"))
-            # Whoever is told of an operator's error prints its message. Of any other there is
-            # nothing but this: a message may quote an address, and is kept nowhere.
+            # An operator's error is printed with its message by the command. Of any other error
+            # only this line remains: a message may quote an address, and is stored nowhere.
             if not isinstance(error, OperatorError):
                 log.critical("engine failed", exc_info=error, extra=self._of_version)
             self._lifecycle.to(State.FAILED, error)
@@ -262,8 +262,8 @@ class Engine:
             self._budget.computed()
             # How soon one fails says nothing of how long the others take.
             self._queue.computed(computed, facts.seconds)
-        # After the waiting threads were woken: they answer while this is counted. Handing out the
-        # results is no part of the pass.
+        # After the waiting threads were woken, so that they answer meanwhile. The pass ended before
+        # its results were handed out.
         self._events.batch_ended(facts)
         return facts.error
 

@@ -129,7 +129,7 @@ class Job:
             self._release()
 
     def _release(self) -> None:
-        # Abandoning and the last result may come at once: whoever is second finds it released.
+        # A client may hang up as its last result comes: the second of the two finds it released.
         with contextlib.suppress(RuntimeError):
             self._done.release()
 

@@ -1,11 +1,8 @@
-"""Pairs waiting for the model: what may come in, who waits for what, and the lock around both.
+"""The queue of pairs that wait for the model, and the lock around it.
 
-Which of them make the next batch is `batching.py`'s part.
-
-What comes in is bounded in pairs and in tokens, and only taken if it can be done in its time. What
-nobody waits for any more is never handed out.
-
-Equal pairs under way are computed once: a pair that is already waiting or being computed is joined.
+`admission.py` decides what may join it, and `batching.py` which pairs make the next batch. A pair
+that nobody waits for any more is never handed out. Equal pairs are computed once: a request joins a
+pair that is already waiting or being computed.
 """
 
 from __future__ import annotations
@@ -229,7 +226,7 @@ class PairQueue:
             )
 
     def begin(self, items: Sequence[Item], batch: Batch) -> None:
-        """Note that `batch` computes these items now; whoever joins one later is told as well."""
+        """Note that `batch` computes these items now. A job that joins one later notes it too."""
         with self._changed:
             for item in items:
                 item.batch = batch
@@ -246,7 +243,7 @@ class PairQueue:
                 if item.key is not None and self._cache is not None:
                     self._cache.put(item.key, result)
                 self._forget(item)
-        # Nobody joins them any more: the jobs are woken without the lock, which they may take next.
+        # Nobody can join them now. Without the lock, for a woken thread may need it next.
         for item, result in results:
             for job, index in item.waiters:
                 job.put(index, result, now_ns)
