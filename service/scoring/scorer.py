@@ -281,6 +281,7 @@ class Scorer:
             timeline.enter("respond")
             return []
         timeline.enter("queue")
+        expires_ns = job.expires_ns  # before the queue may drop it, which sets it to 0
         joined = queue.put(job)
         if self._cache is not None:
             self._events.looked_up("coalesced", joined)
@@ -288,7 +289,6 @@ class Scorer:
         if context.on_hang_up is not None:
             context.on_hang_up(job.abandon)
         self._waiting.add(thread := threading.get_ident())
-        expires_ns = job.expires_ns
         in_time = job.wait(max(0.0, (expires_ns - time.perf_counter_ns()) / 1e9))
         self._waiting.discard(thread)
         if job.started_ns:

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from service.http.request_context import HEADER
+from service.scoring.job import Job
 from service.scoring.scorer import _TRIED
 from tests.conftest import eventually
 from tests.http.held import PAIR, Held, problem
@@ -209,6 +210,25 @@ def test_a_short_deadline_is_told_as_it_was_given(held: Held) -> None:
         detail = problem(held.send(**{HEADER: value}).result(), 504, "timed-out")
         assert detail.startswith(f"no result within {value} ms ({HEADER})")
         held.gate.set()
+
+
+def test_a_deadline_is_told_as_it_was_given_also_if_the_queue_dropped_it_at_once(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = held.running.queue
+    put = queue.put
+
+    def put_and_drop(job: Job) -> int:
+        joined: int = put(job)
+        job.expire()
+        return joined
+
+    monkeypatch.setattr(queue, "put", put_and_drop)
+    eventually(held.running.engine.idle)
+    held.gate.clear()
+    detail = problem(held.send(**{HEADER: "20000"}).result(), 504, "timed-out")
+    held.gate.set()
+    assert detail.startswith(f"no result within 20000 ms ({HEADER})")
 
 
 def test_time_spent_before_the_application_counts() -> None:
