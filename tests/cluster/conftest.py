@@ -22,18 +22,30 @@ START_SECONDS = 20.0
 
 
 @pytest.fixture(scope="session")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    """The control plane, with room for all pods on three nodes."""
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """The control plane, without nodes."""
     if reason := cluster.unavailable():
         pytest.skip(reason)
     with planes.running(tmp_path_factory.mktemp("plane"), SYNC_SECONDS / SPEED) as plane:
         for file in cluster.definitions():
             done = plane.kubectl("apply", "--server-side", "-f", str(file))
             assert done.returncode == 0, done.stderr
-        nodes = Nodes(plane, ("node-1", "node-2", "node-3"), START_SECONDS / SPEED)
-        nodes.start()
-        try:
-            yield plane
-        finally:
-            nodes.stop()
+        yield plane
         plane.check()
+
+
+@pytest.fixture(scope="session")
+def nodes(control: Plane) -> Iterator[Nodes]:
+    """Three nodes with room for all pods."""
+    nodes = Nodes(control, ("node-1", "node-2", "node-3"), START_SECONDS / SPEED)
+    nodes.start()
+    try:
+        yield nodes
+    finally:
+        nodes.stop()
+
+
+@pytest.fixture(scope="session")
+def plane(control: Plane, nodes: Nodes) -> Plane:
+    """The control plane with its nodes."""
+    return control

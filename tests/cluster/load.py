@@ -39,6 +39,7 @@ class Telemetry:
     Attributes:
         port: Where the page is, on loopback.
         second: The second of the curve that it is now.
+        longest_pause: The longest time without a reader since it began, in seconds.
     """
 
     def __init__(self, speed: float, pods: Callable[[], int]) -> None:
@@ -52,6 +53,8 @@ class Telemetry:
         self._began: float | None = None
         self._seen = 0.0
         self._answered = 0.0
+        self._read = 0.0
+        self.longest_pause = 0.0
         self._lock = threading.Lock()
         telemetry = self
 
@@ -74,8 +77,13 @@ class Telemetry:
     def begin(self) -> None:
         """The curve's second 0 is now."""
         with self._lock:
-            self._began = time.monotonic()
-            self._seen = 0.0
+            self._began = self._read = time.monotonic()
+            self._seen = self.longest_pause = 0.0
+
+    def rest(self) -> None:
+        """The curve has not begun: no request comes."""
+        with self._lock:
+            self._began, self._seen = None, 0.0
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -88,7 +96,9 @@ class Telemetry:
     def text(self) -> str:
         """The page. Time is the scaled one: a counter grows as much in a tenth of the time."""
         with self._lock:
-            now = self.second
+            now, read = self.second, time.monotonic()
+            self.longest_pause = max(self.longest_pause, read - self._read)
+            self._read = read
             rate = requests_per_second(now)
             # The rule's rate is per real second: so is the counter.
             real = (now - self._seen) / self._speed

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 import urllib.error
+from collections.abc import Iterator
 from typing import Any
 
 from tests.cluster.plane import Plane
@@ -32,6 +33,7 @@ class Nodes:
         self._plane = plane
         self._start_seconds = start_seconds
         self._bound: dict[str, float] = {}
+        self._held = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._play, daemon=True)
         for name in names:
@@ -43,6 +45,15 @@ class Nodes:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Pods that are new within the block become ready after it, however long it takes."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
 
     def _add(self, name: str) -> None:
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
@@ -75,7 +86,7 @@ class Nodes:
                 self._plane.send("DELETE", path, gone)
                 return
             bound = self._bound.setdefault(meta["uid"], time.monotonic())
-            ready = time.monotonic() - bound >= self._start_seconds
+            ready = time.monotonic() - bound >= self._start_seconds and not self._held
             if ready and pod["status"].get("phase") != "Running":
                 self._plane.send("PATCH", f"{path}/status", {"status": _running(spec)}, _MERGE)
 

@@ -7,6 +7,7 @@ speed of the autoscaler. No kubelet runs: `nodes.py` plays what kubelets report.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import ssl
 import subprocess
@@ -169,16 +170,37 @@ class Plane:
         """The JSON answer to a request. Raises urllib's HTTPError for another status than 2xx."""
         return json.loads(self._open(method, path, body, kind))
 
+    def changes(self, path: str, since: str, seconds: int) -> Iterator[Any]:
+        """Every state of an object from a version of it on, for so long; none is missed.
+
+        Args:
+            path: Of the object's collection, with a selector for it.
+            since: The `resourceVersion` after which they begin.
+            seconds: After which the server ends it.
+        """
+        watch = f"{path}&watch=1&resourceVersion={since}&timeoutSeconds={seconds}"
+        with self._answer("GET", watch, timeout=seconds + 30) as lines:
+            for line in lines:
+                yield json.loads(line)["object"]
+
     def _open(self, method: str, path: str, body: Any = None, kind: str = "") -> bytes:
+        with self._answer(method, path, body, kind) as answer:
+            found: bytes = answer.read()
+        return found
+
+    def _answer(
+        self, method: str, path: str, body: Any = None, kind: str = "", timeout: float = 60
+    ) -> http.client.HTTPResponse:
         request = urllib.request.Request(
             self.url + path,
             None if body is None else json.dumps(body).encode(),
             {"Authorization": f"Bearer {ADMIN}", "Content-Type": kind},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:
-            found: bytes = answer.read()
-        return found
+        answer: http.client.HTTPResponse = urllib.request.urlopen(
+            request, timeout=timeout, context=self._tls
+        )
+        return answer
 
     def _wait_ready(self) -> None:
         server = self._running[-1]

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,12 +32,17 @@ from tools import native
 from tools.build import require
 from tools.timescale import expression
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 _HPA = "/apis/autoscaling/v2/namespaces/mgeo/horizontalpodautoscalers/mgeo"
 _DEPLOYMENT = "/apis/apps/v1/namespaces/mgeo/deployments/mgeo"
 _LENGTH = CURVE[-1][0]
 _LOOK_SECONDS = 0.25
+
+_STALL_SECONDS = 2 * SYNC_SECONDS / SPEED
+"""Two of the autoscaler's rounds. A machine that stood still for as long has shown another curve
+than the one that is meant, so the curve begins anew."""
+_ATTEMPTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,30 +149,46 @@ def course(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[l
             f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
         ])  # fmt: skip
         _start_adapter(plane, f"http://127.0.0.1:{port}/")
-        shipped = named(objects_of("overlays/cpu"), "HorizontalPodAutoscaler", "mgeo")
-        faster = yaml.safe_dump(_faster(shipped))
-        applied = plane.kubectl(
-            "apply", "--server-side", "--force-conflicts", "-f", "-", standard_input=faster
-        )
-        assert applied.returncode == 0, applied.stderr
-        eventually("the autoscaler sees both metrics", lambda: _values(plane), _both, 60)
-        low = shipped["spec"]["minReplicas"]
-        plane.send(
-            "PATCH", f"{_DEPLOYMENT}/scale", {"spec": {"replicas": low}},
-            "application/merge-patch+json",
-        )  # fmt: skip
-        eventually("the least number of pods is ready", ready, lambda n: n == low, 60)
-        telemetry.begin()
-        looks = []
-        while (second := telemetry.second) < _LENGTH:
-            wanted = int(plane.get(_DEPLOYMENT)["spec"]["replicas"])
-            looks.append(Look(second, wanted, ready(), _values(plane)))
-            time.sleep(_LOOK_SECONDS)
+        for _ in range(_ATTEMPTS):
+            looks, stood_still = _follow(plane, telemetry, ready)
+            if stood_still < _STALL_SECONDS:
+                break
+            print(f"the machine stood still for {stood_still:.1f} s: once more")
+            plane.kubectl("delete", "horizontalpodautoscaler", "mgeo", "-n", "mgeo")
+            time.sleep(_STALL_SECONDS)  # the controller forgets what it has seen
         if os.environ.get("CLUSTER_REPORT"):
             _keep(looks)
         yield looks
     finally:
         telemetry.stop()
+
+
+def _follow(
+    plane: Plane, telemetry: Telemetry, ready: Callable[[], int]
+) -> tuple[list[Look], float]:
+    """The looks from the curve's beginning to its end, and the longest time without one."""
+    telemetry.rest()
+    shipped = named(objects_of("overlays/cpu"), "HorizontalPodAutoscaler", "mgeo")
+    faster = yaml.safe_dump(_faster(shipped))
+    applied = plane.kubectl(
+        "apply", "--server-side", "--force-conflicts", "-f", "-", standard_input=faster
+    )
+    assert applied.returncode == 0, applied.stderr
+    eventually("the autoscaler sees both metrics, and no load", lambda: _values(plane), _idle, 120)
+    low = shipped["spec"]["minReplicas"]
+    scale = f"{_DEPLOYMENT}/scale"
+    plane.send("PATCH", scale, {"spec": {"replicas": low}}, "application/merge-patch+json")
+    eventually("the least number of pods is ready", ready, lambda n: n == low, 120)
+    telemetry.begin()
+    looks: list[Look] = []
+    looked, stood_still = time.monotonic(), 0.0
+    while (second := telemetry.second) < _LENGTH:
+        wanted = int(plane.get(_DEPLOYMENT)["spec"]["replicas"])
+        looks.append(Look(second, wanted, ready(), _values(plane)))
+        time.sleep(_LOOK_SECONDS)
+        stood_still = max(stood_still, time.monotonic() - looked)
+        looked = time.monotonic()
+    return looks, max(stood_still, telemetry.longest_pause)
 
 
 def _values(plane: Plane) -> dict[str, float]:
@@ -185,8 +206,8 @@ def _values(plane: Plane) -> dict[str, float]:
     return found
 
 
-def _both(values: dict[str, float]) -> bool:
-    return values.keys() == {REQUESTS_METRIC, QUEUE_METRIC}
+def _idle(values: dict[str, float]) -> bool:
+    return values.keys() == {REQUESTS_METRIC, QUEUE_METRIC} and values[REQUESTS_METRIC] < 1
 
 
 def test_pods_follow_the_load_up(course: list[Look]) -> None:
