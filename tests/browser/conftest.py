@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.retrieval import files
 from service.retrieval.register import Entry
@@ -18,6 +18,9 @@ from tests.conftest import Running, start
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
 
 WIDTHS = {"desktop": 1280, "phone": 390}
+
+WAIT_MILLISECONDS = 60_000
+"""For a machine that stalls; Playwright itself waits for five seconds."""
 
 
 # Not for the session: Playwright keeps an event loop running, which other tests do not expect.
@@ -61,6 +64,9 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """
     locale, width = getattr(request, "param", ("en-US", WIDTHS["desktop"]))
     context = browser.new_context(locale=locale, viewport={"width": width, "height": 844})
+    context.set_default_timeout(WAIT_MILLISECONDS)
+    context.set_default_navigation_timeout(WAIT_MILLISECONDS)
+    expect.set_options(timeout=WAIT_MILLISECONDS)
     page = context.new_page()
     said: list[str] = []
     hosts: set[str] = set()

@@ -19,7 +19,7 @@ def _reached(service: Service) -> list[str]:
     found = []
     for listener, path in ((service.operations, "/readyz"), (service.predictions, "/healthz")):
         for host in BOTH:
-            connection = HTTPConnection(host, listener[1], timeout=10)
+            connection = HTTPConnection(host, listener[1], timeout=60)
             try:
                 connection.request("GET", path)
                 assert connection.getresponse().status == 200
@@ -57,7 +57,7 @@ def test_a_drain_refuses_both_families() -> None:
         service.terminate()
         for host in BOTH:
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((host, port), 5)
+                socket.create_connection((host, port), 60)
         kept.close()
 
 

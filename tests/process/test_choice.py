@@ -42,9 +42,9 @@ def _answer(model: Path, cache: Path) -> tuple[str, str, float]:
     with Process(*flags, MODELSCOPE_CACHE=str(cache)) as process:
         operations = "http://{}:{}".format(*process.address("operations"))
         predictions = "http://{}:{}".format(*process.address("predictions"))
-        eventually(lambda: requests.get(operations + "/readyz", timeout=5).ok, 60)
-        [told] = requests.get(operations + "/models", timeout=5).json()["models"]
-        answer = requests.post(predictions + "/predict", json=PAIR, timeout=30).json()
+        eventually(lambda: requests.get(operations + "/readyz", timeout=60).ok, 60)
+        [told] = requests.get(operations + "/models", timeout=60).json()["models"]
+        answer = requests.post(predictions + "/predict", json=PAIR, timeout=60).json()
         assert process.terminate() == 0
     return told["backend"], answer["model"]["backend"], answer["similarity"]
 

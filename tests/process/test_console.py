@@ -153,15 +153,15 @@ def test_it_serves_on_when_nobody_reads_its_log() -> None:
             found = psutil.Process(process.pid).net_connections("tcp4")
             ports = [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN]
             urls = [f"http://127.0.0.1:{port}/readyz" for port in ports]
-            return any(requests.get(url, timeout=10).status_code == 200 for url in urls)
+            return any(requests.get(url, timeout=60).status_code == 200 for url in urls)
 
         eventually(ready, 60)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def _on_a_terminal(*flags: str, **variables: str) -> list[str]:
@@ -190,10 +190,10 @@ def _on_a_terminal(*flags: str, **variables: str) -> list[str]:
             elif not is_asked and (b"nswers" in written or b'"ready"' in written):
                 is_asked = True
                 process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         os.close(ours)
     return written.decode().replace("\r\n", "\n").splitlines()
 

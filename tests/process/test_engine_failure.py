@@ -62,17 +62,17 @@ def test_the_process_ends_with_an_error_and_whoever_waited_was_told(how: str) ->
         rest: list[str] = []
         reader = threading.Thread(target=lambda: rest.extend(process.stderr or ()), daemon=True)
         reader.start()
-        connection = HTTPConnection(bound, timeout=20)
+        connection = HTTPConnection(bound, timeout=60)
         connection.request("POST", "/predict", PAIR, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         assert answer.status == 500
         assert json.load(answer)["type"] == "urn:mgeo:problem:engine-failed"
         connection.close()
-        assert process.wait(20) == 1
-        reader.join(10)
+        assert process.wait(60) == 1
+        reader.join(60)
         assert any("the service failed" in line for line in rest)
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(60)
         process.stderr.close()

@@ -57,7 +57,7 @@ def _cut_off(
             break
         time.sleep(0.001)
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=60)
     return process.returncode, told
 
 

@@ -22,17 +22,17 @@ def test_operations_answer_while_the_model_loads_and_predictions_follow() -> Non
     with Process("--backend", "torch") as process:
         operations = "http://{}:{}".format(*process.address("operations"))
         predictions = "http://{}:{}".format(*process.address("predictions"))
-        early = requests.get(operations + "/readyz", timeout=5)
+        early = requests.get(operations + "/readyz", timeout=60)
         assert early.status_code == 503
         assert early.json()["status"] == "starting"
         assert 0 <= early.json()["progress"] < 1
-        assert requests.get(operations + "/healthz", timeout=5).status_code == 200
-        refused = requests.post(predictions + "/predict", json=PAIR, timeout=5)
+        assert requests.get(operations + "/healthz", timeout=60).status_code == 200
+        refused = requests.post(predictions + "/predict", json=PAIR, timeout=60)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
 
-        eventually(lambda: requests.get(operations + "/readyz", timeout=5).ok, 60)
-        assert requests.post(predictions + "/predict", json=PAIR, timeout=30).ok
-        metrics = requests.get(operations + "/metrics", timeout=5).text
+        eventually(lambda: requests.get(operations + "/readyz", timeout=60).ok, 60)
+        assert requests.post(predictions + "/predict", json=PAIR, timeout=60).ok
+        metrics = requests.get(operations + "/metrics", timeout=60).text
         assert "mgeo_ready 1.0" in metrics
         assert process.terminate() == 0
     messages = [entry["message"] for entry in process.log()]
@@ -44,7 +44,7 @@ def test_operations_answer_while_the_model_loads_and_predictions_follow() -> Non
 def test_sigterm_while_loading_ends_at_once() -> None:
     with Process("--backend", "torch") as process:
         process.address("predictions")
-        assert process.terminate(timeout=15) == 0
+        assert process.terminate(timeout=60) == 0
 
 
 @pytest.mark.parametrize(

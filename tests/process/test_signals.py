@@ -23,7 +23,7 @@ ENDLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
 
 
 def _answers(service: Service) -> bool:
-    connection = HTTPConnection(*service.predictions, timeout=30)
+    connection = HTTPConnection(*service.predictions, timeout=60)
     try:
         body = json.dumps({"address1": "紫萱路1号", "address2": "紫萱路2号"})
         connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
@@ -70,24 +70,27 @@ def _handles(process: Process, number: int) -> bool:
 def test_it_ends_drained(number: signal.Signals) -> None:
     with Service() as service:
         answered: list[bool] = []
+        sent = threading.Event()
 
         def ask() -> None:
-            connection = HTTPConnection(*service.predictions, timeout=30)
+            connection = HTTPConnection(*service.predictions, timeout=60)
             pairs = [{"address1": f"紫萱路{n}号", "address2": f"{n}号楼"} for n in range(256)]
             connection.request(
                 "POST", "/predict/batch", json.dumps({"pairs": pairs}),
                 {"Content-Type": "application/json"},
             )  # fmt: skip
+            sent.set()
             answered.append(connection.getresponse().status == 200)
             connection.close()
 
         asking = threading.Thread(target=ask)
         asking.start()
+        assert sent.wait(60)
         time.sleep(0.05)
         service.send(number)
         service.send(signal.SIGHUP)  # a terminal that closes sends both
         assert service.wait() == 0
-        asking.join(30)
+        asking.join(60)
     assert answered == [True]
     assert [line["to"] for line in service.log() if line["message"] == "state"] == [
         "ready", "draining", "stopped",

@@ -128,7 +128,7 @@ class Traffic:
 def traffic(stack: Stack, predict_url: str, prometheus: Prometheus) -> Traffic:
     """Requests through the whole chain, and their samples arrived in Prometheus."""
     started = time.time()
-    fast = run(predict_url, requests=5000, concurrency=16, seconds=120)
+    fast = run(predict_url, requests=5000, concurrency=16, seconds=300)
     steady = run(predict_url, requests=900, concurrency=6, rate=10, seconds=100, seed=1)
     done = Traffic(fast, steady, started)
     eventually(
@@ -148,7 +148,7 @@ def batches(stack: Stack, prometheus: Prometheus, traffic: Traffic) -> None:
     url = stack.url("mgeo", 5000, "/predict/batch")
     for number in range(300):
         body = {"pairs": [pair(source) for _ in range(1 + number % 100)]}
-        assert http.post(url, json=body, timeout=30).status_code == 200
+        assert http.post(url, json=body, timeout=60).status_code == 200
         time.sleep(0.1)
     dots = 'mgeo_request_duration_seconds_bucket{endpoint="/predict/batch"}'
-    eventually("dots", lambda: prometheus.exemplars(dots), lambda d: len(d) >= 10, seconds=45)
+    eventually("dots", lambda: prometheus.exemplars(dots), lambda d: len(d) >= 10, seconds=60)

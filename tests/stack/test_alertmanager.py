@@ -71,12 +71,12 @@ def _alerts(url: str) -> list[dict[str, Any]] | None:
 def test_an_alert_silences_what_it_explains_and_nothing_else(
     alertmanager: str, fires: list[dict[str, str]], silenced: list[dict[str, str]]
 ) -> None:
-    eventually("Alertmanager", lambda: _alerts(alertmanager), lambda found: found == [], 20)
+    eventually("Alertmanager", lambda: _alerts(alertmanager), lambda found: found == [], 60)
     body = json.dumps([{"labels": labels} for labels in fires]).encode()
     sent = urllib.request.Request(
         f"{alertmanager}/alerts", data=body, headers={"Content-Type": "application/json"}
     )
-    urllib.request.urlopen(sent, timeout=10).close()
+    urllib.request.urlopen(sent, timeout=60).close()
     found = eventually(
         "every alert with its state",
         lambda: _alerts(alertmanager) or [],
@@ -84,6 +84,6 @@ def test_an_alert_silences_what_it_explains_and_nothing_else(
             {alert["status"]["state"] for alert in alerts}.isdisjoint({"unprocessed"})
             and len(alerts) == len(fires)
         ),
-        20,
+        60,
     )
     assert [a["labels"] for a in found if a["status"]["inhibitedBy"]] == silenced

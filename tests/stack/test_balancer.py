@@ -17,7 +17,7 @@ from tools import native
 from tools.compose import REPOSITORY, load_services
 from tools.processes import Managed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(100)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COMPOSE = [REPOSITORY / "docker-compose.yml", REPOSITORY / "docker-compose.replicas.yml"]
 BEFORE, AFTER = "127.0.0.2", "127.0.0.3"
@@ -77,7 +77,7 @@ def test_a_replica_that_was_made_anew_is_found(tmp_path: Path, ports: dict[int, 
     own = [ports[5000], ports[8000]]
 
     def answered() -> str:
-        return requests.get(url, timeout=5).text
+        return requests.get(url, timeout=20).text
 
     with names.server(tmp_path, [BEFORE]) as name_is:
         balancer = _balancer(tmp_path, ports)
@@ -85,11 +85,11 @@ def test_a_replica_that_was_made_anew_is_found(tmp_path: Path, ports: dict[int, 
             running.callback(balancer.stop)
             with _replica(BEFORE, own):
                 balancer.start()
-                balancer.wait_healthy(20)
-                eventually("it answers", answered, lambda said: said == BEFORE, seconds=20)
+                balancer.wait_healthy(60)
+                eventually("it answers", answered, lambda said: said == BEFORE, seconds=60)
             with _replica(AFTER, own):
                 name_is([AFTER])
-                eventually("it answers again", answered, lambda said: said == AFTER, seconds=20)
+                eventually("it answers again", answered, lambda said: said == AFTER, seconds=60)
 
 
 def test_it_starts_before_the_replicas_have_names(tmp_path: Path, ports: dict[int, int]) -> None:
@@ -98,15 +98,15 @@ def test_it_starts_before_the_replicas_have_names(tmp_path: Path, ports: dict[in
         with ExitStack() as running:
             running.callback(balancer.stop)
             balancer.start()
-            balancer.wait_healthy(20)
+            balancer.wait_healthy(60)
             with _replica(BEFORE, [ports[5000], ports[8000]]):
                 name_is([BEFORE])
                 url = f"http://127.0.0.1:{ports[5080]}/"
                 eventually(
                     "it answers",
-                    lambda: requests.get(url, timeout=5).text,
+                    lambda: requests.get(url, timeout=20).text,
                     lambda said: said == BEFORE,
-                    seconds=20,
+                    seconds=60,
                 )
 
 
@@ -116,8 +116,8 @@ def test_its_servers_are_in_its_metrics(tmp_path: Path, ports: dict[int, int]) -
         with ExitStack() as running:
             running.callback(balancer.stop)
             balancer.start()
-            balancer.wait_healthy(20)
-            page = requests.get(f"http://127.0.0.1:{ports[8404]}/metrics", timeout=5).text
+            balancer.wait_healthy(60)
+            page = requests.get(f"http://127.0.0.1:{ports[8404]}/metrics", timeout=20).text
     for number in (1, 2, 3):
         assert (
             f'haproxy_server_status{{proxy="instances",server="mgeo-{number}",state="UP"}}' in page

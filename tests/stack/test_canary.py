@@ -182,7 +182,7 @@ def test_no_store_holds_what_was_sent(tmp_path: Path, capsys: pytest.CaptureFixt
         second = _send_all(stack, canary)
         queue = tmp_path / "otel-collector"
         raw = bytes.fromhex(second)
-        eventually("the queue's file", lambda: _holding(queue, raw), bool, 30)
+        eventually("the queue's file", lambda: _holding(queue, raw), bool, 60)
         searched = {path: canary.found(data) for path, data in _files(tmp_path)}
         for store in STORES:
             stack.process(store).start()

@@ -6,6 +6,7 @@ import urllib.parse
 import urllib.request
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,10 +26,16 @@ SPANS = {"POST /predict", "admit", "tokenize", "queue", "compute", "respond"}
 
 
 def test_every_program_is_scraped_and_up(prometheus: Prometheus, traffic: Traffic) -> None:
-    targets = get(f"{prometheus.url}/api/v1/targets")["data"]["activeTargets"]
-    down = {t["scrapeUrl"]: t["lastError"] for t in targets if t["health"] != "up"}
-    assert down == {}
-    assert {t["labels"]["job"] for t in targets} == {
+    def targets() -> list[dict[str, Any]]:
+        return list(get(f"{prometheus.url}/api/v1/targets")["data"]["activeTargets"])
+
+    eventually(
+        "all targets up",
+        lambda: {t["scrapeUrl"]: t["lastError"] for t in targets() if t["health"] != "up"},
+        lambda down: down == {},
+        seconds=60,
+    )
+    assert {t["labels"]["job"] for t in targets()} == {
         "mgeo-inference",
         "mgeo-inference-otlp",
         "otel-collector",
@@ -65,14 +72,20 @@ def test_probe_adds_no_series(prometheus: Prometheus, traffic: Traffic) -> None:
     # The service is asked for /metrics to see whether it is up; counting from there, too, would
     # double everything.
     assert prometheus.value('scrape_samples_post_metric_relabeling{job="mgeo-inference"}') == 0
-    assert prometheus.value('up{job="mgeo-inference"}') == 1
+    up = 'up{job="mgeo-inference"}'
+    eventually(up, lambda: prometheus.value(up), lambda found: found == 1, seconds=60)
 
 
 def test_no_span_is_lost_under_load(stack: Stack, prometheus: Prometheus, traffic: Traffic) -> None:
     page = stack.url("mgeo", 8000, "/metrics")
     made = exposed(page, "otel_sdk_processor_span_processed_total")
     assert made >= traffic.answered * len(SPANS)
-    assert exposed(page, "otel_sdk_exporter_span_exported_total") == made
+    eventually(
+        "the service has exported all spans",
+        lambda: exposed(page, "otel_sdk_exporter_span_exported_total"),
+        lambda exported: exported == made,
+        seconds=60,
+    )
     assert prometheus.value('otel_sdk_processor_span_processed_total{error_type!=""}') == 0
     # Other senders' spans do not count here.
     calls = 'traces_span_metrics_calls_total{service_name="mgeo-inference"}'
@@ -102,15 +115,19 @@ def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
     assert len(ids) >= 20
     for trace_id in ids:
         spans = eventually(
-            f"trace {trace_id}", partial(jaeger.trace, trace_id), lambda s: len(s) >= 6, 30
+            f"trace {trace_id}", partial(jaeger.trace, trace_id), lambda s: len(s) >= 6, 60
         )
         assert {span.name for span in spans} - {"batch"} == SPANS
         known = {span.span_id for span in spans}
         parents = {span.parent_id for span in spans if span.parent_id}
         assert parents, "no span has a parent"
         assert parents <= known, "a span's parent is missing"
-        lines = log_store.lines("mgeo-inference", trace_id=trace_id)
-        assert lines, f"trace {trace_id} has no log line"
+        eventually(
+            f"a log line of trace {trace_id}",
+            partial(log_store.lines, "mgeo-inference", trace_id=trace_id),
+            bool,
+            60,
+        )
 
 
 def test_an_exemplar_names_the_request_that_it_measured(
@@ -129,7 +146,7 @@ def test_a_runbook_link_leads_to_its_heading(stack: Stack) -> None:
     """By the address that the rules have, with this stack's port in place of the shipped one."""
     link = urllib.parse.urlsplit(LINKS["runbooks"])
     for path in (link.path, link.path.replace(".html", ".zh-CN.html")):
-        with urllib.request.urlopen(stack.url("prometheus", 9090, path), timeout=10) as answer:
+        with urllib.request.urlopen(stack.url("prometheus", 9090, path), timeout=60) as answer:
             assert answer.headers["Content-Type"].startswith("text/html")
             assert '<h2 id="mgeohighlatency">' in answer.read().decode()
 

@@ -57,7 +57,7 @@ def scraped(name_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         found = _prometheus(folder, program, port)
         running.callback(found.stop)
         found.start()
-        found.wait_healthy(30)
+        found.wait_healthy(60)
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 

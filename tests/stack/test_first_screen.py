@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -16,6 +15,7 @@ import requests
 
 from tests.stack.clients import Prometheus, eventually
 from tests.stack.conftest import prepare
+from tests.waiting import RunningClock
 from tools.compose import REPOSITORY
 from tools.load import pair
 from tools.picture import fill
@@ -166,7 +166,7 @@ def test_after_half_a_minute_the_first_screen_has_changed_colour(
         "an overload": lambda: _flooded(two, INSTANCES),
     }[trouble]()
     with block:
-        time.sleep(30)
+        RunningClock().sleep(30)
         shown = colors(asked)
         if trouble == "an overload":
             _alerts_are_shown(asked)
@@ -194,4 +194,4 @@ def _alerts_are_shown(prometheus: Prometheus) -> None:
     queries += [mark["expr"] for mark in marks if mark["name"] in {"Start", "Alert"}]
     assert len(queries) >= 5
     for query in queries:
-        eventually(query, lambda query=query: prometheus.query(fill(query)), bool, seconds=20)
+        eventually(query, lambda query=query: prometheus.query(fill(query)), bool, seconds=60)

@@ -219,7 +219,7 @@ def _discovered(
         with ExitStack() as running:
             running.callback(prometheus.stop)
             prometheus.start()
-            prometheus.wait_healthy(30)
+            prometheus.wait_healthy(60)
             return eventually(
                 "targets",
                 lambda: _targets(f"http://127.0.0.1:{port}"),
@@ -274,7 +274,7 @@ def shards(
         ]
         running.callback(router.stop)
         router.start()
-        router.wait_healthy(30)
+        router.wait_healthy(60)
         _send(f"127.0.0.1:{ports[4317]}")
         eventually(
             "everything routed",
@@ -283,7 +283,7 @@ def shards(
                 sum(len(_instances(shard)) for shard in found),
             ),
             lambda seen: seen[0] >= 2 * TRACES and seen[1] >= 2 * INSTANCES,
-            seconds=30,
+            seconds=60,
         )
         yield found
 
@@ -305,14 +305,14 @@ def _send(address: str) -> None:
                     span_id=bytes([part]) + number.to_bytes(7, "big"),
                     name="request",
                 )
-            traces.Export(request, timeout=10)
+            traces.Export(request, timeout=60)
             for number in range(INSTANCES):
                 pushed = metrics_service_pb2.ExportMetricsServiceRequest()
                 entry = pushed.resource_metrics.add()
                 _name(entry.resource, f"mgeo-{number}")
                 metric = entry.scope_metrics.add().metrics.add(name="mgeo.ready")
                 metric.gauge.data_points.add(as_double=1.0, time_unix_nano=part)
-                metrics.Export(pushed, timeout=10)
+                metrics.Export(pushed, timeout=60)
 
 
 def _name(resource: Any, instance: str) -> None:

@@ -46,7 +46,7 @@ def test_an_outage_leaves_no_large_file_behind(tmp_path: Path) -> None:
 
         queue = folder / "exporter_otlp_http_logs_logs"
         _send(stack.url("otel-collector", 4317).removeprefix("http://"))
-        grown = eventually("the queue's file", lambda: queue.stat().st_size, (2 << 20).__le__, 30)
+        grown = eventually("the queue's file", lambda: queue.stat().st_size, (2 << 20).__le__, 60)
         stack.process(store).start()
         found = logs.of(stack)
         stack.process(store).wait_healthy(60)

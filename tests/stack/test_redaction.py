@@ -52,8 +52,8 @@ def test_leaked_addresses_are_masked_in_traces_and_logs(
     handler.emit(record)
     loggers.shutdown()
 
-    spans = eventually("the span", lambda: jaeger.trace(trace_id), bool, seconds=30)
-    lines = eventually("the line", lambda: log_store.lines("leaky"), bool, seconds=30)
+    spans = eventually("the span", lambda: jaeger.trace(trace_id), bool, seconds=60)
+    lines = eventually("the line", lambda: log_store.lines("leaky"), bool, seconds=60)
     assert spans[0].events
     text = str([spans, lines])
     assert CANARY[:4] not in text

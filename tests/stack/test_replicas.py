@@ -39,9 +39,9 @@ def sent(replicas: Stack) -> LoadSummary:
         "HAProxy finds the instances ready",
         lambda: run(url, requests=1).statuses,
         lambda statuses: statuses == {200: 1},
-        seconds=15,
+        seconds=60,
     )
-    return run(url, requests=1500, concurrency=12, seconds=60)
+    return run(url, requests=1500, concurrency=12, seconds=300)
 
 
 def test_each_replica_has_an_address_of_its_own(replicas: Stack) -> None:
@@ -92,7 +92,7 @@ def test_an_instance_that_dies_is_taken_out(
         "mgeo-2 is down",
         lambda: found.value('up{job="mgeo-inference", instance="mgeo-2"}'),
         lambda up: up == 0,
-        seconds=45,
+        seconds=60,
     )
 
 
@@ -106,5 +106,5 @@ def test_prometheus_follows_its_target_files(replicas: Stack, found: Prometheus)
         targets = get(f"{found.url}/api/v1/targets")["data"]["activeTargets"]
         return {t["labels"]["instance"] for t in targets if t["labels"]["job"] == "mgeo-inference"}
 
-    eventually("mgeo-3 is no longer a target", probed, lambda t: "mgeo-3" not in t, seconds=30)
+    eventually("mgeo-3 is no longer a target", probed, lambda t: "mgeo-3" not in t, seconds=60)
     assert "mgeo-1" in probed()

@@ -57,7 +57,7 @@ def test_a_worse_version_is_shown_as_worse_within_a_thousand_requests(
             "all copies compared",
             lambda: prometheus.value("sum(mgeo_shadow_prediction_total)"),
             lambda counted: counted == 2 * REQUESTS,
-            seconds=90,
+            seconds=180,
         )
 
         def answers(expr: str) -> dict[str, float]:
