@@ -46,12 +46,14 @@ class Watch:
     Attributes:
         fired: All that has fired, in that order.
         awake: When the alert that always fires was last seen, in seconds since the epoch.
+        longest_pause: The longest time between two looks, in seconds.
     """
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/api/v1/alerts"
         self.fired: list[Firing] = []
         self.awake = 0.0
+        self.longest_pause = 0.0
         self._known: set[tuple[object, ...]] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -75,7 +77,10 @@ class Watch:
             time.sleep(_PERIOD_SECONDS / 2)
 
     def _run(self) -> None:
+        looked = time.monotonic()
         while not self._stop.wait(_PERIOD_SECONDS):
+            self.longest_pause = max(self.longest_pause, time.monotonic() - looked)
+            looked = time.monotonic()
             try:
                 alerts = get(self._url)["data"]["alerts"]
             except (OSError, AssertionError, ValueError):

@@ -73,6 +73,7 @@ class Report:
         unexplained: Alerts that no row explains.
         seen: By row, how the requests ended of those whose clients were looked at.
         fired: All that fired.
+        stood_still: The longest time in which nobody looked, in seconds.
     """
 
     scale: float
@@ -82,6 +83,7 @@ class Report:
     unexplained: list[Firing]
     seen: dict[str, Counter[str]]
     fired: list[Firing]
+    stood_still: float
 
     def story(self) -> str:
         """All that happened, in order: for whoever has to find out why an alert spoke."""
@@ -124,7 +126,10 @@ def run(stage: Stage, faults: Sequence[Fault], clean: float) -> Report:
         for o in outcomes
     }
     ordered = [next(o for o in outcomes if o.fault is fault) for fault in faults]
-    return Report(stage.scale, clean, false_alerts, ordered, unexplained, seen, watch.fired)
+    return Report(
+        stage.scale, clean, false_alerts, ordered, unexplained, seen, watch.fired,
+        watch.longest_pause,
+    )  # fmt: skip
 
 
 def _wave(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.report import markdown
-from tests.chaos.run import Report, run
+from tests.chaos.run import Outcome, Report, run
 from tests.chaos.stage import Stage
 from tests.chaos.table import FAULTS, Fault
 from tools import native
@@ -31,6 +31,10 @@ SLACK_SECONDS = 5.0
 """For a machine that is busy with the tests themselves; not scaled."""
 
 
+STALL_SECONDS = 3.0
+"""A machine that stood still for longer has also had other faults than those of the table. What
+then failed is tried again, two times at most, if the rules are scaled."""
+
 WITHOUT_LOKI = native.log_store() != "loki"
 CHOSEN = [
     replace(fault, alert=None) if fault.of_loki and WITHOUT_LOKI else fault
@@ -41,15 +45,33 @@ CHOSEN = [
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Report:
-    stage = Stage(tmp_path_factory.mktemp("chaos"), SCALE)
-    done = run(stage, CHOSEN, clean=CLEAN_SECONDS / SCALE)
-    page = markdown(done)
     capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\n{page}")
+    for attempt in range(3):
+        stage = Stage(tmp_path_factory.mktemp("chaos"), SCALE)
+        done = run(stage, CHOSEN, clean=CLEAN_SECONDS / SCALE)
+        page = markdown(done)
+        with capture.global_and_fixture_disabled():
+            print(f"\n{page}")
+            wrong = [o.fault.name for o in done.outcomes if not _as_the_table_says(done, o)]
+            if not (wrong or done.false_alerts or done.unexplained):
+                break
+            if SCALE == 1 or done.stood_still < STALL_SECONDS or attempt == 2:
+                break
+            print(f"the machine stood still for {done.stood_still:.1f} s: once more")
     if target := os.environ.get("CHAOS_REPORT"):
         Path(target).write_text(page, "utf-8")
     return done
+
+
+def _limit(fault: Fault) -> float:
+    limit = (fault.within - fault.unscaled) / SCALE + fault.unscaled
+    return limit + (SLACK_SECONDS if SCALE > 1 else 0)
+
+
+def _as_the_table_says(report: Report, outcome: Outcome) -> bool:
+    seen = report.seen[outcome.fault.name]
+    in_time = not outcome.error and outcome.seconds <= _limit(outcome.fault)
+    return in_time and bool(seen) and set(seen) <= outcome.fault.clients
 
 
 @pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.name)
@@ -58,11 +80,11 @@ def test_a_fault_raises_its_alert_in_time_and_clients_see_what_they_may(
 ) -> None:
     [outcome] = [o for o in report.outcomes if o.fault is fault]
     assert not outcome.error
-    limit = (fault.within - fault.unscaled) / SCALE + fault.unscaled
-    assert outcome.seconds <= limit + (SLACK_SECONDS if SCALE > 1 else 0)
+    assert outcome.seconds <= _limit(fault)
     seen = report.seen[fault.name]
     assert seen, "no client looked"
     assert set(seen) <= fault.clients
+    assert _as_the_table_says(report, outcome)
 
 
 def test_no_alert_speaks_while_nothing_is_wrong(report: Report) -> None:
