@@ -100,16 +100,16 @@ def _is_address(text: str) -> bool:
 
 
 def test_the_document_is_valid_openapi(running: Running) -> None:
-    document = requests.get(running.predictions + "/openapi.json", timeout=10).json()
+    document = requests.get(running.predictions + "/openapi.json", timeout=60).json()
     OpenAPIV31SpecValidator(document).validate()
     assert document["openapi"] == "3.1.0"
 
 
 def test_the_document_is_sent_again_only_when_it_has_changed(running: Running) -> None:
     url = running.predictions + "/openapi.json"
-    first = requests.get(url, timeout=10)
+    first = requests.get(url, timeout=60)
     assert first.headers["Cache-Control"] == "no-cache"
-    again = requests.get(url, headers={"If-None-Match": first.headers["ETag"]}, timeout=10)
+    again = requests.get(url, headers={"If-None-Match": first.headers["ETag"]}, timeout=60)
     assert (again.status_code, again.content) == (304, b"")
 
 

@@ -95,7 +95,7 @@ class Server:
             return "Ctrl-C stops everything" in told
         try:
             url = f"http://127.0.0.1:{self.ports[8000]}/readyz"
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=60):
                 return True
         except (urllib.error.URLError, OSError):
             return False

@@ -76,7 +76,7 @@ def test_a_body_that_is_not_an_object_is_refused(running: Running, value: object
     body = json.dumps(value)
     headers = {"Content-Type": "application/json"}
     for path in ("/predict", "/predict/batch"):
-        answer = requests.post(running.predictions + path, data=body, headers=headers, timeout=10)
+        answer = requests.post(running.predictions + path, data=body, headers=headers, timeout=60)
         assert "object" in _problem(answer, 400, "invalid-body")
 
 
@@ -87,7 +87,7 @@ def test_half_a_surrogate_pair_is_no_character(running: Running, half: str) -> N
         running.predictions + "/predict",
         data=body.encode(),
         headers={"Content-Type": "application/json"},
-        timeout=10,
+        timeout=60,
     )
     assert "address1" in _problem(answer, 400, "invalid-field")
 
@@ -97,7 +97,7 @@ def test_a_whole_surrogate_pair_is_a_character(running: Running) -> None:
         running.predictions + "/predict",
         data=b'{"address1": "\\ud83d\\ude00 a", "address2": "b"}',
         headers={"Content-Type": "application/json"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == 200
 
@@ -108,7 +108,7 @@ def test_a_body_not_declared_as_json_is_refused(running: Running, kind: str | No
         running.predictions + "/predict",
         data=json.dumps({"address1": GOOD, "address2": GOOD}).encode(),
         headers={"Content-Type": kind},
-        timeout=10,
+        timeout=60,
     )
     assert "application/json" in _problem(answer, 415, "unsupported-media-type")
 
@@ -148,20 +148,20 @@ def test_pairs_must_be_a_list(running: Running) -> None:
 
 
 def test_a_wrong_method_names_the_right_one(running: Running) -> None:
-    answer = requests.get(running.predictions + "/predict", timeout=10)
+    answer = requests.get(running.predictions + "/predict", timeout=60)
     assert _problem(answer, 405, "wrong-method") == "this route takes another method: POST"
     assert "POST" in answer.headers["Allow"]
 
 
 def test_an_unknown_route_is_not_echoed(running: Running) -> None:
-    answer = requests.get(running.predictions + "/" + "北京市朝阳区", timeout=10)
+    answer = requests.get(running.predictions + "/" + "北京市朝阳区", timeout=60)
     _problem(answer, 404, "unknown-route")
     assert "北京" not in answer.text
 
 
 def test_a_malformed_request_line_is_answered_in_the_same_form(running: Running) -> None:
     address = urlsplit(running.predictions)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
         connection.sendall(b"GET / HTTP/1.1 and more\r\nHost: x\r\n\r\n")
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.0 400") or answer.startswith(b"HTTP/1.1 400")

@@ -17,6 +17,7 @@ import pytest
 from service.http.request_context import HEADER
 from tests.conftest import eventually
 from tests.http.held import PAIR, Held, problem
+from tests.waiting import Stopwatch
 
 BODY = json.dumps(PAIR)
 JSON = {"Content-Type": "application/json"}
@@ -42,11 +43,11 @@ def idle(held: Held) -> Iterator[None]:
 
 def _connect(held: Held) -> socket.socket:
     address = urlsplit(held.running.predictions)
-    return socket.create_connection((address.hostname, address.port), timeout=10)
+    return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
 def _http(held: Held) -> HTTPConnection:
-    return HTTPConnection(urlsplit(held.running.predictions).netloc, timeout=10)
+    return HTTPConnection(urlsplit(held.running.predictions).netloc, timeout=60)
 
 
 def _predict(connection: HTTPConnection) -> int:
@@ -107,10 +108,10 @@ def test_a_request_that_could_not_wait_for_a_thread_is_refused_at_once(held: Hel
     for _ in range(30):
         queue.computed(tokens=20, seconds=2)
     try:
-        began = time.monotonic()
-        refused = held.send(**{HEADER: "1500"}).result()
+        with Stopwatch() as watch:
+            refused = held.send(**{HEADER: "1500"}).result()
         assert problem(refused, 429, "too-late").startswith("an answer would take about")
-        assert time.monotonic() - began < 1
+        assert watch.seconds < 1
         assert "Connection" not in refused.headers
     finally:
         for _ in range(200):

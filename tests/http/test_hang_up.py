@@ -90,14 +90,14 @@ def test_one_that_hangs_up_while_its_answer_is_written_is_not_counted_as_served(
 
     def slow(*arguments: Any, **named: Any) -> Any:
         begun.set()
-        assert gone.wait(10)
+        assert gone.wait(60)
         return original(*arguments, **named)
 
     monkeypatch.setattr(where, name, slow)
     since = counted(held)
     client = connect(held)
     client.sendall(request(path.replace("tiny", held.running.engine.model.protocol_name), body))
-    assert begun.wait(10)
+    assert begun.wait(60)
     reset(client)
     eventually(lambda: held.service.predictions.connections() == 0)
     gone.set()

@@ -101,7 +101,7 @@ def test_looking_in_the_register_is_a_stage_of_its_own(matching: Running) -> Non
     stages = [part.split(";")[0] for part in answer.headers["Server-Timing"].split(", ")]
     assert stages == ["admit", "retrieve", "tokenize", "queue", "compute", "respond"]
     trace = answer.headers["traceparent"].split("-")[1]
-    told = requests.get(f"{matching.predictions}/traces/{trace}", timeout=10).json()
+    told = requests.get(f"{matching.predictions}/traces/{trace}", timeout=60).json()
     [request] = told["requests"]
     assert [stage["name"] for stage in request["stages"]] == stages
     assert request["stages"][1]["attributes"]["mgeo.candidates"] == CANDIDATES

@@ -62,7 +62,7 @@ def test_a_large_body_is_in_no_file(
 ) -> None:
     held.busy()
     address = urlsplit(held.running.predictions)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as client:
         client.sendall(
             b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Connection: close\r\n%s\r\n\r\n%s" % (header, sent[:-1])

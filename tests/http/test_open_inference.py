@@ -332,15 +332,15 @@ def test_numbers_are_little_endian() -> None:
 def test_health_is_in_no_metric_and_the_name_of_no_model_either() -> None:
     running = start()
     try:
-        version = requests.get(running.predictions + "/v2/models/tiny", timeout=10).json()
+        version = requests.get(running.predictions + "/v2/models/tiny", timeout=60).json()
         for rule in HEALTH:
             path = rule.replace("<name>", "tiny").replace("<version>", version["versions"][0])
-            answer = requests.get(running.predictions + path, timeout=10)
+            answer = requests.get(running.predictions + path, timeout=60)
             assert answer.status_code == 200, path
-            wrong = requests.post(running.predictions + path, timeout=10)
+            wrong = requests.post(running.predictions + path, timeout=60)
             assert wrong.status_code == 405
             assert "traceparent" not in {**answer.headers, **wrong.headers}
-        requests.get(running.predictions + "/v2/models/tiny", timeout=10)
+        requests.get(running.predictions + "/v2/models/tiny", timeout=60)
         metrics = running.get("/metrics").text
         counted = [line for line in metrics.splitlines() if line.startswith("mgeo_request_total")]
         assert [line for line in counted if "ready" in line or "health" in line] == []

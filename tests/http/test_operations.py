@@ -183,7 +183,7 @@ def test_metrics_that_are_named_come_alone(running: Running, accept: str) -> Non
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/rerank", "/", "/docs"])
 def test_a_route_of_the_other_port_is_told_with_its_port(running: Running, path: str) -> None:
-    answer = requests.post(running.operations + path, json=PAIR, timeout=10)
+    answer = requests.post(running.operations + path, json=PAIR, timeout=60)
     assert answer.status_code == 404
     # The port of this service is the system's choice.
     assert answer.json()["detail"] == (
@@ -194,7 +194,7 @@ def test_a_route_of_the_other_port_is_told_with_its_port(running: Running, path:
 
 @pytest.mark.parametrize("path", ["/metrics", "/livez", "/readyz", "/models"])
 def test_a_route_of_operations_is_told_with_its_port(running: Running, path: str) -> None:
-    answer = requests.get(running.predictions + path, timeout=10)
+    answer = requests.get(running.predictions + path, timeout=60)
     assert answer.status_code == 404
     assert answer.json()["detail"].endswith(
         "Metrics and readiness are on the port that the log names (MGEO_METRICS_PORT)"

@@ -13,6 +13,7 @@ from service.scoring.job import Job
 from service.scoring.scorer import _TRIED
 from tests.conftest import eventually
 from tests.http.held import PAIR, Held, problem
+from tests.waiting import Stopwatch
 
 
 @pytest.fixture(scope="module")
@@ -52,22 +53,22 @@ def test_what_a_full_queue_refuses_takes_no_thread_and_leaves_its_connection_ope
     before = held.metrics().value("mgeo_request_total", **refusals)
     with requests.Session() as session:
         answers = [
-            session.post(held.running.predictions + "/predict", json=PAIR, timeout=10)
+            session.post(held.running.predictions + "/predict", json=PAIR, timeout=60)
             for _ in range(3)
         ]
         path = "/v2/models/tiny/infer"
-        assert session.post(held.running.predictions + path, json={}, timeout=10).status_code == 429
+        assert session.post(held.running.predictions + path, json={}, timeout=60).status_code == 429
         of_model = {**refusals, "endpoint": "/v2/models/<name>/infer"}
         eventually(lambda: held.metrics().value("mgeo_request_total", **of_model) == 1)
         # What reaches a thread is traced.
         assert all("traceparent" not in answer.headers for answer in answers)
         assert [problem(answer, 429, "queue-full") != "" for answer in answers] == [True] * 3
         # Nor is it read, but what needs no place in the queue is answered as ever.
-        assert session.get(held.running.predictions + "/healthz", timeout=10).ok
+        assert session.get(held.running.predictions + "/healthz", timeout=60).ok
         held.gate.set()
         held.waiting(0)
         eventually(
-            lambda: session.post(held.running.predictions + "/predict", json=PAIR, timeout=10).ok
+            lambda: session.post(held.running.predictions + "/predict", json=PAIR, timeout=60).ok
         )
         assert len(session.adapters["http://"].poolmanager.pools) == 1
     assert held.metrics().value("mgeo_request_total", **refusals) >= before + 3
@@ -128,14 +129,19 @@ def test_a_request_that_never_fits_is_too_large(held: Held) -> None:
 
 
 def test_a_deadline_that_passes_in_the_queue_is_an_answer_in_time_and_no_work(held: Held) -> None:
+    # What other tests held was slow: by that, it could not be answered in time.
+    for _ in range(200):
+        held.running.queue.computed(tokens=held.tokens(PAIR), seconds=0.001)
     held.busy()
     before = len(held.computed)
     dropped = held.metrics().value("mgeo_queue_dropped_total")
     began = time.monotonic()
-    late = held.send(**{HEADER: "300"}).result()
+    with Stopwatch() as watch:
+        late = held.send(**{HEADER: "900"}).result()
     detail = problem(late, 504, "timed-out")
-    assert detail.startswith(f"no result within 300 ms ({HEADER}); allow more time")
-    assert 0.2 < time.monotonic() - began < 10
+    assert detail.startswith(f"no result within 900 ms ({HEADER}); allow more time")
+    assert time.monotonic() - began > 0.8
+    assert watch.seconds < 10
     held.gate.set()
     assert held.send().result().ok
     assert len(held.computed) == before + 1  # the last one's
@@ -173,7 +179,7 @@ def test_a_deadline_that_is_no_number_of_milliseconds_is_named(held: Held, value
         held.running.predictions + "/predict",
         json=PAIR,
         headers={HEADER: value.encode()},
-        timeout=10,
+        timeout=60,
     )
     assert HEADER in problem(answer, 400, "bad-request")
 

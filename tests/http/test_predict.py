@@ -113,7 +113,7 @@ def test_a_repeated_request_gets_the_same_answer(running: Running, body: Any) ->
 
 def test_health_is_the_original_answer_on_both_listeners(running: Running) -> None:
     for base in (running.predictions, running.operations):
-        answer = requests.get(base + "/healthz", timeout=10)
+        answer = requests.get(base + "/healthz", timeout=60)
         assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
 
 
@@ -125,4 +125,4 @@ def test_operations_say_ready_and_live(running: Running) -> None:
 
 def test_answers_carry_no_server_banner(running: Running) -> None:
     for base in (running.predictions, running.operations):
-        assert "Server" not in requests.get(base + "/healthz", timeout=10).headers
+        assert "Server" not in requests.get(base + "/healthz", timeout=60).headers

@@ -90,7 +90,7 @@ def test_keys_that_cannot_be_read_are_on_the_metrics_and_in_readyz(
 
 
 def test_health_and_operations_need_no_key(guarded: Guarded) -> None:
-    assert requests.get(guarded.running.predictions + "/healthz", timeout=10).ok
+    assert requests.get(guarded.running.predictions + "/healthz", timeout=60).ok
     for path in ("/healthz", "/livez", "/readyz", "/metrics"):
         assert guarded.running.get(path).ok
 
@@ -111,7 +111,7 @@ def test_every_answer_has_the_headers_and_no_banner(
     running: Running, request_: bytes, listener: str
 ) -> None:
     address = urlsplit(getattr(running, listener))
-    with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as client:
         client.sendall(request_)
         answer = client.recv(65536)
     head = answer.split(b"\r\n\r\n")[0].lower().split(b"\r\n")[1:]
@@ -144,7 +144,7 @@ def test_every_route_asks_for_a_key_or_is_listed_as_open(guarded: Guarded) -> No
     for rule in rules:
         method = "POST" if "POST" in (rule.methods or ()) else "GET"
         path = re.sub(r"<[^>]+>", "x", rule.rule)
-        answer = requests.request(method, guarded.running.predictions + path, timeout=10)
+        answer = requests.request(method, guarded.running.predictions + path, timeout=60)
         assert (answer.status_code == 401) == (rule.rule not in OPEN), rule.rule
         asked |= {rule.rule} if answer.status_code == 401 else set()
     assert asked >= set(SCORING)

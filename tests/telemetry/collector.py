@@ -134,7 +134,7 @@ class Collector:
         self._closing.set()
         self._http.shutdown()
         self._http.server_close()
-        self._server.stop(None).wait(10)
+        self._server.stop(None).wait(60)
 
     @property
     def spans(self) -> list[Span]:

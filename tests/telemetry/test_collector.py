@@ -60,7 +60,7 @@ def real_collector(folder: Path, forward: str) -> Iterator[dict[str, str]]:
         def is_up() -> bool:
             assert process.poll() is None, "the Collector has ended"
             try:
-                with urlopen(f"http://127.0.0.1:{health}/", timeout=5) as answer:
+                with urlopen(f"http://127.0.0.1:{health}/", timeout=60) as answer:
                     return bool(answer.status == 200)
             except URLError:
                 return False

@@ -207,7 +207,7 @@ def test_a_library_that_quotes_a_header_is_cut(
 def exchange(address: Address, request: bytes) -> bytes:
     """The whole answer to raw bytes, as far as it comes before the service hangs up."""
     answer = b""
-    with socket.create_connection(address, timeout=10) as connection, suppress(ConnectionError):
+    with socket.create_connection(address, timeout=60) as connection, suppress(ConnectionError):
         connection.sendall(request)
         while part := connection.recv(65536):
             answer += part

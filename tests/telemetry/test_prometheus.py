@@ -314,7 +314,7 @@ def test_scrapes_at_once_repeat_no_series(
             bodies = list(pool.map(lambda _: scraped.endpoint.render(OPENMETRICS)[0], range(48)))
     finally:
         done.set()
-        disturber.join(10)
+        disturber.join(60)
 
     families = {len(seen.families) for seen in map(Exposition, bodies)}
     assert families == {len(METRICS) + 1}

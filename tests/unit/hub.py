@@ -59,7 +59,7 @@ class Hub:
     def __exit__(self, *_: object) -> None:
         self.closing.set()
         self._server.shutdown()
-        self._thread.join(5)
+        self._thread.join(60)
         self._server.server_close()
 
     def bytes_sent(self, name: str) -> int:

@@ -335,7 +335,7 @@ def test_whoever_comes_after_a_silence_waits_for_the_look(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert admitted == [False] * 8
 
 

@@ -45,11 +45,11 @@ def test_a_waiter_wakes_at_the_change() -> None:
     error = RuntimeError("x")
     seen: list[State] = []
     waiter = threading.Thread(
-        target=lambda: seen.append(lifecycle.wait_while(State.STARTING, timeout=10))
+        target=lambda: seen.append(lifecycle.wait_while(State.STARTING, timeout=60))
     )
     waiter.start()
     lifecycle.to(State.FAILED, error)
-    waiter.join(5)
+    waiter.join(60)
     assert seen == [State.FAILED]
     assert lifecycle.error is error
 

@@ -127,7 +127,7 @@ def test_another_server_on_the_port_is_not_ready(
         asked = threading.Thread(target=server.handle_request)
         asked.start()
         assert main(["ready", "--metrics-port", str(server.server_port)]) == 1
-        asked.join(5)
+        asked.join(60)
     assert "is not this service" in capsys.readouterr().err
 
 

@@ -40,7 +40,7 @@ def test_who_waits_for_the_whole_device_is_not_alone() -> None:
         thread.start()
         time.sleep(0.05)
         assert got == []
-    thread.join(10)
+    thread.join(60)
     assert got == [1]
     with streams.turn(1, is_alone=True) as stream:
         assert stream is None, "alone again"

@@ -153,7 +153,7 @@ def test_batches_staged_at_once_get_their_own_answers(device: Later | Counted) -
     def compute(stream: int) -> list[bool]:
         equal = []
         for batch, expected in zip(batches[stream], alone[stream], strict=True):
-            together.wait(10)
+            together.wait(60)
             equal.append(bool((backend.predict(batch, stream) == expected).all()))
         return equal
 

@@ -21,7 +21,7 @@ class Task:
 
     def service(self) -> None:
         self.thread.put(threading.get_ident())
-        self.let_go.wait(10)
+        self.let_go.wait(60)
 
 
 def wait_for(workers: Workers, *, busy: int) -> None:
@@ -38,14 +38,14 @@ def workers() -> Iterator[Workers]:
     made.set_thread_count(4)
     wait_for(made, busy=0)
     yield made
-    assert made.shutdown(timeout=10)
+    assert made.shutdown(timeout=60)
 
 
 def answered(workers: Workers) -> int:
     """One task from its beginning to its end; the thread that had it."""
     task = Task()
     workers.add_task(task)
-    thread = task.thread.get(timeout=10)
+    thread = task.thread.get(timeout=60)
     task.let_go.set()
     wait_for(workers, busy=0)
     return thread
@@ -61,7 +61,7 @@ def test_requests_at_once_have_a_thread_each_and_the_next_the_last_that_was_busy
     tasks = [Task() for _ in range(4)]
     for task in tasks:
         workers.add_task(task)
-    threads = [task.thread.get(timeout=10) for task in tasks]
+    threads = [task.thread.get(timeout=60) for task in tasks]
     assert len(set(threads)) == 4
     for busy, index in zip((3, 2, 1, 0), (2, 0, 3, 1), strict=True):
         tasks[index].let_go.set()

@@ -82,7 +82,7 @@ class Driver:
     ) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
     def scrape(self) -> Exposition:
         """One scrape; its timing is in `last`."""
@@ -103,6 +103,6 @@ class Driver:
 
     def end(self) -> list[dict[str, Any]]:
         """End the process in good order; returns its log."""
-        _, errors = self._process.communicate(timeout=10)
+        _, errors = self._process.communicate(timeout=60)
         assert self._process.returncode == 0, errors
         return [json.loads(line) for line in errors.splitlines()]
