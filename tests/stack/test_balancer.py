@@ -17,7 +17,7 @@ from tools import native
 from tools.compose import REPOSITORY, load_services
 from tools.processes import Managed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 COMPOSE = [REPOSITORY / "docker-compose.yml", REPOSITORY / "docker-compose.replicas.yml"]
 BEFORE, AFTER = "127.0.0.2", "127.0.0.3"

@@ -34,7 +34,7 @@ from tools import native
 from tools.compose import load_services
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 STORES = ("jaeger", native.log_store())
 _KNOWN = sorted(

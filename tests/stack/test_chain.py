@@ -18,7 +18,7 @@ from tools import native, rules
 from tools.load import address
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 LINKS = yaml.safe_load(rules.LINKS.read_text("utf-8"))
 SPANS = {"POST /predict", "admit", "tokenize", "queue", "compute", "respond"}

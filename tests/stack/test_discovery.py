@@ -18,7 +18,7 @@ from tools.load import run
 from tools.processes import Managed
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 SERVICE_PORTS = {"predictions": 5000, "operations": 8000}
 """The compose file's own: a DNS name holds addresses, and the port is in the configuration."""

@@ -17,7 +17,7 @@ from tools import native
 from tools.load import LoadSummary, run
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 OUTAGE_SECONDS = float(os.environ.get("STACK_OUTAGE_SECONDS", "20"))
 """How long Jaeger is away. The closing measurement is made with 60."""

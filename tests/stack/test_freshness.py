@@ -15,7 +15,7 @@ from tests.stack.conftest import Traffic
 from tests.waiting import RunningClock
 from tools.load import pair
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 REQUESTS = 30
 PAUSE_SECONDS = 1.7

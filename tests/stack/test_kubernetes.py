@@ -33,7 +33,7 @@ from tools.compose import REPOSITORY
 from tools.load import run
 from tools.processes import Managed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 
 def _program(name: str) -> str:

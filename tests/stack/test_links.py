@@ -19,7 +19,7 @@ from tools import native
 from tools.picture import fill
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 DOTS = "histogram_quantile(0.95, sum by (le) (rate(mgeo_request_duration_seconds_bucket[1m])))"
 BOARDS = {

@@ -19,7 +19,7 @@ from tools import native
 from tools.picture import fill
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 MISSION = (
     "rate(mgeo_request_total[1m])",

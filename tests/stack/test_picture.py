@@ -9,7 +9,7 @@ import pytest
 from tests.stack.clients import Prometheus
 from tools import picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 
 def test_every_panel_is_drawn_with_its_dots(

@@ -17,7 +17,7 @@ from tests.stack.clients import eventually
 from tests.stack.conftest import prepare
 from tools import native
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 LINES = 2000
 

@@ -19,7 +19,7 @@ from tests.stack.clients import Jaeger, eventually
 from tests.stack.logs import LogStore
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 CANARY = "甲州市东城区学府路12号"
 KEPT = "4 characters of 城市 are no address"

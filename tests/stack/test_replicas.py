@@ -13,7 +13,7 @@ from tools.compose import REPOSITORY
 from tools.load import LoadSummary, run
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 FILES = [REPOSITORY / "docker-compose.replicas.yml"]
 REPLICAS = ("mgeo-1", "mgeo-2", "mgeo-3")

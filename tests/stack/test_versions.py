@@ -16,7 +16,7 @@ from tests.stack.models import compared, send
 from tools.picture import fill
 from tools.stack import Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 REQUESTS = 1000
 MODELS = (
