@@ -115,9 +115,9 @@ def test_a_route_names_the_version(fleet: Fleet) -> None:
         path = f"/v2/models/tiny/versions/{version}/infer"
         answer = fleet.running.post(path, {"inputs": tensors}, headers={"X-Mgeo-Version": "a"})
         assert answer.json()["model_version"] == version
-    info = requests.get(fleet.running.predictions + "/v2/models/a", timeout=10)
+    info = requests.get(fleet.running.predictions + "/v2/models/a", timeout=60)
     assert info.status_code == 404  # not a model's own name but that of a declaration
-    info = requests.get(fleet.running.predictions + "/v2/models/tiny", timeout=10)
+    info = requests.get(fleet.running.predictions + "/v2/models/tiny", timeout=60)
     assert info.json()["versions"] == [fleet.versions[name] for name in ("a", "twin", "worse")]
 
 

@@ -125,7 +125,7 @@ class Bench:
 
     def score(self, pairs: int = 1, poison: Collection[int] = ()) -> Job:
         job = self.submit(pairs, poison)
-        assert job.wait(10)
+        assert job.wait(60)
         return job
 
 

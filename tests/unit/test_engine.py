@@ -110,7 +110,7 @@ def test_a_device_that_never_answers_again_fails_the_process(bench: Bench) -> No
 
     bench.backend.answer = broken
     assert isinstance(bench.score().errors[0], EngineFailed)
-    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=60) is State.FAILED
     with pytest.raises(EngineFailed):
         bench.submit()
 
@@ -164,8 +164,8 @@ def test_a_device_without_memory_for_one_pair_is_waited_for_and_then_ends_the_pr
     assert isinstance(bench.score().errors[0], EngineFailed)
     assert bench.lifecycle.state is State.READY
     time.sleep(0.06)
-    assert bench.submit().wait(10)
-    assert bench.lifecycle.wait_while(State.READY, timeout=10) is State.FAILED
+    assert bench.submit().wait(60)
+    assert bench.lifecycle.wait_while(State.READY, timeout=60) is State.FAILED
 
 
 def test_the_time_of_a_pass_is_not_that_of_handing_out_its_results(bench: Bench) -> None:
@@ -211,7 +211,7 @@ def test_a_model_that_does_not_load_fails_the_process_with_its_error() -> None:
         raise refusal
 
     bench = Bench(load)
-    assert bench.lifecycle.wait_while(State.STARTING, timeout=10) is State.FAILED
+    assert bench.lifecycle.wait_while(State.STARTING, timeout=60) is State.FAILED
     assert bench.lifecycle.error is refusal
 
 
@@ -225,7 +225,7 @@ def test_an_engine_that_dies_fails_the_process(bench: Bench) -> None:
     release = threading.Event()
 
     def hold(pairs: Sequence[TokenizedPair]) -> Probabilities:
-        assert release.wait(10)
+        assert release.wait(60)
         return good(pairs)
 
     bench.backend.answer = hold
@@ -235,11 +235,11 @@ def test_an_engine_that_dies_fails_the_process(bench: Bench) -> None:
     bench.backend.answer = die
     release.set()
     # Whoever waits is told so, and does not wait for the end of its time.
-    assert first.wait(10)
+    assert first.wait(60)
     for job in (held, waiting):
-        assert job.wait(10)
+        assert job.wait(60)
         assert len(job.errors) == len(job.pairs)
-    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=60) is State.FAILED
 
 
 def test_what_an_engine_died_of_is_logged_with_its_place_and_no_address(
@@ -251,8 +251,8 @@ def test_what_an_engine_died_of_is_logged_with_its_place_and_no_address(
         raise SystemExit(address)
 
     bench.backend.answer = die
-    assert bench.submit().wait(10)
-    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    assert bench.submit().wait(60)
+    assert bench.lifecycle.wait_while(State.READY, State.STARTING, timeout=60) is State.FAILED
     [record] = [one for one in caplog.records if one.levelname == "CRITICAL"]
     line = json.loads(JsonFormatter().format(record))
     assert (line["message"], line["exception"]) == ("engine failed", "SystemExit")
@@ -267,7 +267,7 @@ def test_an_operators_error_is_no_defect_of_the_engine(caplog: pytest.LogCapture
     def load(_: LoadedModel) -> LoadedModel:
         raise CheckpointError("no")
 
-    assert Bench(load).lifecycle.wait_while(State.STARTING, timeout=10) is State.FAILED
+    assert Bench(load).lifecycle.wait_while(State.STARTING, timeout=60) is State.FAILED
     assert "CRITICAL" not in [one.levelname for one in caplog.records]
 
 
@@ -284,7 +284,7 @@ def test_progress_age_is_zero_when_idle_and_grows_while_a_batch_hangs(bench: Ben
     bench.queue.put(job)
     eventually(lambda: bench.engine.progress_age() > 0.05)
     release.append(True)
-    assert job.wait(10)
+    assert job.wait(60)
     eventually(lambda: bench.engine.progress_age() == 0.0)
 
 

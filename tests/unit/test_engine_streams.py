@@ -23,7 +23,7 @@ def two() -> Iterator[Bench]:
 
 
 def test_batches_are_computed_side_by_side(two: Bench) -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     good = two.backend.answer
 
     def meet(pairs: Sequence[TokenizedPair]) -> Probabilities:
@@ -49,7 +49,7 @@ def test_a_batch_that_hangs_is_seen_while_others_are_computed(two: Bench) -> Non
     release, good = threading.Event(), two.backend.answer
 
     def hang(pairs: Sequence[TokenizedPair]) -> Probabilities:
-        assert not is_poisoned(pairs) or release.wait(10)
+        assert not is_poisoned(pairs) or release.wait(60)
         return good(pairs)
 
     two.backend.answer = hang
@@ -60,7 +60,7 @@ def test_a_batch_that_hangs_is_seen_while_others_are_computed(two: Bench) -> Non
         two.score(pairs=2)
     assert two.engine.progress_age() > began > 0
     release.set()
-    assert stuck.wait(10)
+    assert stuck.wait(60)
     eventually(lambda: two.engine.progress_age() == 0.0)
 
 
@@ -70,9 +70,9 @@ def test_no_thread_of_an_engine_goes_on_without_the_others(two: Bench) -> None:
 
     two.backend.answer = die
     job = two.submit(pairs=2)
-    assert job.wait(10)
+    assert job.wait(60)
     assert len(job.errors) == 2
-    assert two.lifecycle.wait_while(State.READY, State.STARTING, timeout=10) is State.FAILED
+    assert two.lifecycle.wait_while(State.READY, State.STARTING, timeout=60) is State.FAILED
     assert two.engine.stop(10)
 
 

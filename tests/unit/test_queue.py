@@ -114,7 +114,7 @@ def test_take_waits_for_work_and_ends_when_closed() -> None:
     consumer.start()
     queue.put(make_job([4, 4]))
     queue.close()
-    consumer.join(5)
+    consumer.join(60)
     assert not consumer.is_alive()
     assert sum(batches) == 2
 
@@ -132,7 +132,7 @@ class TwoStreams:
         self.queue.put(make_job([5] * 90))
         self._other = threading.Thread(target=self._take)
         self._other.start()
-        self._other.join(5)
+        self._other.join(60)
 
     def after_the_answer(self) -> tuple[list[int], float]:
         """The next batch of the stream that has answered: the lengths of its pairs, and how many
