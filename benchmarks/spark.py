@@ -44,8 +44,8 @@ def main() -> None:
         for _ in range(flags.repetitions):
             for workers in _WORKERS:
                 command = [sys.executable, "-m", "benchmarks.spark", "--run", str(workers), folder]
-                told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
-                rates[workers].append(flags.pairs / float(told.stdout.split()[-1]))
+                printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+                rates[workers].append(flags.pairs / float(printed.stdout.split()[-1]))
                 print(f"workers: {workers}, {rates[workers][-1]:.0f} pairs a second", flush=True)
     ratios = [two / one for one, two in zip(*rates.values(), strict=True)]
     one, two = (statistics.median(found) for found in rates.values())

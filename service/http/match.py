@@ -135,20 +135,20 @@ def add_routes(
         }
         pairs = [(asked.address, entry.address) for entry in found]
         who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
-        answer = scorer.score(pairs, timeline, who)
-        best = ranked(_scored(found, answer.outcomes))
+        scored = scorer.score(pairs, timeline, who)
+        best = ranked(_scored(found, scored.outcomes))
         is_match = bool(best) and best[0].score.label in MATCHING
         kind: Literal["match", "no_match"] = "match" if is_match else "no_match"
         instruments.match.add(1, {"answer": kind if found else "nothing_found"})
         instruments.match_candidates.add(len(best))
-        told: MatchAnswer = {
+        answer: MatchAnswer = {
             "answer": kind,
             "candidates": [_candidate(one, asked) for one in best[: asked.top or _TOP]],
             "scored": len(best),
             "register": {"version": current.version, "entries": len(current)},
-            "model": schemas.identity(answer.model),
+            "model": schemas.identity(scored.model),
         }
-        return jsonify(told)
+        return jsonify(answer)
 
 
 def _scored(
@@ -175,7 +175,7 @@ def _scored(
 
 def _candidate(one: Ranked[Entry, Score], asked: MatchQuery) -> Candidate:
     entry, score, margin = one
-    told: Candidate = {
+    found: Candidate = {
         "id": entry.id,
         "address": entry.address,
         "similarity": score.similarity,
@@ -183,5 +183,5 @@ def _candidate(one: Ranked[Entry, Score], asked: MatchQuery) -> Candidate:
         "margin": margin,
     }
     if explained := explaining.of((asked.address, entry.address), asked.explain):
-        told["explanation"] = explained
-    return told
+        found["explanation"] = explained
+    return found

@@ -209,19 +209,19 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
         # them out in batches and lets single pairs go before them.
         pairs = [(asked.query, text) for text in asked.texts]
         who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
-        answer = scorer.score(pairs, timeline, who)
-        _check_query(asked, answer)
-        scores = [_checked(index, asked, one) for index, one in enumerate(answer.outcomes)]
+        scored = scorer.score(pairs, timeline, who)
+        _check_query(asked, scored)
+        scores = [_checked(index, asked, one) for index, one in enumerate(scored.outcomes)]
         ranks = [_rank(index, asked, score) for index, score in enumerate(scores)]
         ranks.sort(key=lambda rank: -rank["score"])
         best = ranks[: asked.top_n]
         if asked.called == "texts":
             return jsonify(best)
-        told: RankedDocuments = {
+        answer: RankedDocuments = {
             "results": [_of_document(rank) for rank in best],
-            "model": answer.model.checkpoint.name,
+            "model": scored.model.checkpoint.name,
         }
-        return jsonify(told)
+        return jsonify(answer)
 
     api.mount(blueprint)
 

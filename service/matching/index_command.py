@@ -70,14 +70,14 @@ def _info(flags: argparse.Namespace) -> int:
     from service.retrieval import files
 
     files.check(flags.register)
-    told = files.manifest(flags.register)
+    manifest = files.manifest(flags.register)
     console.show_json(
         {
             "register": str(flags.register),
-            "version": told["version"],
-            "entries": told["entries"],
-            "bytes": sum(one["bytes"] for one in told["files"].values()),
-            "files": {name: one["sha256"] for name, one in told["files"].items()},
+            "version": manifest["version"],
+            "entries": manifest["entries"],
+            "bytes": sum(one["bytes"] for one in manifest["files"].values()),
+            "files": {name: one["sha256"] for name, one in manifest["files"].items()},
         }
     )
     return 0
