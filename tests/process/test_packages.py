@@ -127,8 +127,9 @@ def test_what_an_extra_would_bring_is_named_in_one_line(
         *(), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2
-    [line] = done.stderr.splitlines()
+    *logged, line = done.stderr.splitlines()
     assert line.endswith(f", or install mgeo-inference[{extra}]")
+    assert all(json.loads(record)["level"] == "info" for record in logged)
 
 
 def test_only_names_of_its_own_are_on_everybodys_path(service: Path, client: Path) -> None:
