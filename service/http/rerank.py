@@ -50,12 +50,13 @@ _OTHERS = {
 }
 """What Cohere, Jina, vLLM and others take and this does not: it would change the answer."""
 
-_OF_TEXTS = {
+_NOT_BESIDE_TEXTS = {
     "documents": "send the candidates once, as texts or as documents",
     "return_documents": "the field for that is return_text",
+    **_OTHERS,
 }
-_OF_DOCUMENTS = {"return_text": "the field for that is return_documents"}
-"""The words of the other shape, beside `texts` and beside `documents`."""
+_NOT_BESIDE_DOCUMENTS = {"return_text": "the field for that is return_documents", **_OTHERS}
+"""The same, and the words of the other shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,8 @@ class Body:
         """
         fields = value if isinstance(value, dict) else {}
         if fields.get("texts") is None and fields.get("documents") is not None:
-            return self._documents.read(_own(value, _OF_DOCUMENTS), name)
-        return self._texts.read(_own(value, _OF_TEXTS), name)
+            return self._documents.read(_own(value, _NOT_BESIDE_DOCUMENTS), name)
+        return self._texts.read(_own(value, _NOT_BESIDE_TEXTS), name)
 
 
 def _asked(limits: Limits, title: str, candidates: str, repeated: str) -> Object[RerankQuery]:
@@ -254,18 +255,18 @@ def _check_query(asked: RerankQuery, answer: Answer) -> None:
         raise Unreadable(f"query or {asked.called}[0]: {refused[0]}")
 
 
-def _own(body: object, others: Mapping[str, str]) -> object:
+def _own(body: object, refused: Mapping[str, str]) -> object:
     """The body, unless it has a field of another reranker that would be passed over.
 
     Args:
         body: As it came.
-        others: Such fields, beside those of `_OTHERS`, and what to do about each.
+        refused: Such fields, and what to do about each.
 
     Raises:
         InvalidField: It has.
     """
     if isinstance(body, dict):
-        for name, instead in {**others, **_OTHERS}.items():
+        for name, instead in refused.items():
             if body.get(name) not in (None, False):
                 raise InvalidField(f"{name} is not supported: {instead}")
     return body

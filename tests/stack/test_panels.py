@@ -125,7 +125,8 @@ def test_latency_panel_leads_to_traces_and_logs(
 
 
 def test_stages_add_up_to_the_whole(prometheus: Prometheus, traffic: Traffic) -> None:
-    # One query: between two of them Prometheus may scrape.
+    # One query: between two of them Prometheus may scrape. Of one service: the troubled one is
+    # still asked, and is read in the middle of a request.
     share = prometheus.value(
         'sum(mgeo_request_stage_duration_seconds_sum{job="mgeo-inference"})'
         ' / sum(mgeo_request_duration_seconds_sum{job="mgeo-inference"})'
