@@ -1,7 +1,7 @@
-"""The answers of the prediction routes, as types: the server's and its client's.
+"""Types of the answers of the prediction routes, for the server and its client.
 
-The client's own distribution has this file too (`packages/client`), so it imports nothing of the
-service. `service/http/openapi.py` makes the document from these declarations.
+The distribution of the client has this file too (`packages/client`), so it imports nothing else
+of the service. `service/http/openapi.py` builds the OpenAPI document from these declarations.
 """
 
 from __future__ import annotations

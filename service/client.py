@@ -3,10 +3,10 @@
     with MGeoClient("http://127.0.0.1:5000") as client:
         client.predict("文三路478号华星时代广场A座", "文三路478号华星时代广场")["similarity"]
 
-Answers are the documents that the service sends, typed by the declarations that it builds them
-from (`answers.py`). Both files are also a distribution of their own, `mgeo-client`, which imports
-as `mgeo_client` (`packages/client`). A call is safe to repeat, so a refused or broken one is
-repeated until its deadline.
+Answers are the service's JSON documents, typed by the declarations that the service itself uses
+(`answers.py`). Both files are also the distribution `mgeo-client`, imported as `mgeo_client`
+(`packages/client`). Calls are safe to repeat, so a rejected or broken call is repeated until its
+deadline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import socket
 import time
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import urllib3
@@ -32,42 +31,42 @@ if TYPE_CHECKING:
     from .answers import BatchAnswer, PredictionByModel, Rank
 
 _RETRIED = frozenset({429, 502, 503})
-"""Full, not ready, or a proxy that found nobody: another attempt may be answered."""
+"""Statuses to repeat: the queue is full, a proxy found no service, or the service is not ready."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0
-"""Seconds between attempts where the service says none: doubled each time, up to the second."""
+"""Seconds between attempts without `Retry-After`: the first, doubled each time up to the second."""
 
 _DEADLINE = "X-Envoy-Expected-Rq-Timeout-Ms"
-"""Tells the service, and proxies on the way, how long this client will wait, in milliseconds."""
+"""Header that tells the service, and proxies on the way, how many milliseconds are left."""
 
 _LONGEST_SECONDS = 86_400
-"""The longest time for one call: a day."""
+"""Longest timeout of a call: one day."""
 
 
 class ClientError(Exception):
-    """A call that got no answer. `str(error)` is one line, and quotes no address."""
+    """A call failed. `str(error)` is one line and quotes no address."""
 
 
 class Unreachable(ClientError):
-    """No connection to the service, or it broke, at every attempt."""
+    """There was no connection to the service, or it broke, at every attempt."""
 
 
 class DeadlineExceeded(ClientError):
-    """No answer in time."""
+    """There was no answer within the timeout."""
 
 
 class BadAnswer(ClientError):
-    """It answered 200 with something else than this service's answer, as a login page would."""
+    """The answer was 200 but not this service's JSON, as from a login page."""
 
 
 class Refused(ClientError):
     """The service answered with an error.
 
     Attributes:
-        status: HTTP status.
+        status: HTTP status, from 400 to 599.
         type: The problem's stable name, `urn:mgeo:problem:...`; empty if the answer had none.
-        detail: What was wrong.
-        retry_after: Seconds after which the same call may succeed, if the service said so.
+        detail: What was wrong, in one line.
+        retry_after: Seconds to wait before the next call; None if the service named no time.
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any], retry_after: float | None) -> None:
@@ -82,17 +81,17 @@ class MGeoClient:
     """Calls one service. Safe to share between threads; connections are kept open and re-used.
 
     Args:
-        url: Where it is, without a path.
-        api_key: Sent as `Authorization: Bearer`.
-        version: Which model is to answer, of several: its name as declared, or its version.
-        session: Any id; where several share the traffic, one model answers all calls with it.
-        timeout: Seconds for one call, all its attempts and the waits between them included.
-        attempts: Most of them for one call, at least 1.
-        connections: Kept open at once.
+        url: URL of the service, without a path.
+        api_key: API key, sent as `Authorization: Bearer`.
+        version: The model that answers, if the service has several: its name or its version.
+        session: Any id. If models share the traffic, one of them answers all calls with this id.
+        timeout: Seconds for one call, with all attempts and waits; above 0, at most a day.
+        attempts: Most attempts for one call, at least 1.
+        connections: Most idle connections to keep open.
 
     Raises:
-        ValueError: The URL is not one of HTTP, the time is none, no attempt is allowed, or a value
-            that goes into a header is not printable ASCII.
+        ValueError: The URL does not begin with http:// or https://, `timeout` or `attempts` is out
+            of range, or a value for a header is not printable ASCII.
     """
 
     def __init__(
@@ -131,20 +130,23 @@ class MGeoClient:
     def predict(self, address1: str, address2: str) -> PredictionByModel:
         """Score one pair.
 
+        Returns:
+            The similarity, from 0 to 1, the label, the probabilities and the model.
+
         Raises:
-            ClientError: There is no answer.
+            ClientError: The call failed; see its subclasses.
         """
         body = {"address1": address1, "address2": address2}
         return cast("PredictionByModel", self._call("/predict", body, dict))
 
     def predict_batch(self, pairs: Iterable[tuple[str, str]]) -> BatchAnswer:
-        """Score many pairs, as many as the service takes in one request (256 unless it is set).
+        """Score many pairs in one request. A service takes at most 256, unless it is set otherwise.
 
         Returns:
             `results` in the order of the pairs, each a prediction or a problem with `status`.
 
         Raises:
-            ClientError: There is no answer.
+            ClientError: The call failed; see its subclasses.
         """
         body = {"pairs": [{"address1": one, "address2": two} for one, two in pairs]}
         return cast("BatchAnswer", self._call("/predict/batch", body, dict))
@@ -159,10 +161,19 @@ class MGeoClient:
         truncate: bool = True,
         top_n: int | None = None,
     ) -> list[Rank]:
-        """Sort candidates by their similarity to one address, best first: all, or `top_n` of them.
+        """Sort candidates by their similarity to one address, best first.
+
+        Args:
+            query: The address.
+            texts: The candidates.
+            raw_scores: Whether scores are the log-odds of the similarity instead of it.
+            return_text: Whether each result repeats the candidate's text.
+            truncate: Whether to score the readable part of a pair that is too long; False makes
+                the service reject it.
+            top_n: Most candidates to return; None for all.
 
         Raises:
-            ClientError: There is no answer.
+            ClientError: The call failed; see its subclasses.
         """
         body = {
             "query": query,
@@ -181,12 +192,7 @@ class MGeoClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _call(self, path: str, body: object, kind: type) -> object:
@@ -207,7 +213,7 @@ class MGeoClient:
                 if not isinstance(answer, kind):
                     raise BadAnswer(f"{self._url} is not this service: it answered other JSON")
                 return answer
-            # To wait longer than the deadline would only delay the bad news.
+            # After this wait no time would be left for an attempt: fail now.
             if attempt == self._attempts or time.monotonic() + wait >= deadline:
                 break
             time.sleep(wait)
@@ -227,7 +233,7 @@ class MGeoClient:
                 timeout=urllib3.Timeout(total=max(left, 0.001)),
             )
         except urllib3.exceptions.HTTPError as error:
-            # A refused connection is a time-out too, by urllib3's inheritance.
+            # In urllib3, a refused connection is a subclass of a time-out.
             refused = isinstance(error, urllib3.exceptions.NewConnectionError)
             if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s") from None
@@ -245,7 +251,7 @@ class MGeoClient:
 
 
 def _problem(data: bytes) -> Mapping[str, Any]:
-    """The problem document of an error; empty if it is another's, as of a proxy."""
+    """The problem document of an error; empty if the body is none, as from a proxy."""
     try:
         problem = json.loads(data)
     except ValueError:
@@ -254,25 +260,25 @@ def _problem(data: bytes) -> Mapping[str, Any]:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """The header's delay: it is a number of seconds or a date."""
+    """The delay of a `Retry-After` header, which is a number of seconds or a date."""
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdecimal():
         return float(retry_after)
     try:
         moment = email.utils.parsedate_to_datetime(retry_after)
-        if moment.tzinfo is None:  # a zone of -0000: it is UTC
+        if moment.tzinfo is None:  # the zone -0000 means UTC
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, IndexError, OverflowError):  # whatever it is, it is no date
+    except (ValueError, TypeError, IndexError, OverflowError):  # not a date
         return None
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads a socket until a moment, however little comes at a time.
+    """Reads a socket until a deadline.
 
-    A socket's own time-out begins anew with each read, so an answer that trickles in would never
-    end.
+    The time-out of a socket restarts with each read, so an answer that trickles in would never
+    time out.
     """
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
@@ -297,7 +303,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose status line, headers and body all come within one time-out."""
+    """An answer whose status line, headers and body must all arrive within one time-out."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
         super().__init__(sock, *arguments, **named)
@@ -323,14 +329,15 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 @functools.cache
 def _warn(failure: str) -> None:
-    """Log that traces end here; once, for every call would fail alike."""
+    """Log that traces end here; once, because every call would fail in the same way."""
     logging.getLogger(__name__).warning("traces are not passed on: %s", failure)
 
 
 def _inject_trace(headers: MutableMapping[str, str]) -> None:
-    """Put the current trace context into the headers, where OpenTelemetry is installed.
+    """Put the current trace context into the headers, if OpenTelemetry is installed.
 
-    Telemetry fails no call. Importing it does where `OTEL_PROPAGATORS` names none that is there.
+    A failure is logged and the call goes on. Importing OpenTelemetry fails if `OTEL_PROPAGATORS`
+    names a propagator that is not installed.
     """
     context: dict[str, str] = {}
     try:

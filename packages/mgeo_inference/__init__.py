@@ -1,7 +1,7 @@
-"""The service as a wheel installs it, with its packages in this folder.
+"""The command of the installed wheel, which has the service's packages in this folder.
 
-`service` and `telemetry` are names that other distributions may have too, so they are not put on
-everybody's path: only a process that this starts finds them.
+Other distributions may also have packages named `service` or `telemetry`. So these are put on the
+path of this process only, not into site-packages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run one command, as `python -m service` does in a checkout."""
+    """Run one command, as `python -m service` does in a checkout.
+
+    Returns:
+        The exit status.
+    """
     sys.path.insert(0, str(Path(__file__).parent))
     from service.__main__ import main as run
 

@@ -1,7 +1,7 @@
-"""Batches scored by a running service, with the patience of a long run.
+"""A client for long runs: it repeats requests for as long as a service may be down.
 
-`MGeoClient` makes each attempt. This adds the waiting: a run of hours outlasts a restart of the
-service, and ends with one line if the service does not come back.
+`MGeoClient` makes each attempt, and this adds the waiting. A run of hours survives a restart of the
+service. If the service does not come back, the run ends with a one-line error.
 """
 
 from __future__ import annotations
@@ -21,35 +21,34 @@ if TYPE_CHECKING:
     from service.http.schemas import BatchAnswer
 
 _SESSION = "score"
-"""The session of every run. Where several models share the traffic of a service, one of them scores
-the whole file, also if the run is resumed another day."""
+"""Session id of every run. If a service splits traffic between models, one of them scores the whole
+file, also when the run is resumed another day."""
 
 _ANSWER_SECONDS = 60.0
-"""More than a service lets a request wait by default (30 s)."""
+"""Longer than a service lets a request wait by default (30 s)."""
 
 _AGAIN = (408, 429, 502, 503, 504)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 15.0
 _MOST_FAILURES = 3
-"""Times that a request may fail within the service (500) before the run ends: it may be the
-request's own fault."""
+"""A run ends when one request gets this many 500s: the request itself may be the cause."""
 
 
 class TooLargeError(Exception):
-    """The service takes no request of this size."""
+    """The service rejects requests of this size (413)."""
 
 
 class PatientClient:
-    """Asks for batches, from any number of threads.
+    """Requests batches and repeats failed requests. Safe to share between threads.
 
     Args:
-        url: Of the service, such as `http://127.0.0.1:5000`.
-        api_key: Where it asks for one.
-        connections: Kept open at once.
+        url: URL of the service, such as `http://127.0.0.1:5000`.
+        api_key: The API key; None for a service without keys.
+        connections: Most open connections.
         patience: Seconds without any result after which to give up.
-        note: Told in a line when results stop coming.
+        note: Called with one line when results stop coming.
 
     Raises:
-        BulkError: The URL is none.
+        BulkError: The URL is invalid.
     """
 
     def __init__(
@@ -79,11 +78,14 @@ class PatientClient:
         self._is_told = False
 
     def predict_batch(self, pairs: Sequence[tuple[str, str]]) -> BatchAnswer:
-        """The answer to a batch.
+        """Score a batch.
+
+        Args:
+            pairs: The pairs, at most as many as the service takes in one request.
 
         Raises:
-            BulkError: It was refused for good, or there was no result for too long.
-            TooLargeError: It was refused for its size.
+            BulkError: The service rejected it for good, or gave no result for too long.
+            TooLargeError: The service rejected it for its size.
         """
         pause, failures = _FIRST_PAUSE_SECONDS, 0
         while not self._ended.is_set():
@@ -113,7 +115,7 @@ class PatientClient:
         raise BulkError("the run has ended")
 
     def _refusal(self, status: int, why: str) -> str:
-        """What to do about an answer that will not get better."""
+        """The message about an answer that repeating the request would not change."""
         if status == 401 and self._has_key:
             return f"{self._where} does not know the key of --api-key-file; give another one"
         if status == 401:
@@ -132,7 +134,7 @@ class PatientClient:
         now = time.monotonic()
         with self._lock:
             since = self._failing_since = self._failing_since or now
-            # Being behind (429) is no fault.
+            # A full queue (429) is normal under load.
             is_news = not self._is_told and not why.startswith("it answered 429")
             self._is_told |= is_news
         if now - since + seconds > self._patience:
@@ -149,7 +151,7 @@ def _checked(url: str) -> str:
     """The URL as messages show it.
 
     Raises:
-        BulkError: It cannot be the URL of a service.
+        BulkError: It is not the URL of a service.
     """
     try:
         parts = urllib3.util.parse_url(url)
@@ -163,5 +165,5 @@ def _checked(url: str) -> str:
 
 
 def _detail(error: Refused) -> str:
-    """The detail of this service's own error; empty for any other, such as a proxy's."""
+    """The detail of an error of this service; empty for the error of a proxy."""
     return f": {error.detail}" if error.type.startswith("urn:mgeo:problem:") else ""

@@ -1,4 +1,4 @@
-"""One call of `score`, from its flags to the summary. All checks come before any work."""
+"""One call of `score`, from its flags to the summary. Everything is checked before work starts."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from service.scoring.checkpoint import LABELS
 
 
 class BulkJob:
-    """A file of pairs to score. `match` is one as well, of addresses and with other results.
+    """A file of pairs to score. The jobs of `match` and `dedupe` are subclasses.
 
     Attributes:
-        result: Makes a result of its cells; its fields name the columns that are appended.
-        result_types: Of these cells.
-        counted: The field by which the rows are counted at the end.
-        values: What that field holds.
+        result: Named tuple of a row's result; its fields name the appended columns.
+        result_types: Types of these fields.
+        counted: The field by which the summary counts rows.
+        values: The values of that field.
 
     Raises:
-        BulkError: The flags contradict each other, or the files.
+        BulkError: The flags contradict each other, or the output would overwrite a file.
     """
 
     result: type[Any] = Result
@@ -64,10 +64,10 @@ class BulkJob:
             )
 
     def run(self) -> None:
-        """Score it, and say how it went.
+        """Score the file and report the summary.
 
         Raises:
-            OperatorError: It cannot begin, or not go on.
+            OperatorError: It cannot start, or cannot continue.
             OSError: A file cannot be read or written.
         """
         source = formats.open_source(self._source_format, self._reading)
@@ -129,7 +129,7 @@ class BulkJob:
         run(chunks, pair, scorer, sink, journal, progress, totals, self.result)
 
     def standing(self) -> str:
-        """What is done and kept, after the run was interrupted."""
+        """How far an interrupted run came, in one line."""
         if not self._is_kept or self._progress is None:
             return NOTHING_KEPT
         return f"{self._progress.done} were done; the same command goes on"
@@ -157,7 +157,7 @@ class BulkJob:
         return first, second
 
     def _seconds(self, chunk: Chunk, pair: tuple[int, int], results: Any) -> Sequence[object]:
-        """The second address of each row; None where there is none to explain."""
+        """The second address of each row, for explanations; None for a row without one."""
         return chunk.values(pair[1])
 
     def _way_of_reading(self) -> list[object]:
@@ -223,7 +223,7 @@ def _key(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The input as it was at the beginning."""
+    """The content and state of the input at the start of the run."""
 
     sha256: str
     state: tuple[int, int]
@@ -234,7 +234,7 @@ class _Seen:
             return cls(hashlib.file_digest(file, "sha256").hexdigest(), _state(path))
 
     def check(self, reading: Reading) -> None:
-        """Refuse the results if the input has changed since then."""
+        """Raise BulkError if the input has changed since the start."""
         if reading.path and _state(reading.path) != self.state:
             raise BulkError(f"{reading.name} was changed while it was read; run it with --restart")
 

@@ -1,10 +1,10 @@
-"""The results of a run so far, on disk, so that an interrupted run can be resumed.
+"""Keeps the results of a run on disk, so that an interrupted run can be resumed.
 
-A resumed run writes its output from the beginning, with the results that stand here. So the output
+A resumed run writes its output from the beginning, with the results from the journal. So the output
 has the same bytes, whatever its format and wherever the run was interrupted.
 
-A line is a checksum and JSON. The first line is the run's identity, each further line has the
-results of a chunk, and the last line says that no chunk follows. An incomplete line at the end is
+A line is a checksum and JSON. The first line is the run's identity. Each further line has the
+results of a chunk. The last line says that no chunk follows. An incomplete line at the end is
 dropped.
 """
 
@@ -16,7 +16,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from service.bulk.tables import Outcome
@@ -28,19 +27,24 @@ _MAGIC = b"mgeo-score-journal-2 "
 _COMPLETE = "complete"
 
 Identity = Mapping[str, Any]
-"""What results depend on, as JSON has it: each key's value must be the same to resume."""
+"""What the results depend on, as JSON. A run is resumed only if every value is the same."""
 
 
 class Journal:
-    """The journal of one output. Holds a lock: one process at a time.
+    """The journal of one output. It holds a lock, so that only one process writes it.
 
     Args:
-        path: Where it lies, or will.
-        identity: Of the run that is to begin or go on.
-        restart: Whether to drop what an earlier run has done.
+        path: File of the journal; created if it does not exist.
+        identity: What the results of this run depend on.
+        restart: Whether to drop the results of an earlier run.
+
+    Attributes:
+        is_resumed: Whether it has results of an earlier run.
+        is_complete: Whether an earlier run noted that no chunk follows.
 
     Raises:
-        BulkError: Another process works on it, it is another run's, or no journal at all.
+        BulkError: Another process has the lock, the file belongs to a run with another identity,
+            or it is not a journal.
         OSError: It cannot be written.
     """
 
@@ -59,19 +63,14 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def replay(self, result: Callable[..., R]) -> Iterator[list[R]]:
-        """The results of each chunk that is done, in order.
+        """Yield the results of each finished chunk, in order.
 
         Args:
-            result: Makes one of its cells, or of `error` alone.
+            result: Builds a result from its cells, or from `error` alone.
         """
         with self._path.open("rb") as file:
             next(file, None)
@@ -84,16 +83,16 @@ class Journal:
                 ]
 
     def append(self, results: Sequence[Outcome]) -> None:
-        """Keep a chunk's results: on the disk when this returns."""
+        """Add a chunk's results. They are synced to disk when this returns."""
         self._write(_line([row.error or [*row][:-1] for row in results]))
 
     def complete(self) -> None:
-        """Note that no chunk follows, and that the output is whole."""
+        """Note that no chunk follows and that the output is complete."""
         if not self.is_complete:
             self._write(_line(_COMPLETE))
 
     def remove(self) -> None:
-        """End it: the output has its name."""
+        """Remove the journal, once the output has its final name."""
         self._path.unlink()
 
     def _lock(self) -> None:
@@ -112,7 +111,7 @@ class Journal:
             self._file.truncate(0)
             self._write(_MAGIC + _line(identity))
             return
-        # As JSON has it: tuples are lists there.
+        # Through JSON, which makes tuples lists.
         wanted = json.loads(json.dumps(identity))
         other = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key)]
         if other:
@@ -144,7 +143,7 @@ def _line(value: object) -> bytes:
 
 
 def _read(line: bytes) -> Any:
-    """What a line holds; None if it is not whole."""
+    """The value of a line; None if the line is incomplete or damaged."""
     checksum, _, text = line.removesuffix(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
         return None

@@ -1,4 +1,4 @@
-"""Scores chunks here, without a server: tokenised ahead, in batches of equal length."""
+"""Scores chunks in this process: tokenises ahead, and batches pairs of similar length."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from service.scoring.tokens import TokenizedPair
 from service.settings import Settings
 
 _BATCHES = 80
-"""Batches in a chunk. Sorting among so many leaves hardly any padding, and no more than a chunk is
-computed twice when a run is cut off."""
+"""Batches in a chunk. Sorting within so many leaves little padding; and an interrupted run computes
+at most one chunk again."""
 
 _TOKENS = 40
-"""Of a pair of usual length (19 and 16 characters), special tokens included."""
+"""Tokens of a typical pair (19 and 16 characters), special tokens included."""
 
 _FAILED = "the model failed on this pair"
 
@@ -36,12 +36,12 @@ class _Prepared:
 
 
 class LocalScorer:
-    """The model that the settings name, in this process.
+    """The model of the settings, loaded in this process; implements `run.RowScorer`.
 
     Attributes:
-        identity: What its results depend on.
-        model: Its name, its version and the backend that runs it.
-        chunk_rows: Rows to hand it at a time.
+        identity: What the results depend on, as JSON.
+        model: The model's name and version, and its backend.
+        chunk_rows: Best number of rows in a chunk.
 
     Raises:
         OperatorError: The model cannot be loaded.
@@ -72,12 +72,15 @@ class LocalScorer:
     def score(
         self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
     ) -> Iterator[tuple[Chunk, list[Result]]]:
-        """Each chunk with its results, in order.
+        """Yield each chunk with its results, in order.
 
         Args:
             chunks: The rows.
             pair: The columns of the two addresses.
-            report: Told of rows that are done.
+            report: Called with the number of rows that were finished.
+
+        Raises:
+            BulkError: The model fails on every pair.
         """
         for ready in ahead(self._prepare(chunk, pair) for chunk in chunks):
             report(len(ready.chunk) - len(ready.tokens))
@@ -89,7 +92,7 @@ class LocalScorer:
             yield ready.chunk, ready.results
 
     def _results(self, batch: list[TokenizedPair]) -> list[Result]:
-        """Results of a batch; of one that fails in halves, so that a pair at fault is alone."""
+        """Score a batch. If it fails, score its halves, so that only the pair at fault fails."""
         try:
             scores = score_batch_now(self._model, batch)
         except Exception as error:
@@ -126,12 +129,12 @@ class LocalScorer:
         return _Prepared(chunk, results, tokens, self._batches(tokens))
 
     def _batches(self, tokens: dict[int, TokenizedPair]) -> list[list[int]]:
-        """Places by length, cut where a batch would be more than the backend should compute."""
+        """Batches of places, sorted by length; each keeps within the budget of tokens."""
         padding, budget = self._model.backend.padding, self._model.batch_tokens
         batches: list[list[int]] = []
         total = 0
         for place in sorted(tokens, key=lambda place: len(tokens[place].ids)):
-            length = len(tokens[place].ids)  # the longest so far
+            length = len(tokens[place].ids)  # the longest so far: they are sorted
             total += length
             size = len(batches[-1]) + 1 if batches else 1
             if not batches or computed_tokens(size, total, length, padding) > budget:

@@ -1,4 +1,4 @@
-"""Where results go: beside the output until all are there, and then under its name."""
+"""The output file: written as a `.partial` file, and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from service.errors import BulkError
 
 
 class Output:
-    """An output file, its working copy and its journal.
+    """An output file with its `.partial` file and its journal.
 
     Args:
-        path: The file.
-        is_replaced: Whether one that is there may be replaced.
-        is_restarted: Whether to drop what an interrupted run has done.
+        path: The output file.
+        is_replaced: Whether to replace an existing file.
+        is_restarted: Whether to drop the results of an interrupted run.
 
     Raises:
-        BulkError: It is there already, or cannot be made there.
+        BulkError: The file exists already, or its directory does not.
     """
 
     def __init__(self, path: Path, *, is_replaced: bool, is_restarted: bool) -> None:
         self._name = str(path)
-        self._path = path.resolve()  # a link stays, and the file behind it is written
+        self._path = path.resolve()  # through a link, so that renaming replaces the file behind it
         self._partial = self._path.with_name(self._path.name + ".partial")
         self._journal = self._path.with_name(self._path.name + ".journal")
         self._is_replaced = is_replaced
@@ -41,19 +41,19 @@ class Output:
         return path.resolve() in (self._path, self._partial, self._journal)
 
     def journal(self, identity: Identity) -> Journal:
-        """The run's journal, begun or gone on with.
+        """Open the journal, or create it.
 
         Raises:
-            BulkError: It is another run's.
+            BulkError: The journal belongs to another run.
             OSError: It cannot be written.
         """
         return Journal(self._journal, identity, restart=self._is_restarted)
 
     def is_done(self, journal: Journal) -> bool:
-        """Whether an earlier run did everything but remove its journal, which is done now.
+        """Whether an earlier run finished the output. If so, its journal is removed.
 
         Raises:
-            BulkError: The output is there, and not of this run.
+            BulkError: The output exists and belongs to another run.
         """
         if journal.is_complete and self._path.exists() and not self._partial.exists():
             journal.remove()
@@ -62,7 +62,7 @@ class Output:
         return False
 
     def open(self) -> BinaryIO:
-        """The working copy, from its beginning.
+        """Create the `.partial` file, empty.
 
         Raises:
             OSError: It cannot be written.
@@ -70,7 +70,11 @@ class Output:
         return self._partial.open("wb")
 
     def finish(self, file: BinaryIO, journal: Journal | None) -> None:
-        """Give the working copy its name, once all of it is on the disk."""
+        """Sync the `.partial` file to disk and give it the output's name.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         file.flush()
         os.fsync(file.fileno())
         if journal:

@@ -1,10 +1,9 @@
-"""How far a run is: a bar on a terminal, else a line now and then. On standard error."""
+"""Progress on standard error: a bar on a terminal, otherwise a line every 10 seconds."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
 if TYPE_CHECKING:
@@ -14,15 +13,15 @@ _EVERY_SECONDS = 10.0
 
 
 class Progress:
-    """Counts rows, from when it is entered.
+    """Counts rows and shows them; the clock starts when its `with` block does.
 
     Args:
-        name: Of what is read.
-        total: Rows in all, or None if that is not known.
+        name: Name of the input.
+        total: Number of rows; None if it is unknown.
 
     Attributes:
-        resumed: Rows that an earlier run has scored.
-        scored: Rows scored by this one.
+        resumed: Rows that an earlier run scored.
+        scored: Rows that this run scored.
     """
 
     def __init__(self, name: str, total: int | None) -> None:
@@ -43,27 +42,22 @@ class Progress:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
     @property
     def seconds(self) -> float:
-        """Time since the first row was to be scored."""
+        """Seconds since scoring started; rows of an earlier run do not count."""
         return time.monotonic() - self._begin
 
     @property
     def rate(self) -> float:
-        """Rows scored in a second."""
+        """Rows scored per second."""
         return self.scored / max(self.seconds, 1e-6)
 
     def resume(self, rows: int) -> None:
-        """Count rows that an earlier run has scored: they say nothing of the rate."""
+        """Count rows that an earlier run scored; the rate leaves them out."""
         self.resumed += rows
         self._begin = time.monotonic()
         if self._bar is not None:
@@ -72,7 +66,7 @@ class Progress:
             self._bar.refresh()
 
     def advance(self, rows: int) -> None:
-        """Count rows that were scored now."""
+        """Count rows that this run scored."""
         self.scored += rows
         if self._bar is not None:
             self._bar.update(rows)
@@ -81,7 +75,7 @@ class Progress:
             self.note(self._line())
 
     def note(self, line: str) -> None:
-        """Write a line, above the bar if there is one."""
+        """Write one line; above the bar, if there is one."""
         if self._bar is not None:
             self._bar.write(f"mgeo: {line}", file=sys.stderr)
         else:
@@ -89,7 +83,7 @@ class Progress:
 
     @property
     def done(self) -> str:
-        """Rows that are done, and in all."""
+        """Finished rows and total, such as `500 of 2,000 rows`."""
         total = f" of {self._total:,}" if self._total else ""
         return f"{self.resumed + self.scored:,}{total} rows"
 
@@ -102,7 +96,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as one reads them: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format seconds as `8 s`, `3 min 20 s` or `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Scores chunks by a running service: several requests of `/predict/batch` in flight."""
+"""Scores chunks by a running service, with several `/predict/batch` requests in flight."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from service.http.schemas import Limits, Pair
 
 _CHUNK_ROWS = 1024
 _CHUNKS_IN_FLIGHT = 2
-"""Beside the one that is waited for: no connection is idle while a chunk's last answer comes."""
+"""Besides the chunk that is waited for: no connection idles during the last answer of a chunk."""
 
 _TRIES = 3
-"""Of a pair that the service takes and its model fails on."""
+"""Attempts for a pair that the service accepts and on which its model fails."""
 
 _ANY_LENGTH = Limits(2**31)
-"""The service knows its limit of characters and says so of each pair."""
+"""No limit is checked here: the service reports pairs that are longer than its limit."""
 
 _Sent = tuple[Chunk, list[Result], list[tuple[list[int], Future[list[Result]]]]]
 
 
 class RemoteScorer:
-    """The model of a service.
+    """The model of a running service; implements `run.RowScorer`.
 
     Args:
-        client: Where it is.
-        in_flight: Requests at once.
-        request_pairs: Pairs in a request.
+        client: The client of the service.
+        in_flight: Most requests at once.
+        request_pairs: Most pairs in a request.
 
     Attributes:
-        identity: What its results depend on, as the service says.
-        chunk_rows: Rows to hand it at a time.
+        identity: What the results depend on, as JSON; the model is the one that the service names.
+        chunk_rows: Best number of rows in a chunk.
 
     Raises:
-        BulkError: The service cannot be reached, or is another thing.
+        BulkError: The service cannot be reached, or the URL belongs to something else.
     """
 
     chunk_rows = _CHUNK_ROWS
@@ -58,15 +58,16 @@ class RemoteScorer:
     def score(
         self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
     ) -> Iterator[tuple[Chunk, list[Result]]]:
-        """Each chunk with its results, in order.
+        """Yield each chunk with its results, in order.
 
         Args:
             chunks: The rows.
             pair: The columns of the two addresses.
-            report: Told of rows that are done.
+            report: Called with the number of rows that were finished.
 
         Raises:
-            BulkError: The service refused for good, was away for too long, or changed its model.
+            BulkError: The service rejected a request for good, gave no result for too long, or
+                changed its model.
         """
         sent: deque[_Sent] = deque()
         pool = ThreadPoolExecutor(self._in_flight, "request")
@@ -91,7 +92,7 @@ class RemoteScorer:
         return chunk, results, requests
 
     def _ask(self, pairs: list[Pair], tries: int = _TRIES) -> list[Result]:
-        """Results of some pairs; asked for in halves if they are too much for one request."""
+        """Request the results of some pairs; in halves if they are too many for one request."""
         try:
             answer: Any = self._client.predict_batch(pairs)
         except TooLargeError as error:
@@ -111,7 +112,7 @@ class RemoteScorer:
             raise BulkError(_STRANGE) from None
         if len(results) != len(pairs):
             raise BulkError(_STRANGE)
-        if failed and tries > 1:  # perhaps with the engine, and not by these pairs' own fault
+        if failed and tries > 1:  # the engine may have failed for another reason than these pairs
             again = self._ask([pairs[place] for place in failed], tries - 1)
             for place, result in zip(failed, again, strict=True):
                 results[place] = result

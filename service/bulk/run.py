@@ -1,4 +1,4 @@
-"""One run: rows in, results from the journal or the scorer, rows out."""
+"""One run: read chunks, take their results from the journal or the scorer, write them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FIRST_BAD = 10
 
 
 class RowScorer(Protocol[R]):
-    """What makes results of rows: the model here, or a service.
+    """Makes the results of rows: by the model in this process, or by a service.
 
     Attributes:
-        identity: What its results depend on.
-        chunk_rows: Rows to hand it at a time.
+        identity: What the results depend on, as JSON.
+        chunk_rows: Best number of rows in a chunk.
     """
 
     identity: Mapping[str, object]
@@ -29,7 +29,13 @@ class RowScorer(Protocol[R]):
     def score(
         self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
     ) -> Iterator[tuple[Chunk, list[R]]]:
-        """Each chunk with its results, in order."""
+        """Yield each chunk with its results, in order.
+
+        Args:
+            chunks: The rows.
+            pair: The columns of the two addresses.
+            report: Called with the number of rows that were finished.
+        """
         ...
 
 
@@ -44,16 +50,16 @@ class RowCounter(Protocol):
 
 
 class Counts:
-    """Counts the rows that went out.
+    """Counts the rows of the output.
 
     Args:
-        counted: The cell of a result by which rows are counted.
+        counted: The field of a result by which rows are counted.
 
     Attributes:
-        rows: All of them.
-        bad: Those without a score.
-        first_bad: The first of those, counted from 1 without a header.
-        counts: Rows of each value of the cell.
+        rows: All rows.
+        bad: Rows without a score.
+        first_bad: Row numbers of the first 10 of those, from 1, without a header.
+        counts: Rows by value of the field.
     """
 
     def __init__(self, counted: str) -> None:
@@ -84,21 +90,21 @@ def run(
     totals: Counts,
     result: Callable[..., R],
 ) -> None:
-    """Score all chunks, those that the journal does not have.
+    """Write all chunks with their results; score those that the journal does not have.
 
     Args:
         chunks: The rows.
-        pair: The columns of the addresses.
-        scorer: Makes their results.
-        sink: Where rows go.
-        journal: Keeps their results, and has those of an earlier run.
-        progress: Told of rows.
-        totals: Counts them.
-        result: Makes a result of its cells, for what the journal has.
+        pair: The columns of the two addresses.
+        scorer: Makes the results.
+        sink: Writes the rows.
+        journal: Has the results of an earlier run, and keeps new ones; None to keep none.
+        progress: Counts rows as they are finished.
+        totals: Counts rows as they are written.
+        result: Builds a result from its cells in the journal.
 
     Raises:
-        BulkError: It cannot go on.
-        OSError: An output cannot be written.
+        BulkError: The run cannot continue, or the journal does not fit the input.
+        OSError: The output cannot be written.
     """
     try:
         for chunk, results in _results(chunks, pair, scorer, journal, progress, result):
@@ -121,7 +127,7 @@ def _results(
     for done in journal.replay(result) if journal else ():
         chunk = next(chunks, None)
         if chunk is None or len(chunk) != len(done):
-            # The same file is cut in other chunks only by another release of the reader's library.
+            # The input is the same file, so only another release of a library splits it otherwise.
             raise BulkError("the journal does not fit the input; give --restart")
         progress.resume(len(done))
         yield chunk, done

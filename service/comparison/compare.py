@@ -1,8 +1,8 @@
-"""In what two addresses differ, and in what they contradict each other.
+"""Compare two addresses part by part: where they differ, and where they contradict each other.
 
-The texts alone are looked at, not the model's answer. Two parts contradict each other if both
-texts have one of a kind and no reading makes them the same: 88号 and 188号 do, 12号 and 12-3号 do
-not, nor do 杭州市 and an address without a city.
+Only the texts are compared; the model has no part in it. Two parts contradict each other if both
+addresses have that kind of part and no reading makes them equal. 88号 and 188号 contradict each
+other. 12号 and 12-3号 do not, nor do 杭州市 and an address without a city.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from service.scoring.readable import plain
 
 
 class DifferingPart(NamedTuple):
-    """A part that one address has and the other has not, or has otherwise.
+    """A part that differs, or that only one address has.
 
     Attributes:
-        kind: What part it is.
-        first: How the first address has it, in plain and simplified characters; None if it does
-            not say.
-        second: Likewise.
+        kind: The kind of part.
+        first: The part of the first address, in plain and simplified characters; None if it has
+            none.
+        second: The same for the second address.
     """
 
     kind: PartKind
@@ -38,10 +38,10 @@ class DifferingPart(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two addresses beside each other.
+    """The result of comparing two addresses.
 
     Attributes:
-        conflicts: In what they contradict each other, from the province to the room.
+        conflicts: Kinds of part that contradict each other, from the province to the room.
         differences: All parts that differ, in the same order.
     """
 
@@ -55,7 +55,8 @@ def compare(first: str, second: str, default: tuple[Place, ...] = ()) -> Compari
     Args:
         first: An address.
         second: Another one.
-        default: Where an address is that does not say so, or not exactly.
+        default: The division to assume for an address that names none, or names one that
+            contains it. Several places, if its name has several meanings.
     """
     one, two = _read(first, default), _read(second, default)
     conflict = _division_conflict(one.location.places, two.location.places)
@@ -72,10 +73,14 @@ def compare(first: str, second: str, default: tuple[Place, ...] = ()) -> Compari
 
 
 def default_place(province: str | None, city: str | None) -> tuple[Place, ...]:
-    """Where addresses are that do not say so.
+    """The division to assume for addresses that name none, as `compare` takes it.
+
+    Args:
+        province: Name of a province, full or short; None for any.
+        city: Name of a city, full or short; None for any.
 
     Raises:
-        ValueError: There is no such province or city; or no such city in that province.
+        ValueError: There is no such province or city, or the city is in another province.
     """
     found: tuple[Place, ...] = ()
     for level, name in zip(LEVELS, (province, city), strict=False):
@@ -127,7 +132,7 @@ def _quoted(found: Sequence[Part]) -> str | None:
 
 
 def _division_conflict(first: Sequence[Place], second: Sequence[Place]) -> Level | None:
-    """The highest level on which no two of the places that may be meant agree."""
+    """The highest level on which no possible meaning of one agrees with one of the other."""
     pairs = [(one, two) for one in first for two in second]
     if not pairs or any(one.district and one.district == two.district for one, two in pairs):
         return None
@@ -141,7 +146,7 @@ def _division_conflict(first: Sequence[Place], second: Sequence[Place]) -> Level
 
 
 def _agree(one: str, two: str) -> bool:
-    # An abolished division may be a part of any other one now.
+    # A code with "-" is an abolished division, which may now be part of any other.
     return one == two or not one or not two or "-" in one or "-" in two
 
 
@@ -149,15 +154,14 @@ def _divisions(one: Location, two: Location, conflict: Level | None) -> Iterator
     for level in LEVELS:
         mine, theirs = one.names.get(level), two.names.get(level)
         if level == conflict:
-            # A text with 西湖区 alone names no city. Its city is known, and the district stands for
-            # it.
+            # A text with 西湖区 alone names no city, but implies one: quote the district.
             yield DifferingPart(level, mine or _lower(one, level), theirs or _lower(two, level))
         elif (mine or theirs) and not (mine and theirs and _is_one(one, two, level)):
             yield DifferingPart(level, mine, theirs)
 
 
 def _lower(location: Location, level: Level) -> str | None:
-    """The name below this level from which the conflict follows; None if there is none."""
+    """The nearest name below this level, which implies the division that conflicts."""
     below = LEVELS[LEVELS.index(level) + 1 :]
     return next((location.names[one] for one in below if one in location.names), None)
 
@@ -168,7 +172,7 @@ def _is_one(one: Location, two: Location, level: Level) -> bool:
 
 
 _COMPARED: Final = ("lane", "number", "building", "unit", "floor", "room")
-"""Kinds that can contradict each other. Two roads cannot: a house at a corner has both."""
+"""Kinds that can contradict each other. Roads cannot: a house at a corner is on two of them."""
 
 
 def _are_same(kind: PartKind, mine: Sequence[Part], theirs: Sequence[Part]) -> bool:
@@ -178,7 +182,7 @@ def _are_same(kind: PartKind, mine: Sequence[Part], theirs: Sequence[Part]) -> b
 
 
 def _share_a_road(mine: Sequence[Part], theirs: Sequence[Part]) -> bool:
-    # Words before a road's name cannot be told from it: 华星广场文三路.
+    # A road's name may begin with other words, as in 华星广场文三路: compare the ends.
     return any(
         one.value.endswith(two.value) or two.value.endswith(one.value)
         for one in mine[:_MOST_PARTS]
@@ -187,7 +191,7 @@ def _share_a_road(mine: Sequence[Part], theirs: Sequence[Part]) -> bool:
 
 
 _MOST_PARTS: Final = 8
-"""Of one kind in one address. A text with more of them is no address, and is not looked through."""
+"""Most parts of one kind to compare. A text with more is no address, and would take too long."""
 
 
 def _may_be_same(kind: PartKind, one: _Parts, two: _Parts) -> bool:
@@ -197,7 +201,7 @@ def _may_be_same(kind: PartKind, one: _Parts, two: _Parts) -> bool:
         return True
     if any(agree(a, b) for a in mine for b in theirs):
         return True
-    # In an estate, or in a lane of Shanghai, 13号 is 13号楼.
+    # In an estate, and in a lane of Shanghai, 13号 means building 13 (13号楼).
     return kind in ("number", "building") and (_has_house(one, two) or _has_house(two, one))
 
 
@@ -207,7 +211,7 @@ def _has_house(one: _Parts, two: _Parts) -> bool:
 
 
 def _may_be_one(one: str, two: str) -> bool:
-    """Equal, or named in another way, as A座 and 1号楼: they may be two names of one."""
+    """Whether the values are equal, or of different form: A座 and 1号楼 may be one building."""
     return one == two or _form(one) != _form(two)
 
 
@@ -216,7 +220,14 @@ def _form(value: str) -> str:
 
 
 class _Houses(NamedTuple):
-    """Houses from a number to a number, or a part of a house."""
+    """A range of house numbers, or a part of one house.
+
+    Attributes:
+        stem: What stands before the number, such as 甲 in 甲12号; or empty.
+        low: The lowest number.
+        high: The highest number.
+        within: The part of the house, such as ("3",) in 12-3号.
+    """
 
     stem: str
     low: int
@@ -240,7 +251,7 @@ def _may_be_one_house(one: str, two: str) -> bool:
 
 
 def _houses(value: str) -> Iterator[_Houses]:
-    """What a number may stand for: 12-3号 is a part of 12号, 12-16号 may be three houses."""
+    """The possible meanings of a house number: 12-3号 is in house 12; 12-16号 may be a range."""
     for piece in value.split("、"):
         if found := _HOUSE.match(piece):
             stem, number, rest = found[1], int(found[2]), found[3]

@@ -1,11 +1,11 @@
-"""Which province, city and district an address names.
+"""Find the province, city and district that an address begins with.
 
-Its names are read from the beginning of the text, each within those before it: 朝阳区 is in Beijing
-and in Changchun, 北京朝阳区 is not. A text that names a place first and its city later says nothing
-here: a wrong city would be worse than none.
+Names are read from the beginning of the text, and each narrows the next: 朝阳区 is in Beijing
+or in Changchun, 北京朝阳区 only in Beijing. A division that is named later in the text is ignored,
+because a wrong city is worse than none.
 
-`divisions.csv` has the names of 1980 to 2024, so that 余杭县 and 余杭区 are one district. NOTICE
-says whose work it is; `training/division_table.py` makes it.
+`divisions.csv` has the names of 1980 to 2024, so 余杭县 and 余杭区 are one district. NOTICE names
+its source; `training/division_table.py` makes it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LEVELS: Final[tuple[Level, ...]] = ("province", "city", "district")
 
 
 class Place(NamedTuple):
-    """Codes of a division and those above it; empty where nothing is said.
+    """Codes of a division and those above it; empty for levels below it.
 
-    An abolished division has a `-` in its code. It may be a part of any other one now.
+    A code with `-` is an abolished division, which may now be part of any other.
     """
 
     province: str = ""
@@ -34,24 +34,24 @@ class Place(NamedTuple):
 
     @property
     def level(self) -> Level:
-        """Of the division itself; a municipality is a province."""
+        """Level of the division itself; a municipality counts as a province."""
         if self.district:
             return "district"
         return "city" if self.city not in ("", self.province) else "province"
 
     def is_within(self, other: Place) -> bool:
-        """Whether it is the other one, or a part of it."""
+        """Whether it is the other division, or part of it."""
         return all(theirs in ("", ours) for ours, theirs in zip(self, other, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What a text says of where it is.
+    """The divisions that a text names.
 
     Attributes:
-        places: Divisions that it may mean; none if it names none.
-        names: The name that it has for each level.
-        end: Where the rest of the text begins.
+        places: Divisions that it may mean; empty if it names none.
+        names: The name in the text, for each level.
+        end: Index of the first character after the divisions.
     """
 
     places: tuple[Place, ...] = ()
@@ -59,7 +59,7 @@ class Location:
     end: int = 0
 
     def within(self, default: tuple[Place, ...]) -> Location:
-        """The same, in one of these places if the text says nothing else."""
+        """The location, narrowed to these places unless the text contradicts them."""
         inner = (*_within(self.places, default), *_within(default, self.places))
         places = inner or self.places or default
         return Location(places, self.names, self.end)
@@ -80,41 +80,41 @@ _NOT_A_DIVISION: Final = re.compile(
 _MANY_HAVE_IT: Final = frozenset(
     {"东区", "西区", "南区", "北区", "城区", "郊区", "矿区", "市区", "新区"}
 )
-"""Names of districts that parts of estates have too."""
+"""Names of districts that parts of an estate also have."""
 
 
 _MOST_NAMES: Final = 8
-"""Most names that are read. Some texts write each of them twice."""
+"""Most names to read. Three levels would be 3; some texts write each twice."""
 
 
 class _Name(NamedTuple):
-    """What a name may mean in full, and what as a short name."""
+    """The divisions with this full name, and those with this short name."""
 
     full: tuple[Place, ...]
     short: tuple[Place, ...]
 
 
 def read(text: str) -> Location:
-    """The divisions at the beginning of a text that is plain and simplified."""
+    """Find the divisions at the beginning of a text in plain, simplified characters."""
     found = _BEFORE.match(text)
     return _read(text, found.end() if found else 0)
 
 
 def named(text: str, level: Level) -> tuple[Place, ...]:
-    """The divisions of a level that have this name; none if it is no such name."""
+    """The divisions of this level with this full or short name; empty if there are none."""
     name = _table().get(text, _Name((), ()))
     return tuple(place for place in (*name.full, *name.short) if _is(place, level))
 
 
 def _is(place: Place, level: Level) -> bool:
-    """Whether it is of that level; a municipality is a city as well, and so is a county's city."""
+    """Whether it is of that level. Municipalities and county-level cities also count as cities."""
     if level == "city":
         return bool(place.city) and place.district in ("", place.city)
     return place.level == level
 
 
 def _read(text: str, at: int) -> Location:
-    """The names from a place in the text on."""
+    """Read names from index `at` on."""
     others: tuple[Place, ...] = ()
     places: tuple[Place, ...] = ()
     names: dict[Level, str] = {}
@@ -122,7 +122,7 @@ def _read(text: str, at: int) -> Location:
     for _ in range(_MOST_NAMES):
         step = _step(text, at, places)
         if step is None and places and (step := _step(text, at, ())):
-            if len(step[0]) > 2:  # 南京市江都市: the text contradicts itself, and may mean either
+            if len(step[0]) > 2:  # 南京市江都市 contradicts itself: keep both meanings
                 others, places = (*others, *places), ()
             else:
                 step = None
@@ -141,7 +141,14 @@ def _read(text: str, at: int) -> Location:
 def _step(
     text: str, at: int, around: tuple[Place, ...], looked_ahead: int = 0
 ) -> tuple[str, tuple[Place, ...]] | None:
-    """The longest name that begins here and lies within what is said already, and its places."""
+    """The longest name at index `at` that fits the divisions before it, and its meanings.
+
+    Args:
+        text: The address.
+        at: Index at which the name begins.
+        around: The possible divisions that were named before; empty if there are none.
+        looked_ahead: Depth of the look-ahead, which is bounded.
+    """
     table = _table()
 
     def goes_on(name: str, places: tuple[Place, ...]) -> bool:
@@ -169,24 +176,23 @@ def _step(
 
 
 def _chosen(places: tuple[Place, ...], around: tuple[Place, ...]) -> tuple[Place, ...]:
-    """What a name may mean after others. An abolished division counts only if nothing else is
-    meant."""
+    """The meanings of a name within `around`. Abolished divisions count only if no other fits."""
     if around:
-        # A name that is repeated adds nothing: 杭州杭州市.
+        # A repeated name, as in 杭州杭州市, adds nothing.
         places = _within(places, around) or (around if _within(around, places) else ())
     return tuple(place for place in places if "-" not in "".join(place)) or places
 
 
 def _within(places: Iterable[Place], others: Iterable[Place]) -> tuple[Place, ...]:
-    """Those of the places that are in one of the others."""
+    """The places that lie within one of the others."""
     others = tuple(others)
     return tuple(place for place in places if any(place.is_within(other) for other in others))
 
 
 def _stands_alone(name: str, places: tuple[Place, ...], around: tuple[Place, ...]) -> bool:
-    """Whether a short name can mean nothing else, such as 朝阳: 朝阳市, or 朝阳区 elsewhere."""
+    """Whether a short name has one meaning. 朝阳 has two: 朝阳市, and 朝阳区 elsewhere."""
     if not around and all(place.district for place in places):
-        return False  # rarely meant: many other things have such a short name
+        return False  # a district's short name alone mostly names something else
     for kind in "市区县旗":
         known = _table().get(name + kind)
         if known and len(_within(_chosen(known.full, around), places)) < len(known.full):
@@ -196,7 +202,7 @@ def _stands_alone(name: str, places: tuple[Place, ...], around: tuple[Place, ...
 
 @functools.cache
 def _table() -> Mapping[str, _Name]:
-    """What each name may mean."""
+    """The meanings of each name."""
     full: dict[str, list[Place]] = {}
     short: dict[str, list[Place]] = {}
     file = resources.files(__package__).joinpath("divisions.csv")
@@ -216,7 +222,7 @@ def _table() -> Mapping[str, _Name]:
 
 @functools.cache
 def _lengths() -> Mapping[str, Sequence[int]]:
-    """How long the names are that begin with a character, the longest first."""
+    """By first character, the lengths of the names that begin with it, longest first."""
     found: dict[str, set[int]] = {}
     for name in _table():
         found.setdefault(name[0], set()).add(len(name))

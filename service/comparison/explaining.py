@@ -1,6 +1,6 @@
-"""An explanation of a pair, as requests and files have it: when it is asked for, and what it says.
+"""Explanations of pairs, for requests and for files.
 
-A process that explains nothing does not load the comparison and its table of divisions.
+The comparison and its table of divisions are loaded only when an explanation is requested.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from service.comparison.divisions import Place
 
 Explain: TypeAlias = "tuple[Place, ...] | None"
-"""The default place of addresses that name none; None where no explanation is asked for."""
+"""The division to assume for addresses that name none; None if no explanation is requested."""
 
 
 def asked(
@@ -25,18 +25,18 @@ def asked(
     remedy: str,
     error: type[Exception],
 ) -> Explain:
-    """What a caller asks for.
+    """Check the parameters of an explanation.
 
     Args:
-        explain: Whether it wants an explanation.
-        province: The province of addresses that name none.
-        city: Likewise the city.
-        prefix: What the caller writes before `province` and `city`, such as `--default-`.
-        remedy: How the caller asks for an explanation, such as `give --explain`.
-        error: Raised with one line that says what is wrong.
+        explain: Whether an explanation is requested.
+        province: The province to assume for addresses that name none; None for any.
+        city: The city to assume; None for any.
+        prefix: Put before `province` and `city` in errors, such as `--default-`.
+        remedy: How to request an explanation, for errors, such as `give --explain`.
+        error: The class of error to raise.
 
     Raises:
-        error: A default is no province or city, or it is given without asking for an explanation.
+        error: A default is no known province or city, or no explanation is requested.
     """
     if not explain:
         for level, value in (("province", province), ("city", city)):
@@ -52,7 +52,7 @@ def asked(
 
 
 def of(pair: tuple[str, str], explain: Explain) -> Explanation | None:
-    """In what two addresses differ, if that is asked for."""
+    """The explanation of a pair; None if none is requested."""
     if explain is None:
         return None
     from service.comparison.compare import compare

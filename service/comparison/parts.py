@@ -1,4 +1,4 @@
-"""What stands in an address after its divisions: road, house number, building, and so on."""
+"""Split the rest of an address, after its divisions, into road, house number, building etc."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Part(NamedTuple):
     """A part of an address.
 
     Attributes:
-        kind: What it is.
-        text: As it stands there.
-        value: The same for each way to write it: 三号楼 and 3栋 are both 3.
+        kind: The kind of part.
+        text: The part as it was written.
+        value: Normalised form: 三号楼 and 3栋 both have the value 3.
     """
 
     kind: PartKind
@@ -57,7 +57,7 @@ _MARKS: Final = re.compile(r"[\W_]+")
 
 
 def read(text: str, at: int) -> Iterator[Part]:
-    """The parts of a text from a place on; it is plain and simplified."""
+    """Yield the parts of a text from index `at` on. The text is in plain, simplified characters."""
     rest: list[str] = []
     if town := _TOWN.match(text, at):
         yield Part("town", town[0], _TOWN_ENDS.sub("", town[0]))
@@ -83,7 +83,7 @@ def _parts(group: str, text: str) -> Iterator[Part]:
 
 
 def _digits(text: str) -> str:
-    """The text with its numbers in digits, without leading zeros."""
+    """The text, with numbers in digits and without leading zeros."""
     return _NUMBER.sub(lambda found: _plain_number(found[0]), text)
 
 

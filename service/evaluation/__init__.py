@@ -1,1 +1,1 @@
-"""`evaluate`: how good a model is on labelled pairs of one's own."""
+"""The command `evaluate`: measure a model on your own labelled pairs."""

@@ -1,4 +1,4 @@
-"""The figures of one evaluation, gathered chunk by chunk in the same memory."""
+"""Collects the figures of an evaluation chunk by chunk, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _EXACT, _PARTIAL = LABELS.index("exact_match"), LABELS.index("partial_match")
 _FIRST_BAD = 10
 
 NO_LABEL = "its label is none that is known"
-"""Never the cell itself: a wrong column may hold addresses."""
+"""The cell is not quoted: if the wrong column was named, it may hold an address."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """A pair whose label was not the most probable one.
+    """A pair that the model labelled wrong.
 
     Attributes:
-        probability: Of the label that the file gives: the smaller, the worse.
-        row: In the file, counted from 1 without a header.
-        label: What the file says.
-        result: What the model said.
+        probability: The model's probability of the true label, from 0 to 1. Lower is worse.
+        row: Row number in the file, from 1, without a header.
+        label: The true label, from the file.
+        result: The model's result.
         addresses: The pair.
     """
 
@@ -46,12 +46,12 @@ class Accumulator:
 
     Attributes:
         rows: Rows read.
-        bad: Those without a label or a score.
-        first_bad: The first of those, counted from 1 without a header, each with the reason.
-        confusion: Counts [true label, guessed label].
-        reliability: Confidence against accuracy.
-        exact: Precision and recall of finding exact matches by a threshold.
-        partial: Of finding exact and partial matches.
+        bad: Rows without a label or a score.
+        first_bad: The first 10 of those: row number, from 1 without a header, and reason.
+        confusion: Pairs by true label and predicted label. Shape (3, 3).
+        reliability: Accuracy by confidence.
+        exact: Precision and recall by threshold, if exact matches are to be found.
+        partial: The same, if exact and partial matches are to be found.
     """
 
     def __init__(self, worst: int) -> None:
@@ -66,11 +66,11 @@ class Accumulator:
 
     @property
     def pairs(self) -> int:
-        """Pairs that count."""
+        """Rows with a label and a score."""
         return self.rows - self.bad
 
     def worst(self) -> list[Mistake]:
-        """The mistakes in which the true label was the least probable, the worst first."""
+        """The mistakes whose true label had the lowest probability, worst first."""
         return sorted(mistake for _, _, mistake in self._worst)
 
     def add(
@@ -82,9 +82,9 @@ class Accumulator:
         """Count a chunk.
 
         Args:
-            truth: Each row's label; None where the file gives none that is known.
-            results: Each row's score.
-            addresses: Each row's pair.
+            truth: The true label of each row; None if the file has no known label.
+            results: The model's result for each row.
+            addresses: The pair of each row.
         """
         labels, guesses, probabilities, similarities = [], [], [], []
         rows = zip(truth, results, addresses, strict=True)
@@ -112,7 +112,7 @@ class Accumulator:
         self.partial.add(similarity, indices <= _PARTIAL)
 
     def _keep(self, mistake: Mistake) -> None:
-        # A heap whose first is the least bad of those kept.
+        # A heap; its first item is the least bad of the mistakes that are kept.
         entry = (-mistake.probability, -mistake.row, mistake)
         if len(self._worst) < self._worst_limit:
             heapq.heappush(self._worst, entry)

@@ -1,4 +1,4 @@
-"""`evaluate` on the command line: a file of labelled pairs in, figures out."""
+"""The command `evaluate`: reads a file of labelled pairs and reports the model's figures."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from service.scoring.checkpoint import Label
 
 _NO_LABEL_AFTER = 1000
-"""Rows after which a file in which no label is known is not read on."""
+"""Rows after which to stop reading a file in which no label was known."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `evaluate`."""
+    """Add the flags of `evaluate`."""
     parser.add_argument("input", metavar="FILE", help=f"labelled pairs ({', '.join(FORMATS)})")
     group = parser.add_argument_group("reading")
     for place, name in enumerate((*FIELDS, "label"), 1):
@@ -63,7 +63,7 @@ def run(flags: argparse.Namespace) -> int:
         The exit status.
 
     Raises:
-        OperatorError: It cannot begin, or not go on.
+        OperatorError: It cannot start, or cannot continue.
     """
     return run_to_the_end(lambda: _evaluate(flags), lambda: NOTHING_KEPT)
 

@@ -1,4 +1,4 @@
-"""What a file calls the three labels."""
+"""The names that a file may use for the three labels."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ _KNOWN: Mapping[Label, tuple[str, ...]] = {
     "partial_match": ("partial", "部分匹配"),
     "not_match": ("not", "no_match", "不匹配", "否", "no", "false"),
 }
-"""Names that mean one label wherever they stand. Numbers do not: some count from the exact match,
-others from none."""
+"""Names whose label is clear. Numbers are left out: in some files 0 is exact, in others none."""
 
 EXAMPLE = "--labels exact=2,partial=1,not=0"
 
 
 def names(given: str | None) -> dict[str, Label]:
-    """Which label each name in the file stands for.
+    """Parse `--labels`: the label of each name in the file.
 
     Args:
-        given: `--labels`, such as `exact=2,partial=1,not=0`; several names of one label are
-            separated by `|`. None for those that are known.
+        given: Such as `exact=2,partial=1,not=0`; `|` separates several names of one label. None
+            for the known names.
 
     Raises:
-        BulkError: It is of another form.
+        BulkError: It has another form, or one name stands for two labels.
     """
     if given is None:
         return {_folded(name): label for label in LABELS for name in (label, *_KNOWN[label])}
@@ -44,7 +43,7 @@ def names(given: str | None) -> dict[str, Label]:
 
 
 def label_of(cell: object, known: Mapping[str, Label]) -> Label | None:
-    """The label that a cell names, or None. A whole number may be written as 2 or 2.0."""
+    """The label that a cell names; None if it names none. 2 and 2.0 are the same name."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     return known.get(_folded(str(cell)))

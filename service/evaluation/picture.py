@@ -1,4 +1,4 @@
-"""The curves of one evaluation as an SVG that any browser shows; no library is needed for it."""
+"""Draw the curves of an evaluation as an SVG; it is written as text, without a library."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from service.evaluation.report import BOUNDARIES
 _SIDE, _LEFT, _TOP, _GAP, _BELOW = 260, 52, 64, 64, 96
 _PRECISION, _RECALL, _GREY = "#1f5fa8", "#c2571a", "#888"
 _POINTS = 201
-"""Of a curve: as fine as the picture's pixels."""
+"""Points of a curve: about one for each pixel."""
 
 _Point = tuple[float, float]
 
 
 def svg(totals: Accumulator, title: str) -> str:
-    """Precision and recall by threshold, for both boundaries, and the reliability diagram."""
+    """Draw precision and recall by threshold, for both boundaries, and the reliability diagram."""
     panels = [
         _curves(BOUNDARIES[0], totals.exact, 0),
         _curves(BOUNDARIES[1], totals.partial, 1),
@@ -95,7 +95,7 @@ def _frame(column: int, title: str, across: str, up: str) -> str:
 def _line(column: int, points: Iterable[_Point], colour: str) -> str:
     runs: list[list[str]] = [[]]
     for x, y in points:
-        if math.isnan(y):  # a share of nothing
+        if math.isnan(y):  # no pairs here: interrupt the line
             runs.append([])
         else:
             runs[-1].append(f"{_x(column, x):.1f},{_y(y):.1f}")

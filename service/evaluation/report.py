@@ -1,4 +1,4 @@
-"""The figures of one evaluation as text, and as a document for programs."""
+"""Report the figures of an evaluation as text, as Markdown, or as a JSON document."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from service.evaluation.figures import (
 from service.scoring.checkpoint import LABELS
 
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
-"""Thresholds of the table."""
+"""Thresholds in the table of the report."""
 
 BOUNDARIES = ("exact_match", "exact_match or partial_match")
-"""What a similarity of at least the threshold is taken for."""
+"""The two meanings of "similarity >= threshold" that are measured."""
 
 
 def document(
     totals: Accumulator, model: dict[str, str], precision: Sequence[float]
 ) -> dict[str, Any]:
-    """All figures. Shares lie in 0 to 1; one that has no pairs to be a share of is None.
+    """All figures, as a JSON document. Shares are from 0 to 1; None if no pair counts for them.
 
     Args:
-        totals: What was counted.
+        totals: The counted pairs.
         model: Name, version and backend.
-        precision: Wanted precisions, for which thresholds are looked up.
+        precision: Precisions for which to find the lowest threshold, above 0 and at most 1.
     """
     table = totals.confusion
     by_class = (precision_by_class(table), recall_by_class(table), f1_by_class(table))
@@ -76,12 +76,12 @@ def document(
 
 
 def text(summary: dict[str, Any]) -> str:
-    """The same, to read."""
+    """The figures of `document`, as text for a terminal."""
     return "\n".join(_lines(summary))
 
 
 def threshold_table(summary: dict[str, Any]) -> str:
-    """The table from similarity to precision and recall, in Markdown."""
+    """Precision and recall by similarity, as a table in Markdown."""
     lines = [
         "| similarity | exact: precision | recall | exact or partial: precision | recall |",
         "|---|---|---|---|---|",

@@ -1,1 +1,1 @@
-"""`index`, `match` and `dedupe`: tables of addresses against each other; above bulk."""
+"""The commands `index`, `match` and `dedupe`: compare tables of addresses. Built on `bulk`."""

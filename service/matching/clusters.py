@@ -1,8 +1,9 @@
-"""From pairs that match to clusters whose members all match one of them.
+"""Clusters of rows in which every member matches one representative.
 
-What is connected by pairs may be a chain whose ends are two places: each link may be a small
-mistake. So a component is taken apart into stars: the member that matches most others is the
-representative, what matches it is its cluster, and what is left is looked at again.
+A connected component of matching pairs may be a chain: each link can hold a small mistake, and its
+two ends can be different places. So each component is split into stars. The row that matches most
+others becomes a representative, the rows that match it become its cluster, and the same is done
+with the rest.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 Similarities = Mapping[int, Mapping[int, float]]
-"""Of each member, those that it matches and how similar they are, in both directions."""
+"""Adjacency of the matching rows: row, then matching row, to similarity. Symmetric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Rows that are one place.
+    """Rows that are the same place.
 
     Attributes:
         representative: The row that all others match.
-        similarities: Of each member to it, 1 for itself, by row.
-        is_cut: Whether other rows were connected with it and are apart now.
+        similarities: By row, each member's similarity to the representative; 1 for itself.
+        is_cut: Whether the cluster was split off a larger connected component.
     """
 
     representative: int
@@ -33,13 +34,13 @@ class Cluster:
 
 
 def clusters(count: int, edges: Sequence[tuple[int, int, float]]) -> list[Cluster]:
-    """The clusters of two and more of `count` rows, by their first row.
+    """The clusters of two or more rows, sorted by their first row.
 
     Args:
-        count: Rows in all.
-        edges: Two rows that match, and their similarity; each pair once.
+        count: Number of rows; rows are numbered from 0.
+        edges: The rows that match, as (row, row, similarity); each pair once.
     """
-    # Here, not above: only the extra `match` brings it.
+    # Imported here: only the extra `match` installs scipy.
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -11,7 +11,7 @@ from service.retrieval.register import CANDIDATES
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `match`."""
+    """Add the flags of `match`."""
     parser.add_argument(
         "input", metavar="LEFT", help=f"addresses to find ({', '.join(FORMATS)}), or -"
     )
@@ -36,7 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `dedupe`."""
+    """Add the flags of `dedupe`."""
     parser.add_argument("input", metavar="FILE", help=f"addresses ({', '.join(FORMATS)})")
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUTPUT", help="file for the rows with clusters"
@@ -67,7 +67,7 @@ def run(flags: argparse.Namespace) -> int:
         The exit status.
 
     Raises:
-        OperatorError: It cannot begin, or not go on.
+        OperatorError: It cannot start, or cannot continue.
     """
     from service.matching.match_job import MatchJob
 
@@ -75,13 +75,13 @@ def run(flags: argparse.Namespace) -> int:
 
 
 def run_dedupe(flags: argparse.Namespace) -> int:
-    """Find the rows of a file that are one place.
+    """Find the rows of a file that are the same place.
 
     Returns:
         The exit status.
 
     Raises:
-        OperatorError: It cannot begin, or not go on.
+        OperatorError: It cannot start, or cannot continue.
     """
     from service.matching.dedupe_job import DedupeJob
 

@@ -1,4 +1,4 @@
-"""One call of `dedupe`: pairs of a table's rows, scored; then clusters of them."""
+"""One call of `dedupe`: score pairs of a table's rows, then cluster those that match."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ from service.retrieval.files import StoredRegister
 SINGLE, REPRESENTATIVE, DUPLICATE = KINDS = ("single", "representative", "duplicate")
 
 DUPLICATES = ("exact_match",)
-"""Labels with which two rows are one place, where labels decide."""
+"""Without a threshold, two rows with one of these labels are the same place."""
 
 PAIR = {"row1": int, "row2": int, "address1": str, "address2": str}
-"""The columns of a pair, before those of its result. Rows are counted from 1."""
+"""Columns of the file of pairs, before those of the score. Rows are counted from 1."""
 
 _ENTRIES = 256
-"""Rows whose candidates are found at a time."""
+"""Rows in one search for candidates."""
 
 
 class Clustered(NamedTuple):
-    """What is appended to a row.
+    """The columns that `dedupe` appends to a row.
 
     Attributes:
         kind: `single`, `representative` or `duplicate`.
-        cluster: The row of the representative, counted from 1 without a header: the same for all
-            rows of a cluster.
-        members: Rows of the cluster.
-        similarity: To the representative.
-        cut: Whether the cluster was part of a chain.
-        error: Why the row was not looked at.
+        cluster: Row number of the representative, the same for all rows of a cluster. Rows are
+            counted from 1, without a header.
+        members: Number of rows in the cluster.
+        similarity: Similarity to the representative, from 0 to 1.
+        cut: Whether the cluster was cut out of a longer chain of matches.
+        error: Why the row was left out; None if it was not.
     """
 
     kind: str | None = None
@@ -76,7 +76,7 @@ class Clustered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _PairsTable:
-    """The columns of the second output, as a sink asks a source for them."""
+    """Stands for the source of the file of pairs: a sink asks its source for columns and style."""
 
     style: TextStyle
     columns: list[str] = field(default_factory=lambda: [*PAIR])
@@ -85,10 +85,10 @@ class _PairsTable:
 
 
 class DedupeJob(BulkJob):
-    """A table whose rows are compared with each other.
+    """A table in which to find duplicates.
 
     Raises:
-        BulkError: The flags contradict each other, or the files.
+        BulkError: The flags contradict each other, or an output would overwrite a file.
     """
 
     result = Clustered
@@ -114,7 +114,7 @@ class DedupeJob(BulkJob):
         self._pairs = Output(
             self._pairs_path, is_replaced=flags.force or self._is_begun(), is_restarted=False
         )
-        if self._pairs.is_at(self._reading.path):  # its working copy would
+        if self._pairs.is_at(self._reading.path):  # the .partial file would overwrite it
             raise BulkError("--pairs would overwrite the input; name another file")
 
     @override
@@ -173,7 +173,7 @@ class DedupeJob(BulkJob):
         journal: Journal | None,
         progress: Progress,
     ) -> list[tuple[int, int, float]]:
-        """Pairs that match, by their rows from 0; written as they are found."""
+        """Write the pairs that match; return their rows, from 0, and their similarities."""
         names = Result._fields
         writing = Writing(file, str(self._pairs_path), names, RESULT_TYPES)
         table: Any = _PairsTable(style)
@@ -185,13 +185,13 @@ class DedupeJob(BulkJob):
         return sink.linked
 
     def _is_begun(self) -> bool:
-        """Whether a run that was cut off has its journal beside the output."""
+        """Whether an interrupted run left its journal beside the output."""
         path = Path(self._flags.output).resolve()
         return path.with_name(path.name + ".journal").exists() and not self._flags.restart
 
 
 class _Chosen:
-    """A scorer whose results also depend on the choice of what matches."""
+    """A scorer with the choice of duplicates in its identity, so that a resumed run keeps it."""
 
     def __init__(self, scorer: RowScorer[Result], choice: Choice) -> None:
         self.chunk_rows = scorer.chunk_rows
@@ -203,28 +203,27 @@ class _Chosen:
 
 
 class _Entries:
-    """Counts the rows that were looked at, while a run counts pairs, of which nobody knows how many
-    there are."""
+    """Progress in rows. The run counts pairs, and their total is not known before the end."""
 
     def __init__(self, progress: Progress) -> None:
         self._add = progress.advance
         self._progress = progress
 
     def resume(self, rows: int) -> None:
-        """What comes next an earlier run has done."""
+        """Count the next rows as done by an earlier run."""
         self._add = self._progress.resume
 
     def advance(self, rows: int) -> None:
-        """What comes next this run does."""
+        """Count the next rows as done by this run."""
         self._add = self._progress.advance
 
     def add(self, rows: int) -> None:
-        """So many more rows were looked at."""
+        """Count rows whose candidates were found."""
         self._add(rows)
 
 
 class _Matching:
-    """A sink that lets pairs through that match, and keeps which they are."""
+    """A sink that writes only pairs that match, and collects them in `linked`."""
 
     def __init__(self, sink: Sink, choice: Choice) -> None:
         self._sink, self._choice = sink, choice
@@ -245,18 +244,18 @@ class _Matching:
             self._sink.write(Rows(cells, {}), kept)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is buffered."""
         self._sink.close()
 
     def discard(self) -> None:
-        """Let go of the output."""
+        """Release the output."""
         self._sink.discard()
 
 
 def _pairs(
     register: StoredRegister, candidates: int, looked_at: Callable[[int], None]
 ) -> Iterator[list[object]]:
-    """Every pair of entries of which one is among the other's candidates, once."""
+    """Yield each pair of entries where one is a candidate of the other, once."""
     found = np.full((len(register), candidates), -1, np.int32)
     for begin in range(0, len(register), _ENTRIES):
         places = range(begin, min(begin + _ENTRIES, len(register)))
@@ -265,20 +264,20 @@ def _pairs(
             others = near[near != place][:candidates]
             found[place, : len(others)] = others
             for other in map(int, others):
-                # An earlier entry that has this one among its own candidates has had the pair.
+                # If an earlier entry has this one among its candidates, it yielded the pair.
                 if other > place or place not in found[other]:
                     yield pair_cells(register, min(place, other), max(place, other))
         looked_at(len(places))
 
 
 def pair_cells(register: StoredRegister, one: int, other: int) -> list[object]:
-    """A pair as its table has it: see `PAIR`."""
+    """The cells of a pair, in the columns of `PAIR`; `one` and `other` are places from 0."""
     first, second = register.entry(one), register.entry(other)
     return [int(first.id), int(second.id), first.address, second.address]
 
 
 def of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:
-    """What is appended to the rows of clusters, by their numbers from 0."""
+    """The result of each row that is in a cluster, by row number from 0."""
     return {
         row: Clustered(
             REPRESENTATIVE if row == one.representative else DUPLICATE,
@@ -293,12 +292,12 @@ def of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:
 
 
 def clustered(found: Mapping[int, Clustered], row: int, address: str | Fault) -> Clustered:
-    """What is appended to a row.
+    """The result of one row.
 
     Args:
-        found: Of the rows of clusters.
-        row: Its number from 0.
-        address: Its address, or why it has none.
+        found: Results of the rows that are in clusters, as from `of_row`.
+        row: The row's number, from 0.
+        address: The row's address, or why it has none.
     """
     if fault := fault_of(address):
         return Clustered(error=fault)

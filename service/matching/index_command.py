@@ -1,4 +1,4 @@
-"""`index build` and `index info`: a table of addresses as a register, which `match` looks in."""
+"""`index build` and `index info`: build and inspect a register, which `match` searches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.errors import BulkError, MGeoError
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """The verbs of `index`."""
+    """Add the subcommands of `index`."""
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     build = verbs.add_parser("build", help="write a register from a table of addresses")
     build.add_argument("input", metavar="FILE", help=f"one address a row ({', '.join(FORMATS)})")

@@ -1,4 +1,4 @@
-"""One call of `match`: a job as `score` has them, with a register beside its input."""
+"""One call of `match`: a bulk job that scores rows against a register."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MatchJob(BulkJob):
     """A file of addresses to find in a register.
 
     Raises:
-        BulkError: The flags contradict each other, or the files.
+        BulkError: The flags contradict each other, or the output would overwrite a file.
     """
 
     counted = "answer"

@@ -1,7 +1,7 @@
-"""Rows of addresses in, the best entries of a register out: candidates, then the model.
+"""For each row, find candidates in a register, score them, and keep the best.
 
-To a scorer the candidates of a chunk of rows are a chunk of pairs. So the model runs as it does for
-`score`, here or in a service, and candidates of the next rows are found while it computes.
+A row and its candidates become pairs, which any scorer of `score` takes: the local model or a
+service. Candidates of the next rows are found while the model computes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ class Choice:
     """Which candidates are answers.
 
     Attributes:
-        top: How many answers a row has at most.
-        threshold: Similarity from which an entry is an answer, from 0 to 1; None where the label
-            decides.
-        candidates: Entries that the model looks at.
-        labels: With which an entry is an answer, where they decide.
+        top: Most answers for a row, 1 or more.
+        threshold: Lowest similarity of an answer, from 0 to 1; None to decide by label.
+        candidates: Entries that the model compares with each row.
+        labels: Labels of an answer; used without a threshold.
     """
 
     top: int = 1
@@ -42,17 +41,17 @@ class Choice:
     labels: Collection[str] = MATCHING
 
     def is_answer(self, similarity: float, label: str) -> bool:
-        """Whether an entry of such a similarity and label is one."""
+        """Whether a candidate with this similarity and label is an answer."""
         if self.threshold is None:
             return label in self.labels
         return similarity >= self.threshold
 
 
 def fields(top: int) -> dict[str, type]:
-    """The cells that are appended to a row, and their types but for None.
+    """Name and type of each column that `match` appends; any cell may be None as well.
 
-    match_id, match_address, similarity and label are the best answer's; without an answer the
-    entry is left out, and the latter two are those of the best candidate.
+    match_id, match_address, similarity and label belong to the best answer. Without an answer,
+    similarity and label belong to the best candidate, and the other two are None.
     """
     found: dict[str, type] = {
         "answer": str, "match_id": str, "match_address": str, "similarity": float, "label": str,
@@ -69,7 +68,7 @@ def fields(top: int) -> dict[str, type]:
 
 
 def result_of(top: int) -> type[Any]:
-    """A named tuple of these cells, each None if it is not given."""
+    """The named tuple of `fields(top)`; each field defaults to None."""
     names = fields(top)
     made = NamedTuple("Matched", [(name, kind) for name, kind in names.items()])  # type: ignore[misc]
     made.__new__.__defaults__ = (None,) * len(names)
@@ -78,12 +77,12 @@ def result_of(top: int) -> type[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A chunk of rows, and what is asked of the model for them.
+    """A chunk of rows whose pairs are with the scorer.
 
     Attributes:
         chunk: The rows.
-        faults: Why a row cannot be looked up.
-        places: Of each row's candidates.
+        faults: Of each row, why it cannot be looked up; None if it can.
+        places: Of each row, the places of its candidates in the register.
     """
 
     chunk: Chunk
@@ -92,18 +91,18 @@ class _Asked:
 
 
 class Matcher:
-    """Makes matches of rows; see `run.RowScorer`.
+    """Matches rows against a register; implements `run.RowScorer`.
 
     Args:
-        scorer: The model.
-        register: Where entries are looked for.
-        choice: Which of them are answers.
+        scorer: Scores the pairs of rows and candidates.
+        register: Finds the candidates.
+        choice: Which candidates are answers.
         most_chars: Longest address, in characters.
 
     Attributes:
-        identity: What results depend on.
-        chunk_rows: Rows to take at a time.
-        seconds: That candidates were looked for, beside the model's work.
+        identity: What the results depend on, as JSON.
+        chunk_rows: Best number of rows in a chunk.
+        seconds: Time spent on finding candidates so far; the model computes meanwhile.
     """
 
     def __init__(
@@ -123,12 +122,12 @@ class Matcher:
     def score(
         self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
     ) -> Iterator[tuple[Chunk, list[Any]]]:
-        """Each chunk with its results, in order.
+        """Yield each chunk with its results, in order.
 
         Args:
             chunks: The rows.
             pair: The column of the address, twice.
-            report: Told of rows that are done.
+            report: Called with the number of rows that were finished.
         """
         asked: deque[_Asked] = deque()
 

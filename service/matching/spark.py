@@ -1,8 +1,8 @@
 """`score`, `match` and `dedupe` as functions of Spark's DataFrames: docs/spark.md.
 
-The last digit of a result depends a little on which pairs are computed together. So rows are
-numbered, and each partition holds whole chunks of them, as one machine makes them: then the results
-are the same as there, and come in the input's order.
+The last digit of a result can depend on which pairs share a batch. So rows are numbered, and each
+partition holds the same chunks as a run on one machine. The results are then identical, and in the
+order of the input.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ _CLUSTER = dict(zip(Clustered._fields, DedupeJob.result_types, strict=True))
 _TYPES = {float: t.DoubleType(), str: t.StringType(), bool: t.BooleanType(), int: t.LongType()}
 
 _CHUNKS = 16
-"""In a partition at most: what a worker holds in memory, and computes again if it is lost."""
+"""Most chunks in a partition. A worker holds a partition in memory; if it is lost, the partition is
+computed again."""
 
 _TASKS = 4
-"""Partitions for each core of the cluster, if there are so many chunks."""
+"""Partitions for each core of the cluster, if there are enough chunks."""
 
 
 def score(
@@ -56,17 +57,18 @@ def score(
     prefix: str = "",
     **model: object,
 ) -> DataFrame:
-    """The rows in their order, with the columns that `score` appends.
+    """Append the columns of `score`; rows keep their order.
 
     Args:
         pairs: Rows with two columns of text.
-        address1: The first of these.
-        address2: The second.
-        prefix: Goes before the names of the results' columns.
+        address1: Name of the first.
+        address2: Name of the second.
+        prefix: Put before the names of the appended columns.
         model: Settings of the model, such as `model` and `backend`.
 
     Raises:
-        OperatorError: A column or a setting is not as it should be.
+        OperatorError: A column is missing, holds no text or exists already; or a setting is
+            unknown or invalid.
     """
     work = Work(_settings(model))
     return _scored(*_numbered(pairs), (address1, address2), work, _named(_RESULT, prefix))
@@ -83,20 +85,20 @@ def match(
     prefix: str = "",
     **model: object,
 ) -> DataFrame:
-    """The rows in their order, with the columns that `match` appends.
+    """Append the columns of `match`; rows keep their order.
 
     Args:
         left: Rows with a column of text.
         register: Directory that `index build` wrote, on the driver. It is sent to the workers.
-        address: The column.
-        top: Answers of a row at most.
-        threshold: Similarity from which an entry is an answer; None where its label decides.
-        candidates: Entries that the model looks at for each row.
-        prefix: Goes before the names of the results' columns.
-        model: Settings of the model.
+        address: Name of the column.
+        top: Most answers for a row, 1 or more.
+        threshold: Lowest similarity of an answer, from 0 to 1; None to decide by label.
+        candidates: Entries that the model compares with each row.
+        prefix: Put before the names of the appended columns.
+        model: Settings of the model, such as `model` and `backend`.
 
     Raises:
-        OperatorError: The register, a column or a setting is not as it should be.
+        OperatorError: The register cannot be read; or as for `score`.
     """
     if candidates < top:
         raise BulkError(f"top={top} needs as many candidates at least")
@@ -114,21 +116,25 @@ def dedupe(
     prefix: str = "",
     **model: object,
 ) -> tuple[DataFrame, DataFrame]:
-    """The rows in their order with their clusters, and the pairs that match, as of `dedupe`.
+    """Append the columns of `dedupe`; rows keep their order.
 
-    Candidates are found and compared by the workers, at once; the register of the rows and the
-    clusters are made on the driver.
+    The model runs when this is called, not when its result is used. The workers find candidates
+    and score them; the driver builds the register of the rows, and the clusters.
 
     Args:
         rows: Rows with a column of text.
-        address: The column.
-        threshold: Similarity from which two rows match; None where the label must be exact_match.
+        address: Name of the column.
+        threshold: Lowest similarity of two rows that match, from 0 to 1; None to require the
+            label exact_match.
         candidates: Rows that the model compares with each row.
-        prefix: Goes before the names of the clusters' columns.
-        model: Settings of the model.
+        prefix: Put before the names of the appended columns.
+        model: Settings of the model, such as `model` and `backend`.
+
+    Returns:
+        The rows with their clusters, and the pairs that match.
 
     Raises:
-        OperatorError: A column or a setting is not as it should be, or no row has an address.
+        OperatorError: No row has an address; or as for `score`.
     """
     work, spark = Work(_settings(model)), rows.sparkSession
     limit = work.settings.max_address_chars
@@ -143,14 +149,14 @@ def dedupe(
     near = spark.range(size).mapInArrow(
         partial(worker.near, register, candidates), "first long, second long, at long, rank long"
     )
-    # A pair that is found from both sides stands where one machine meets it first.
+    # A pair that both of its rows find stands where a run on one machine would meet it first.
     once = near.groupBy("first", "second").agg(f.min(f.struct("at", "rank")).alias("found"))
     ordered, total = _numbered(once.orderBy("found").select("first", "second").persist())
     texts = ordered.mapInArrow(
         partial(worker.texts, register), _extended(t.StructType(), {**PAIR, _NUMBER: int})
     )
     scored = _scored(texts, total, ("address1", "address2"), work, _RESULT)
-    # As `Choice.is_answer` has it.
+    # The same rule as `Choice.is_answer`.
     is_answer = f.col("label").isin(*choice.labels)
     if threshold is not None:
         is_answer = f.col("similarity") >= threshold
@@ -178,14 +184,14 @@ def _named(results: Mapping[str, type], prefix: str) -> dict[str, type]:
 def _scored(
     numbered: DataFrame, count: int, addresses: tuple[str, str], work: Work, names: dict[str, type]
 ) -> DataFrame:
-    """Rows with results in the place of their numbers, in order.
+    """The rows in order; the columns of results replace the last one, the row number.
 
-    Each partition holds whole chunks, which are those that one machine makes.
+    Each partition holds whole chunks, the same ones that a run on one machine has.
     """
     rows = numbered.drop(_NUMBER)
     first, second = (_place(rows, name) for name in addresses)
     schema, spark = _extended(rows.schema, names), rows.sparkSession
-    # A worker says it: the driver needs no model, and perhaps it has another processor.
+    # Asked of a worker: the driver needs no model, and may have another processor.
     said = spark.range(1).mapInArrow(partial(worker.describe, work), "identity string, rows long")
     [[identity, size]] = said.collect()
     chunks = -(-count // size)
@@ -214,7 +220,7 @@ def _extended(schema: t.StructType, names: Mapping[str, type]) -> t.StructType:
 
 
 def _numbered(rows: DataFrame) -> tuple[DataFrame, int]:
-    """The rows with their numbers from 0 in a last column, and how many they are."""
+    """Number the rows from 0, in a last column; also return how many there are."""
     part = f.spark_partition_id()
     counts = {row.part: row["count"] for row in rows.groupBy(part.alias("part")).count().collect()}
     before = [0, *itertools.accumulate(counts.get(at, 0) for at in range(max(counts, default=0)))]
@@ -223,7 +229,7 @@ def _numbered(rows: DataFrame) -> tuple[DataFrame, int]:
 
 
 def _entries(rows: Iterator[Sequence[object]], most_chars: int) -> Iterator[Entry]:
-    """Each row that has an address, by its number from 1."""
+    """Yield each row that has an address; its id is its row number from 1."""
     limits, number = Limits(most_chars), itertools.count(1)
     for part in batched(rows, 1024):
         read = columns.addresses(Rows([[*row] for row in part], {}), 0, limits, ADDRESS)

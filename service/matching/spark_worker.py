@@ -1,4 +1,5 @@
-"""What Spark's workers do; see `spark`. The model and the register are read once by each."""
+"""The functions that run in Spark's workers; see `spark`. Each worker process loads the model and
+the register once."""
 
 from __future__ import annotations
 
@@ -32,18 +33,18 @@ from service.settings import Settings
 Batches = Iterable[pa.RecordBatch]
 
 _ENTRIES = 256
-"""Whose candidates are found at a time."""
+"""Rows in one search for candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done, as it is sent to the workers.
+    """A task for the workers, as it is sent to them.
 
     Attributes:
-        settings: Of the model.
-        register: Where `match` looks; what `send` has called it.
-        choice: What `match` takes for an answer.
-        identity: What all results must depend on; nothing as long as no worker has said it.
+        settings: Settings of the model.
+        register: For `match`, the name of the register that `send` returned.
+        choice: For `match`, which candidates are answers.
+        identity: What all results must depend on, as JSON; empty until a worker has reported it.
     """
 
     settings: Settings
@@ -52,10 +53,10 @@ class Work:
     identity: str = ""
 
     def scorer(self) -> RowScorer[Any]:
-        """What makes results of rows, with as many threads as the task has cores.
+        """The scorer of this worker, with as many threads as the task has cores.
 
         Raises:
-            BulkError: This worker would answer otherwise than the first.
+            BulkError: Its results would differ from those of the first worker.
         """
         context = TaskContext.get()
         threads = self.settings.cpu_threads or (context.cpus() if context else 0)
@@ -73,7 +74,7 @@ class Work:
 
 
 model = cache(LocalScorer)
-"""The model of settings: this process reads it once."""
+"""Load the model of these settings, once in this process."""
 
 
 @cache
@@ -82,18 +83,18 @@ def _register(name: str) -> StoredRegister:
 
 
 def send(context: SparkContext, directory: Path) -> str:
-    """Give a register to all workers, once; returns its name there."""
+    """Send a register to all workers, once; return its name there."""
     name = f"mgeo-register-{files.manifest(directory)['version']}"
     if not any(uri.endswith(f"#{name}") for uri in context.listArchives):
         folder = tempfile.mkdtemp(prefix="mgeo-register-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # for workers that come later
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # later workers fetch it too
         archive = shutil.make_archive(str(Path(folder, name)), "zip", directory)
         context.addArchive(f"{archive}#{name}")
     return name
 
 
 def describe(work: Work, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """What results depend on, and the rows of a chunk, for each row."""
+    """For each row, the scorer's identity as JSON and its rows in a chunk."""
     for batch in batches:
         scorer = work.scorer()
         said = {"identity": json.dumps(scorer.identity), "rows": scorer.chunk_rows}
@@ -103,7 +104,7 @@ def describe(work: Work, batches: Batches) -> Iterator[pa.RecordBatch]:
 def score(
     work: Work, places: tuple[int, int], names: Mapping[str, type], batches: Batches
 ) -> Iterator[pa.RecordBatch]:
-    """Rows with their results in the place of their numbers, chunk by chunk."""
+    """The rows, chunk by chunk; the columns of results replace the last one, the row number."""
     scorer = work.scorer()
     parts = _chunks(batches, scorer.chunk_rows)
     for chunk, results in scorer.score(parts, places, lambda rows: None):
@@ -111,7 +112,11 @@ def score(
 
 
 def near(register: str, most: int, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Of each entry, by its place, the pairs with its candidates: both places, and whence."""
+    """Pairs of each entry with its candidates.
+
+    A row of the result is the two places, smaller first, the place of the entry that found the
+    pair, and the candidate's rank.
+    """
     found = _register(register)
     for batch in batches:
         rows: list[tuple[int, int, int, int]] = []
@@ -125,7 +130,7 @@ def near(register: str, most: int, batches: Batches) -> Iterator[pa.RecordBatch]
 
 
 def texts(register: str, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Pairs of entries by their places, as pairs of rows with their addresses."""
+    """Replace each pair's places by the columns of `PAIR`: its row numbers and addresses."""
     entries = _register(register)
     for batch in batches:
         first, second, numbers = batch.columns
@@ -141,7 +146,7 @@ def assign(
     names: Mapping[str, type],
     batches: Batches,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows with their clusters in the place of their numbers."""
+    """The rows; the columns of clusters replace the last one, the row number."""
     for batch in batches:
         read = columns.addresses(ParquetBatch(batch), column, Limits(most_chars), ADDRESS)
         numbers = batch.column(batch.num_columns - 1).to_pylist()
@@ -150,7 +155,7 @@ def assign(
 
 
 def _chunks(batches: Batches, rows: int) -> Iterator[ParquetBatch]:
-    """A partition's rows; only the table's last chunk has fewer than the others."""
+    """A partition's rows in chunks. Only the last chunk of the whole table is smaller."""
     parts = list(batches)
     if parts:
         table = pa.Table.from_batches(parts).combine_chunks()

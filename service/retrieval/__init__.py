@@ -1,1 +1,1 @@
-"""From one address to the entries of a register that may be the same place."""
+"""Retrieval: for one address, find the register entries that may be the same place."""

@@ -1,13 +1,13 @@
-"""A register as files: memory-mapped when it is read, so that a million entries are there at once.
+"""A register on disk. Its files are memory-mapped, so opening a large one does not read it whole.
 
 ```text
 DIRECTORY/
-  register.json     format, version, entries, and size and SHA-256 of each file
-  <version>/        the files of that version; older ones are removed when it is written
+  register.json     the manifest: format, version, entry count, size and SHA-256 of each file
+  <version>/        the files of that version; writing a register removes older versions
 ```
 
-`register.json` is replaced last, in one step: whoever reads finds the old register or the new one,
-and a run that is killed leaves the old one.
+`register.json` is replaced last and atomically. A reader sees the old register or the new one, and
+a build that is killed leaves the old one in place.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _TEXTS = ("ids", "addresses")
 
 
 class Texts:
-    """Texts one after another in a file of UTF-8, and where each begins.
+    """Read-only list of texts, stored as one UTF-8 buffer with offsets.
 
     Args:
-        data: The UTF-8.
-        starts: Shape (n + 1,).
+        data: All texts, concatenated, in UTF-8. Shape (bytes,).
+        starts: Byte offset of each text, and the total at the end. Shape (n + 1,).
     """
 
     def __init__(self, data: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
@@ -59,11 +59,14 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class StoredRegister:
-    """A register that was read; see `register.Register`.
+    """A register that was read from disk; implements `register.Retriever`.
 
     Attributes:
-        version: Of its content.
-        directory: Where it lies.
+        version: First 12 hex digits of a SHA-256 over its files.
+        directory: The directory that holds `register.json`.
+        ids: The id of each entry.
+        addresses: The address of each entry.
+        index: Finds candidates.
     """
 
     version: str
@@ -76,20 +79,23 @@ class StoredRegister:
         return self.index.size
 
     def entry(self, place: int) -> Entry:
-        """The entry at a place from 0."""
+        """The entry at a place; places are counted from 0."""
         return Entry(self.ids[place], self.addresses[place])
 
     def candidates(self, addresses: Sequence[str], most: int) -> list[NDArray[np.int32]]:
-        """For each address the places of at most `most` entries, the likeliest first."""
+        """For each address, the places of at most `most` entries, best match first."""
         return self.index.candidates(addresses, most)
 
 
 def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
-    """Write a register, in the place of one that is there; returns its version and size.
+    """Write a register, replacing one that is there.
+
+    Returns:
+        Its version, and how many entries it has.
 
     Raises:
-        RegisterError: There is no entry.
-        OSError: It cannot be written. In both cases what was there is as it was.
+        RegisterError: There are no entries. An existing register is left unchanged.
+        OSError: It cannot be written. An existing register is left unchanged.
     """
     directory.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=".making-", dir=directory))
@@ -109,12 +115,12 @@ def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
 
 
 def read(directory: Path) -> StoredRegister:
-    """The register in a directory, its files memory-mapped.
+    """Open the register in a directory; its files are memory-mapped.
 
     Raises:
-        RegisterError: There is none, or it is not whole.
+        RegisterError: There is no register, or it is incomplete.
     """
-    for _ in range(2):  # the second time where it was exchanged between the two
+    for _ in range(2):  # once more, if a build replaced the files after the manifest was read
         contents = manifest(directory)
         with contextlib.suppress(FileNotFoundError):
             return _opened(directory, contents)
@@ -122,10 +128,10 @@ def read(directory: Path) -> StoredRegister:
 
 
 def manifest(directory: Path) -> dict[str, Any]:
-    """What a register says of itself.
+    """Read a register's manifest, `register.json`.
 
     Raises:
-        RegisterError: There is none, or one of another format.
+        RegisterError: There is no register, or it has another format.
     """
     try:
         contents = json.loads((directory / MANIFEST).read_text("utf-8"))
@@ -145,10 +151,10 @@ def manifest(directory: Path) -> dict[str, Any]:
 
 
 def check(directory: Path) -> None:
-    """Read every byte and compare it with the checksums.
+    """Read every file of a register and verify its checksum.
 
     Raises:
-        RegisterError: A file is not what it was.
+        RegisterError: A file is missing or damaged.
     """
     contents = manifest(directory)
     for name, expected in contents["files"].items():
@@ -168,7 +174,7 @@ def _opened(directory: Path, contents: dict[str, Any]) -> StoredRegister:
     for name, expected in contents["files"].items():
         if (folder / name).stat().st_size != expected["bytes"]:
             raise RegisterError(f"{directory}: {name} is not whole: build it anew")
-    # "c", not "r": sparse_dot_topn takes no arrays that cannot be written. The files stay as are.
+    # "c" (copy on write), not "r": sparse_dot_topn rejects read-only arrays. The files stay as is.
     arrays = {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
     texts = {
         name: Texts(_mapped(folder / f"{name}.txt"), arrays[f"{name}-starts"]) for name in _TEXTS
@@ -181,13 +187,13 @@ def _opened(directory: Path, contents: dict[str, Any]) -> StoredRegister:
 
 
 def _mapped(path: Path) -> NDArray[np.uint8]:
-    if not path.stat().st_size:  # which cannot be mapped
+    if not path.stat().st_size:  # an empty file cannot be mapped
         return np.zeros(0, np.uint8)
     return np.memmap(path, np.uint8, "r")
 
 
 class _Written:
-    """Texts that are being written as `Texts` reads them."""
+    """Writes the two files that `Texts` reads."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._starts_path = folder / f"{name}-starts.npy"
@@ -239,7 +245,7 @@ def _exchange(directory: Path, made: Path, version: str, contents: dict[str, Any
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is an older version, or what a run that was killed has left."""
+    """Whether a folder is an older version, or was left by a build that was killed."""
     return (folder / "starts.npy").exists() or folder.name.startswith(".making-")
 
 

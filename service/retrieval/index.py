@@ -1,10 +1,11 @@
-"""The index of a register: which entries have a term, as a sparse matrix of terms by entries.
+"""The index of a register: TF-IDF weights in a sparse matrix of terms by entries.
 
-A term's weight is the logarithm of how rare it is; an entry's terms are scaled by the length of all
-of them together, as in TF-IDF with the cosine. The length is taken to the power `_LENGTH`: a query
-often says more than an entry that is meant, and short entries would win too often otherwise. Terms
-that more than a tenth of the entries have are left out: with them a query takes three times as
-long and finds no more (`python -m benchmarks.retrieval`).
+A term's weight is its inverse document frequency. Each entry's vector is divided by its norm to the
+power `_LENGTH`, not by the whole norm as for the cosine. A query often has more parts than the
+entry that is meant, and with the whole norm short entries would win too often.
+
+Terms that more than a tenth of the entries have are dropped. With them a query takes three times
+as long and finds no more (`python -m benchmarks.retrieval`).
 """
 
 from __future__ import annotations
@@ -32,29 +33,28 @@ except ModuleNotFoundError as error:
     ) from None
 
 COLUMNS: Final = 2**21
-"""Terms are hashed to numbers below this. Among a million terms two have the same number now and
-then."""
+"""Terms are hashed to columns below this. With a million terms, some share a column."""
 
 _LENGTH: Final = 0.8
 _MOST_ENTRIES: Final = 0.1
 _FEW: Final = 1000
-"""A register of up to so many entries leaves no term out: a tenth of it is too few to say what is
-common."""
+"""A register of at most this many entries drops no term: its counts are too small to tell common
+terms from rare ones."""
 
 _AT_ONCE: Final = 20_000
-"""Addresses of which the terms are counted at a time, which bounds what is held meanwhile."""
+"""Addresses whose terms are counted together. It bounds the memory of a build."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The matrix, and what a query's terms weigh.
+    """The matrix of terms by entries, in CSR form, and the weight of each term.
 
     Attributes:
-        starts: Where each term's entries begin in the two next; shape (COLUMNS + 1,).
-        entries: Places of entries.
-        values: What the term counts in each.
-        weights: Of each term in a query; 0 for one that is left out. Shape (COLUMNS,).
-        size: How many entries there are.
+        starts: Offset of each term's row in `entries` and `values`. Shape (COLUMNS + 1,).
+        entries: Places of the entries that have the term. Shape (non-zeros,).
+        values: Normalised weight of the term in each of them. Shape (non-zeros,).
+        weights: Weight of each term in a query, 0 for a dropped term. Shape (COLUMNS,).
+        size: Number of entries.
     """
 
     starts: NDArray[np.int32]
@@ -64,7 +64,10 @@ class Index:
     size: int
 
     def candidates(self, addresses: Sequence[str], most: int) -> list[NDArray[np.int32]]:
-        """For each address the places of at most `most` entries, the likeliest first."""
+        """For each address, the places of at most `most` entries, best match first.
+
+        An address that shares no term with any entry gets an empty array.
+        """
         if not addresses:
             return []
         asked = _weighed(_counted(map(sought, addresses)), self.weights)
@@ -74,10 +77,10 @@ class Index:
 
 
 def build(addresses: Iterable[str]) -> Index:
-    """The index of a register's addresses, in their order.
+    """Build the index of a register's addresses; an entry's place is its position in them.
 
     Raises:
-        RegisterError: There is none.
+        RegisterError: There are no addresses.
     """
     counted = list(_in_parts(addresses))
     if not counted:
@@ -112,13 +115,13 @@ def _once(address: str) -> list[tuple[str, float]]:
 
 
 def _counted(addresses: Iterable[list[tuple[str, float]]]) -> csr_matrix:
-    """What each term counts in each address: all of its occurrences together."""
+    """Sum of each term's counts in each address. Shape (addresses, COLUMNS)."""
     hasher = FeatureHasher(COLUMNS, input_type="pair", alternate_sign=False, dtype=np.float32)
     return hasher.transform(addresses)
 
 
 def _weighed(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
-    """Weights of terms in each address; one that occurs twice counts less than twice."""
+    """Counts to weights, in place. A term that occurs n times counts 1 + ln n times."""
     often = 1 + np.log(np.maximum(counts.data, 1))
     counts.data = np.minimum(counts.data, often) * weights[counts.indices]
     counts.eliminate_zeros()

@@ -1,4 +1,4 @@
-"""Candidates in the order of their similarities, for files and for `POST /match`."""
+"""Sort candidates by similarity, for the command `match` and for `POST /match`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from service.scoring.checkpoint import Label
 
 MATCHING: Final[tuple[Label, ...]] = ("exact_match", "partial_match")
-"""The labels of a candidate that is an answer, where no threshold is given."""
+"""Without a threshold, a candidate with one of these labels is an answer."""
 
 
 class Scored(Protocol):
-    """What the model says of a candidate."""
+    """The model's score of a candidate."""
 
     @property
     def similarity(self) -> float | None:
-        """From 0 to 1; None if the candidate has no score."""
+        """From 0 to 1; None if the candidate could not be scored."""
         ...
 
 
@@ -29,8 +29,8 @@ class Ranked(NamedTuple, Generic[C, S]):
 
     Attributes:
         candidate: The entry, or its place in the register.
-        score: What the model says of it.
-        margin: How much more similar it is than the next one; None for the last.
+        score: The model's score of it.
+        margin: Its similarity less that of the next candidate, 0 or more; None for the last.
     """
 
     candidate: C
@@ -39,7 +39,7 @@ class Ranked(NamedTuple, Generic[C, S]):
 
 
 def ranked(candidates: Iterable[tuple[C, S]]) -> list[Ranked[C, S]]:
-    """The candidates that have a score, the most similar first; of two equals the earlier one."""
+    """The candidates that have a score, most similar first. Ties keep their order."""
     scored = [
         (score.similarity, candidate, score)
         for candidate, score in candidates

@@ -1,4 +1,4 @@
-"""A register: entries with an address each, and which of them may be the same place as another."""
+"""What a register is: entries with an id and an address, and a search for candidates among them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CANDIDATES: Final = 20
-"""Entries that a model looks at for each address, where nothing else is said: docs/matching.md."""
+"""Default number of entries that the model compares with each address; see docs/matching.md."""
 
 
 class Entry(NamedTuple):
     """An entry of a register.
 
     Attributes:
-        id: What its table calls it, or its row's number from 1.
-        address: As it stands there.
+        id: Its id in the table; without an id column, its row number from 1.
+        address: Its address, unchanged.
     """
 
     id: str
@@ -26,11 +26,11 @@ class Entry(NamedTuple):
 
 
 class Retriever(Protocol):
-    """Finds candidates: few entries among many, for a model to choose from."""
+    """Finds candidates: the few entries of many that the model then compares."""
 
     @property
     def version(self) -> str:
-        """Of its content: another register has another one."""
+        """Hash of its content: 12 hex digits."""
         ...
 
     def __len__(self) -> int:
@@ -38,12 +38,12 @@ class Retriever(Protocol):
         ...
 
     def entry(self, place: int) -> Entry:
-        """The entry at a place from 0."""
+        """The entry at a place; places are counted from 0."""
         ...
 
     def candidates(self, addresses: Sequence[str], most: int) -> list[NDArray[np.int32]]:
-        """For each address the places of at most `most` entries, the likeliest first.
+        """For each address, the places of at most `most` entries, best match first.
 
-        None for an address that shares nothing with any entry, such as an empty one.
+        An address that shares no term with any entry, such as an empty one, gets an empty array.
         """
         ...

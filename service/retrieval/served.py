@@ -1,4 +1,4 @@
-"""The register that a service answers from, read again when it is exchanged."""
+"""The register that a running service uses. It is reloaded when its files are replaced."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 
 class ServedRegister:
-    """The register in a directory, also after another one has taken its place.
+    """The register in a directory, reloaded when a build replaces it.
 
-    A request goes on with the register that it has begun with: its files stay mapped.
+    A request keeps the register that it began with, because its files stay mapped.
 
     Args:
-        directory: Where it lies.
+        directory: The directory that holds `register.json`.
 
     Raises:
-        RegisterError: There is none.
+        RegisterError: There is no register, or it is incomplete.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -34,13 +34,15 @@ class ServedRegister:
         self._watch = Watch(self._look)
 
     def current(self) -> StoredRegister:
-        """The register as it is now, or was a second ago."""
+        """The current register; a replaced one is noticed within a second."""
         self._watch.look()
         return self._register
 
     def unreadable_seconds(self) -> float:
-        """Seconds since the register there became unreadable, so that the last one answers; 0 if it
-        can be read."""
+        """Seconds since the files became unreadable; 0 while they can be read.
+
+        Meanwhile the last register that could be read stays in use.
+        """
         self.current()
         since = self._unreadable_since
         return 0.0 if since is None else time.monotonic() - since

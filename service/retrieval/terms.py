@@ -1,8 +1,7 @@
-"""The terms by which an address is looked up: characters, numbers, and each two neighbours.
+"""The terms of an address: its characters, words and numbers, and each two neighbours.
 
-A number is one term, however long: 116 is another house than 11 and 16. The weight of a term is not
-decided here. It depends on how many entries of a register have the term: 路 and 号 weigh little,
-numbers and proper names much.
+A number is one term, however long: house 116 is neither 11 nor 16. `index` weighs terms by how few
+entries have them, so 路 and 号 count little, and numbers and proper names much.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ entries of the same areas would come before entries of the same house."""
 
 
 def sought(address: str) -> list[tuple[str, float]]:
-    """The terms of an address that is looked for, and what each counts beside its rareness."""
+    """The terms of a query address, each with a factor for its weight: `AREAS_COUNT` or 1."""
     text = plain(address)
     found = _AREAS.match(text)
     end = found.end() if found else 0
-    if len(text) - end < 2:  # nothing else is there to look for
+    if len(text) - end < 2:  # the areas are all that the query has
         end = 0
     areas = [(term, AREAS_COUNT) for term in terms(text[:end])]
     return areas + [(term, 1.0) for term in terms(text[end:])]
 
 
 def terms(address: str) -> list[str]:
-    """The terms of an address, each as often as it occurs.
+    """The terms of an address, repeated as often as they occur.
 
-    Full width and other forms of a character are one (`readable.plain`); 三号楼 and 3号楼 have
-    the same terms.
+    Variants of a character, such as full width, are the same term (`readable.plain`). 三号楼 and
+    3号楼 have the same terms.
     """
     text = _HAN_NUMBER.sub(lambda found: in_digits(found[0]), plain(address).lower())
     units = _TERM.findall(text)
