@@ -15,15 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import machine
 from benchmarks.bulk import CHUNK_ROWS, pairs
-from benchmarks.processes import end_what_was_started
+from benchmarks.processes import ROOT, end_what_was_started
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _WORKERS = (1, 2)
 _WARM_CHUNKS = 4
-_ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
@@ -62,22 +66,34 @@ def _write(folder: Path, count: int) -> None:
     pq.write_table(pa.table({"address1": first, "address2": second}), folder / "pairs.parquet")
 
 
-def _run(workers: int, folder: Path) -> None:
-    """Print the seconds that a cluster takes for the pairs."""
+def session(workers: int, options: Mapping[str, str] | None = None) -> SparkSession:
+    """Start a cluster of Spark on this machine; each worker has one core and 1,024 MiB.
+
+    Args:
+        workers: How many.
+        options: Further settings of Spark.
+    """
     from pyspark.sql import SparkSession
 
-    from service.matching import spark as mgeo
-
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    spark = (
+    builder = (
         SparkSession.builder.master(f"local-cluster[{workers},1,1024]")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")
-        .config("spark.executorEnv.PYTHONPATH", str(_ROOT))
-        .getOrCreate()
+        .config("spark.executorEnv.PYTHONPATH", str(ROOT))
+        .config(map={**(options or {})})
     )
-    spark.sparkContext.setLogLevel("ERROR")
+    started = builder.getOrCreate()
+    started.sparkContext.setLogLevel("ERROR")
+    return started
+
+
+def _run(workers: int, folder: Path) -> None:
+    """Print the seconds that a cluster takes for the pairs."""
+    from service.matching import spark as mgeo
+
+    spark = session(workers)
     asked = spark.read.parquet(str(folder / "pairs.parquet")).cache()
     asked.count()
     warm = asked.limit(_WARM_CHUNKS * workers * CHUNK_ROWS)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.conftest import TINY
@@ -82,12 +81,7 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(60)
@@ -165,7 +159,7 @@ class Service(Process):
             self.predictions = self.address("predictions")
             self.wait_until(lambda: self.get(self.operations, "/readyz")[0] == 200, "readiness")
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 

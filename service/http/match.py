@@ -11,7 +11,7 @@ from flask import Response, g, jsonify, request
 from service.answers import Explanation
 from service.comparison import explaining
 from service.comparison.explaining import Explain
-from service.errors import NoRegister, NotAnAddress, RequestError
+from service.errors import NoRegister, RequestError
 from service.http import explanation, request_context, schemas
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
@@ -19,7 +19,7 @@ from service.http.shapes import Maybe, Object, Shape, Text, Whole
 from service.retrieval.ranking import MATCHING, Ranked, ranked
 from service.retrieval.register import CANDIDATES, Entry
 from service.scoring.checkpoint import Label
-from service.scoring.refusal import REFUSALS, is_placeholder
+from service.scoring.refusal import REFUSALS, placeholder_error
 from service.scoring.score import Score
 from service.scoring.scorer import Scorer
 from service.scoring.split import ModelSelector
@@ -123,8 +123,8 @@ def add_routes(
         asked = shape.read(schemas.json_body(), "")
         if register is None:
             raise NoRegister("MGEO_REGISTER is not set, so there is no register to look in")
-        if is_placeholder(asked.address):
-            raise NotAnAddress("address is a placeholder such as N/A; give an address")
+        if error := placeholder_error("address", asked.address):
+            raise error
         current = register.current()
         timeline.enter("retrieve")
         [places] = current.candidates([asked.address], CANDIDATES)

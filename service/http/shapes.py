@@ -87,15 +87,12 @@ class Address:
         """
         if value is None:
             raise MissingFields(f"{name} is missing")
-        if not isinstance(value, str):
-            raise InvalidField(f"{name} must be a string")
-        if not (self.may_be_blank or value.strip()):
+        text = _text(value, name)
+        if not (self.may_be_blank or text.strip()):
             raise MissingFields(f"{name} is empty")
-        if len(value) > self.max_chars:
-            raise InvalidField(f"{name} has {len(value)} characters; the limit is {self.max_chars}")
-        if _SURROGATE.search(value):
-            raise InvalidField(f"{name} holds half of a surrogate pair, which is no character")
-        return value
+        if len(text) > self.max_chars:
+            raise InvalidField(f"{name} has {len(text)} characters; the limit is {self.max_chars}")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +150,10 @@ class Text:
         Raises:
             InvalidField: It is something else.
         """
-        if not isinstance(value, str):
-            raise InvalidField(f"{name} must be a string")
-        if self.choices and value not in self.choices:
+        text = _text(value, name)
+        if self.choices and text not in self.choices:
             raise InvalidField(f"{name} must be one of {', '.join(self.choices)}")
-        if _SURROGATE.search(value):
-            raise InvalidField(f"{name} holds half of a surrogate pair, which is no character")
-        return value
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +374,14 @@ def _encoding(body: bytes) -> str:
     except UnicodeDecodeError:
         return "; encode it in UTF-8"
     return ": it may be GBK; encode it in UTF-8"
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidField(f"{name} must be a string")
+    if _SURROGATE.search(value):
+        raise InvalidField(f"{name} holds half of a surrogate pair, which is no character")
+    return value
 
 
 def _list(value: object, name: str, limit: int) -> list[object]:

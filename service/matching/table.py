@@ -1,4 +1,4 @@
-"""The entries of a register, as a table holds them."""
+"""Read the entries of a register from a table."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ from service.bulk.columns import Fault
 from service.bulk.tables import Source, text
 from service.http.schemas import Limits
 from service.retrieval.register import Entry
-from service.scoring.refusal import is_placeholder
+from service.scoring.refusal import placeholder_error
 
 ADDRESS = "address"
-"""Where an address is looked for in a table that has one of each row."""
-
-PLACEHOLDER = "address is a placeholder such as N/A, or has no letter and no digit"
+"""Default name of the column of addresses."""
 
 _ROWS = 1024
 _FIRST = 10
 
 
 class Table:
-    """A table of addresses, to be read as entries.
+    """A table of addresses, read as entries of a register.
 
     Args:
-        source: What it is read from.
-        address: The column of the addresses, by name or number.
-        id: That of their ids; without one an entry's id is its row's number.
-        flags: What the command line calls these two, for messages.
+        source: The open table.
+        address: The column of addresses, by name or number; None for the default.
+        id: The column of ids; None to use row numbers, from 1.
+        flags: The flags that name these two columns, for error messages.
         most_chars: Longest address, in characters.
 
     Attributes:
         rows: Rows read so far.
-        left_out: Those that have no address.
-        first_left_out: The first of those, with the reason.
+        left_out: Rows without a usable address.
+        first_left_out: The first 10 of those, each with the reason.
 
     Raises:
         BulkError: There is no such column.
@@ -55,10 +53,10 @@ class Table:
         self.first_left_out: list[str] = []
 
     def entries(self, report: Callable[[int], None]) -> Iterator[Entry]:
-        """Each row that has an address, in order. Once only.
+        """Yield each row that has an address, in order. Can be called once.
 
         Args:
-            report: Told of rows that are read.
+            report: Called with the number of rows that were read.
         """
         for chunk in self._source.chunks(_ROWS):
             read = columns.addresses(chunk, self._address, self._limits, ADDRESS)
@@ -76,7 +74,7 @@ class Table:
             report(len(chunk))
 
     def notice(self, name: str) -> str:
-        """What to tell of rows that are no entries; nothing if there are none."""
+        """A line about the rows that were left out; empty if there are none."""
         if not self.left_out:
             return ""
         listed = "; ".join(self.first_left_out)
@@ -85,12 +83,12 @@ class Table:
 
 
 def address_column(source: Source, given: str | None, flag: str) -> int:
-    """The column of a table's addresses: `given`, by name or number, or else the usual one.
+    """Index of the column of addresses, from 0.
 
     Args:
-        source: The table.
-        given: What the command line says; None for nothing.
-        flag: Where it says so, for messages.
+        source: The open table.
+        given: The column's name or number; None for `address`, or the first without a header.
+        flag: The flag that names the column, for error messages.
 
     Raises:
         BulkError: There is no such column.
@@ -102,4 +100,5 @@ def fault_of(address: str | Fault) -> str | None:
     """Why a row's address cannot be looked up; None if it can."""
     if isinstance(address, Fault):
         return str(address)
-    return PLACEHOLDER if is_placeholder(address) else None
+    error = placeholder_error(ADDRESS, address)
+    return None if error is None else str(error)

@@ -57,6 +57,20 @@ def is_placeholder(text: str) -> bool:
     return bare[0] in _ONE_CHARACTER and bare.count(bare[0]) == len(bare)
 
 
+def placeholder_error(field: str, text: str) -> NotAnAddress | None:
+    """The error of a placeholder where an address is expected; None for any other text.
+
+    Args:
+        field: What the error calls the field.
+        text: What stands in it.
+    """
+    if not is_placeholder(text):
+        return None
+    return NotAnAddress(
+        f"{field} is a placeholder such as N/A, or has no letter and no digit: give an address"
+    )
+
+
 def of(pair: tuple[str, str], tokens: TokenizedPair) -> RequestError | None:
     """Why a pair is not scored; None if it is.
 
@@ -67,11 +81,8 @@ def of(pair: tuple[str, str], tokens: TokenizedPair) -> RequestError | None:
     if not tokens.is_readable:
         return MissingFields("an address has no readable character")
     for field, text in zip(FIELDS, pair, strict=True):
-        if is_placeholder(text):
-            return NotAnAddress(
-                f"{field} is a placeholder such as N/A, or has no letter and no digit: "
-                "give an address, or leave this pair out"
-            )
+        if error := placeholder_error(field, text):
+            return error
     if tokens.unread_differs and tokens.unread > MOST_UNREAD:
         return Unreadable(
             f"{tokens.unread:.0%} of an address are characters that the model does not know, and "

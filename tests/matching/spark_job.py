@@ -1,4 +1,4 @@
-"""What a user of Spark would run: `python -m tests.matching.spark_job MASTER FOLDER`."""
+"""What a user of Spark would run: `python -m tests.matching.spark_job FOLDER`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
+from benchmarks.spark import session
 from service.matching import spark as mgeo
 from service.matching import spark_worker as worker
 
@@ -21,20 +21,15 @@ SETTINGS = {"backend": "onnxruntime-int8", "batch_tokens": 100}
 
 def main() -> None:
     """Score, match and dedupe a folder's tables."""
-    master, folder = sys.argv[1], Path(sys.argv[2])
-    os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    spark = (
-        SparkSession.builder.master(master)
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "3")
-        .config("spark.executorEnv.PYTHONPATH", str(ROOT))
-        .config("spark.sql.files.maxPartitionBytes", "16k")  # several partitions, unlike chunks
-        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")  # not INT96
-        .getOrCreate()
+    folder = Path(sys.argv[1])
+    spark = session(
+        2,
+        {
+            "spark.sql.shuffle.partitions": "3",
+            "spark.sql.files.maxPartitionBytes": "16k",  # several partitions, unlike chunks
+            "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # not INT96
+        },
     )
-    spark.sparkContext.setLogLevel("ERROR")
     pairs = spark.read.parquet(str(folder / "pairs.parquet"))
     mgeo.score(pairs, **SETTINGS).write.parquet(str(folder / "spark-score.parquet"))
     rows = spark.read.parquet(str(folder / "rows.parquet"))

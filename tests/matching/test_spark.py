@@ -63,10 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         is_file = [word.endswith(".parquet") or word == "register" for word in words]
         named = [str(made / w) if is_one else w for w, is_one in zip(words, is_file, strict=True)]
         assert main(named) == 0
-    command = [sys.executable, "-m", "tests.matching.spark_job", "local-cluster[2,1,1024]", made]
-    done = subprocess.run(
-        [str(word) for word in command], cwd=ROOT, capture_output=True, text=True, timeout=800
-    )
+    command = [sys.executable, "-m", "tests.matching.spark_job", str(made)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr.partition("Traceback")[2][:4000] or done.stderr[-4000:]
     return made
 
