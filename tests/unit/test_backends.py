@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -325,3 +325,28 @@ def test_a_shadow_computes_the_same_on_threads_that_run_only_where_a_processor_i
     assert running
     assert all(now[thread] == os.SCHED_IDLE for thread in running)
     assert all(now.get(thread, policy) == policy for thread, policy in before.items())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux has it")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", ["torch", "openvino-f32", "onnxruntime-int8"])
+def test_a_pass_may_run_on_every_processor(name: str, threads: int) -> None:
+    """Bound to the first ones, the instances of a machine would share these and leave the others
+    idle; a pod with a quota may run on all processors of its node, and so may its neighbours."""
+    settings = Settings(backend=name, device="cpu", cpu_threads=threads)
+    backend, _ = choose.build(checkpoints.read(TINY), settings, [], lambda stage, done: None)
+    pairs = [TokenizedPair([2, *range(5, 65), 3], 30, False)] * 64
+    everywhere = os.sched_getaffinity(0)
+    with ThreadPoolExecutor(1) as caller:
+        for _ in range(5):
+            computing = caller.submit(backend.predict, pairs)
+            while not computing.done():
+                assert [*_bound(everywhere)] == []
+
+
+def _bound(everywhere: set[int]) -> Iterator[int]:
+    """The threads of this process that may not run everywhere."""
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            if os.sched_getaffinity(int(thread.name)) != everywhere:
+                yield int(thread.name)

@@ -96,6 +96,8 @@ class OpenVinoBackend:
                     **_HINTS[precision],
                     "PERFORMANCE_HINT": "LATENCY",
                     "INFERENCE_NUM_THREADS": threads,
+                    # It would put them on the first processors, with those of every other process.
+                    "ENABLE_CPU_PINNING": False,
                     "NUM_STREAMS": streams,
                 },
             )
