@@ -120,10 +120,6 @@ class Lanes:
         """Pairs in both."""
         return len(self.interactive.items) + len(self.bulk.items)
 
-    def only_bulk(self) -> bool:
-        """Whether there is work, and all of it bulk."""
-        return bool(self.bulk.items) and not self.interactive.items
-
     def tokens(self) -> int:
         """Tokens in both, without padding."""
         return self.interactive.tokens + self.bulk.tokens
@@ -211,7 +207,7 @@ def _fill(
     unwanted: list[Item] = []
     reach = _WINDOW_BATCHES * budget if pads else budget
     seen = 0
-    while lane.items and (seen <= reach or not window):
+    while lane.items and seen < reach:
         item = lane.pop()
         if item.is_wanted_at(done_ns):
             window.append(item)

@@ -68,7 +68,7 @@ class PairQueue:
         self._admission = Admission(self._lanes, max_pairs, max_tokens)
         # Threads whose last batch was interactive.
         self._interactive: set[int] = set()
-        self._tidied = True
+        self._tidied = False
         self._changed = threading.Condition()
         self._closed = False
         self._failure: RequestError | None = None
@@ -101,8 +101,12 @@ class PairQueue:
                     f"{len(new)} pairs of {sum(new)} tokens in all are more than the queue takes: "
                     f"{self._admission.limits()}; send fewer at a time"
                 )
-            if new:
-                self._admit(len(new), sum(new), job.expires_ns, interactive=interactive)
+            if new and (
+                refused := self._refusal(
+                    len(new), sum(new), job.expires_ns, interactive=interactive
+                )
+            ):
+                raise refused
             before = self.depth()
             for index in order:
                 self._append(job, index, results, interactive=interactive)
@@ -113,7 +117,7 @@ class PairQueue:
         """Those of a job's pairs that came since it asked the cache, before it was tokenised."""
         if self._cache is None:
             return {}
-        keys = {key for key in job.keys if key is not None and key not in self._under_way}
+        keys = {key for key in job.keys if key is not None}
         return {key: found for key in keys if (found := self._cache.get(key)) is not None}
 
     def _lengths_of_new(
@@ -154,17 +158,7 @@ class PairQueue:
         tokens = _FEWEST_TOKENS
         if pairs_ahead:
             tokens += pairs_ahead * (self.tokens() // depth if depth else _FEWEST_TOKENS)
-        refused = self._admission.refusal(1 + pairs_ahead, tokens, expires_ns, interactive=True)
-        if isinstance(refused, QueueFull) and self._changed.acquire(blocking=False):
-            try:
-                has_room = self._tidy()
-            finally:
-                self._changed.release()
-            if has_room:
-                return self._admission.refusal(
-                    1 + pairs_ahead, tokens, expires_ns, interactive=True
-                )
-        return refused
+        return self._refusal(1 + pairs_ahead, tokens, expires_ns, interactive=True)
 
     def take(self, budget: Callable[[], int], *, padding: Padding, streams: int = 1) -> list[Item]:
         """Wait for work and take the next batch; empty once the queue is closed and drained.
@@ -186,7 +180,7 @@ class PairQueue:
                 self._tidied = False
                 most = budget()
                 self._admission.streams = streams
-                self._admission.budget = max(1, most // streams)
+                self._admission.budget = most // streams
                 now_ns = time.perf_counter_ns()
                 idle = streams - len(self._admission.computing)
                 own = share(
@@ -219,7 +213,7 @@ class PairQueue:
         if thread not in self._interactive:
             return
         self._interactive.discard(thread)
-        if self._lanes.only_bulk() and self._admission.computing:
+        if self._admission.computing and not self._lanes.interactive.items:
             self._changed.notify()  # another thread may have nothing to do
             self._changed.wait_for(
                 lambda: self._lanes.interactive.items or self._closed, RETURN_SECONDS
@@ -324,26 +318,31 @@ class PairQueue:
         tokens = sum(len(item.pair.ids) for item in items)
         return Wanted(len(items), tokens, max(0.0, (now_ns - oldest_ns) / 1e9))
 
-    def _admit(self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool) -> None:
+    def _refusal(
+        self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool
+    ) -> RequestError | None:
         refused = self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
         if isinstance(refused, QueueFull) and self._tidy():
-            refused = self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
-        if refused is not None:
-            raise refused
+            return self._admission.refusal(pairs, tokens, expires_ns, interactive=interactive)
+        return refused
 
     def _tidy(self) -> bool:
         """Take out what nobody waits for: a full queue must not refuse others for its sake.
 
-        Once a batch at most: under overload each refusal would otherwise read the whole queue.
+        Not while another thread has the lock; `put` has it itself. Once a batch at most: under
+        overload each refusal would otherwise read the whole queue.
 
         Returns:
             Whether there was any.
         """
-        if self._tidied:
+        if self._tidied or not self._changed.acquire(blocking=False):
             return False
-        self._tidied = True
-        unwanted = self._lanes.tidy(time.perf_counter_ns())
-        self._drop(unwanted)
+        try:
+            self._tidied = True
+            unwanted = self._lanes.tidy(time.perf_counter_ns())
+            self._drop(unwanted)
+        finally:
+            self._changed.release()
         return bool(unwanted)
 
     def _drop(self, unwanted: Sequence[Item]) -> None:

@@ -10,19 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.scoring.backends.layout import Padding, computed_tokens
-from service.scoring.batching import (
-    BULK_TIME,
-    BULK_TURN,
-    INTERACTIVE_LINGERS_NS,
-    Lanes,
-    share,
-)
+from service.scoring.batching import BULK_TIME, BULK_TURN, Lanes, share
+from service.scoring.batching import INTERACTIVE_LINGERS_NS as LINGERS
 from service.scoring.job import Item, Job
 from service.scoring.tokens import TokenizedPair
 from tests.conftest import examples
 
 BUDGET = 96
-SOON, LATER = 1, 2 * INTERACTIVE_LINGERS_NS
+SOON, LATER = 1, 2 * LINGERS
 
 sizes = st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=60)
 
@@ -129,6 +124,27 @@ def test_bulk_gets_its_turn_while_single_pairs_keep_coming(padding: Padding) -> 
     assert from_bulk == [False, False, False, True] * 3
 
 
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=20), st.sampled_from(Padding))
+def test_a_batch_is_as_large_as_the_budget_allows(lengths: list[int], padding: Padding) -> None:
+    budget = computed_tokens(len(lengths), sum(lengths), max(lengths), padding)
+    for given_budget, fits in ((budget, True), (budget - 1, False)):
+        lanes = _lanes(*map(_item, lengths))
+        batch, _ = lanes.next_batch(given_budget, padding=padding, now_ns=SOON)
+        assert (len(batch) == len(lengths)) == fits
+
+
+@pytest.mark.parametrize(("last", "sizes"), [(33, [10, 10]), (34, [10, 34])])
+def test_pairs_of_like_length_are_looked_for_in_four_full_batches(
+    last: int, sizes: list[int]
+) -> None:
+    ahead = [10, *[34] * 10, last]
+    assert sum(ahead) == 4 * BUDGET - (last == 33)
+    lanes = _lanes(*map(_item, [*ahead, 10]))
+    batch, _ = lanes.next_batch(BUDGET, padding=Padding.LONGEST, now_ns=SOON)
+    assert _sizes(batch)[:2] == sizes
+    assert lanes.depth() == len(ahead) + 1 - len(batch)
+
+
 @dataclass(frozen=True)
 class Device:
     """A pass of so many tokens takes `fixed + per_token * tokens` seconds."""
@@ -214,6 +230,7 @@ def test_one_single_pair_a_second_does_not_slow_bulk_work_on_a_gpu() -> None:
 def test_after_a_silence_bulk_batches_are_full_again() -> None:
     device = Device(0.0, 1e-3)
     lanes = _lanes(_item(24), *(_item(10, interactive=False) for _ in range(50)))
+    assert lanes.bulk_limit(BUDGET, SOON, device.seconds) == BUDGET, "no single pair came yet"
 
     def take(now_ns: int) -> list[int]:
         return _sizes(
@@ -224,8 +241,32 @@ def test_after_a_silence_bulk_batches_are_full_again() -> None:
 
     assert take(0) == [24]
     assert take(SOON) == [10] * 3, "half as long again as an interactive batch"
-    assert lanes.bulk_limit(BUDGET, SOON, device.seconds) == 36, "what admission reckons with"
+    # As admission asks too.
+    for now_ns, limit in ((SOON, 36), (LINGERS - 1, 36), (LINGERS, BUDGET)):
+        assert lanes.bulk_limit(BUDGET, now_ns, device.seconds) == limit
+    assert lanes.bulk_limit(10, SOON, device.seconds) == 10, "not the budget of the batch before"
+    assert lanes.bulk_limit(BUDGET, SOON, Device(4e-3, 0.0).seconds) == BUDGET
     assert take(LATER) == [10] * 9, "nobody is waited for any more"
+
+
+def test_bulk_work_alone_is_not_held_to_the_size_of_its_last_batch() -> None:
+    lanes = _lanes(_item(10, interactive=False))
+    for size in (10, 90):
+        batch, _ = lanes.next_batch(
+            BUDGET, padding=Padding.ROUNDED, now_ns=SOON, seconds=Device(0.0, 1e-3).seconds
+        )
+        assert sum(_sizes(batch)) == size
+        for _ in range(9):
+            lanes.append(_item(10, interactive=False))
+
+
+@pytest.mark.parametrize(("bulk", "ahead"), [(100, 31 + 10), (10, 31 + 10), (9, 31 + 9)])
+def test_a_single_pair_waits_for_a_turn_of_bulk_work_after_three_of_its_kind(
+    bulk: int, ahead: int
+) -> None:
+    lanes = _lanes(_item(31), _item(bulk, interactive=False))
+    assert lanes.ahead(interactive=True) == ahead
+    assert lanes.ahead(interactive=False) == 31 + bulk
 
 
 def _until(expires_ns: float, size: int = 10) -> Item:
@@ -238,23 +279,32 @@ def _until(expires_ns: float, size: int = 10) -> Item:
 def test_what_would_come_too_late_gives_way_to_what_would_not(padding: Padding) -> None:
     now = time.perf_counter_ns()
     soon, later = [_until(now + 4e9) for _ in range(3)], [_until(now + 6e9) for _ in range(3)]
-    lanes = _lanes(*soon, *later)
+    gone = _until(now - 1)
+    lanes = _lanes(*soon, gone, *later)
     taken = lanes.next_batch(
         BUDGET, padding=padding, now_ns=now, seconds=lambda tokens: tokens / 12
     )
-    assert taken == (later, soon)
+    assert taken == (later, [gone, *soon])
     assert lanes.depth() == 0
 
 
 def test_where_all_would_be_late_they_are_computed_in_their_order() -> None:
     now = time.perf_counter_ns()
     items = [_until(now + 4e9) for _ in range(12)]
-    lanes = _lanes(*items)
+    gone = _until(now - 1)
+    lanes = _lanes(gone, *items)
     taken = lanes.next_batch(
         BUDGET, padding=Padding.ROUNDED, now_ns=now, seconds=lambda tokens: 60.0
     )
-    assert taken == (items[:9], [])
+    assert taken == (items[:9], [gone])
     assert list(lanes.interactive.items) == items[9:]
+
+
+def test_what_is_wanted_at_the_moment_when_it_is_done_is_late() -> None:
+    late, in_time = _until(1e9), _until(1e9 + 1)
+    assert _lanes(late, in_time).next_batch(
+        BUDGET, padding=Padding.ROUNDED, now_ns=0, seconds=lambda tokens: 1.0
+    ) == ([in_time], [late])
 
 
 @given(sizes, st.integers(1, 500), st.integers(1, 4), st.data())
@@ -268,6 +318,23 @@ def test_streams_share_the_budget_and_what_waits(
     assert own <= most
     # Nothing waits any longer than it must: the idle take all of it, or as much as they may.
     assert own == most or own * idle >= tokens - idle
+
+
+@pytest.mark.parametrize(
+    ("budget", "idle", "pairs", "tokens", "own"),
+    [
+        (100, 1, 4, 33, 50),  # alone it takes what it may
+        (100, 2, 0, 0, 50),
+        (100, 2, 4, 33, 16 + 4),  # half of it, and half a pair
+        (100, 2, 4, 95, 50),
+        (101, 2, 4, 195, 50),
+        (1, 2, 4, 33, 1),
+    ],
+)
+def test_a_stream_takes_its_share_and_half_a_pair(
+    budget: int, idle: int, pairs: int, tokens: int, own: int
+) -> None:
+    assert share(budget, streams=2, idle=idle, pairs=pairs, tokens=tokens) == own
 
 
 @given(st.integers(1, 40), st.integers(2, 4), st.integers(1, 60))

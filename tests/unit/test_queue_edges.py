@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from service.errors import EngineFailed, QueueFull, TooLarge, TooLate
 from service.scoring.backends.layout import Padding
+from service.scoring.batching import INTERACTIVE_PAIRS
 from service.scoring.cache import ResultCache
 from service.scoring.events import Batch
 from service.scoring.job import NEVER, Item, Job
@@ -61,13 +63,13 @@ def test_the_longest_pairs_of_a_job_go_first() -> None:
 
 
 def test_what_many_tokens_take_is_what_when_to_come_back_is_told_by() -> None:
-    queue = _queue(10, 10, 10, 10)
+    queue = _queue(10, 10, 10, 11)
     assert queue.retry_after() == 1, "nothing is known of the model yet"
     queue.computed(10, 2.0)
     _take(queue, budget=10)
-    assert queue.retry_after() == 6
-    _take(queue, budget=20, streams=2)
-    assert queue.retry_after() == 3, "one batch on each of two streams; the last one counts whole"
+    assert queue.retry_after() == 8, "31 tokens in batches of 10"
+    _take(queue, budget=21, streams=2)
+    assert queue.retry_after() == 4, "two of three on two streams; the last one counts whole"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,7 @@ def test_what_many_tokens_take_is_what_when_to_come_back_is_told_by() -> None:
         ([32], 2, False),
         ([22, 42], 1, False),  # as long as those are on average
         ([22, 41], 1, True),
+        ([13, 14, 14, 14, 14], 2, True),  # 13 each: rounded down
     ],
 )
 def test_a_look_takes_those_before_it_for_as_long_as_those_that_wait(
@@ -121,6 +124,25 @@ def test_streams_that_are_idle_share_what_waits() -> None:
     assert len(_take(queue, budget=20, streams=2)) == 1, "half of the budget"
 
 
+def test_the_last_idle_stream_takes_all_that_waits() -> None:
+    queue = _queue(*[10] * 8)
+    with ThreadPoolExecutor(1) as other:
+        assert len(other.submit(_take, queue, streams=2).result(60)) == 4
+    assert len(_take(queue, streams=2)) == 4
+
+
+@pytest.mark.parametrize(
+    ("pairs", "first"), [(INTERACTIVE_PAIRS, [5] * INTERACTIVE_PAIRS), (INTERACTIVE_PAIRS + 1, [6])]
+)
+def test_a_small_job_goes_before_bulk_work_and_a_larger_one_behind_it(
+    pairs: int, first: list[int]
+) -> None:
+    queue = _queue(max_tokens=1000)
+    queue.put(_job(*[6] * 9))
+    queue.put(_job(*[5] * pairs))
+    assert _lengths(_take(queue, budget=5 * INTERACTIVE_PAIRS))[: len(first)] == first
+
+
 def test_what_waits_again_has_not_begun() -> None:
     queue = _queue()
     first, joins = _job(5, keys="a"), _job(5, keys="a")
@@ -153,6 +175,31 @@ def test_a_result_is_dated_and_kept_as_it_was_given() -> None:
     assert (kept.probabilities, kept.truncated) == ((0.5,), True)
 
 
+def test_a_pair_without_a_key_takes_no_place_in_the_cache() -> None:
+    cache = ResultCache(1)
+    queue = PairQueue(max_pairs=10, max_tokens=100, cache=cache)
+    for keys in ("a", ""):
+        queue.put(_job(5, keys=keys))
+        queue.finish(_take(queue), [[0.5]], now_ns=1)
+    assert cache.get(b"a") is not None
+
+
+def test_of_rows_that_are_too_few_none_is_handed_out() -> None:
+    queue = _queue()
+    job = _job(5, 5)
+    queue.put(job)
+    with pytest.raises(ValueError, match="shorter"):
+        queue.finish(_take(queue), [[0.5]], now_ns=1)
+    assert job.results == {}
+
+
+def test_a_job_with_too_few_keys_is_refused_as_a_whole() -> None:
+    queue = _queue()
+    with pytest.raises(ValueError, match="shorter"):
+        queue.put(_job(5, 5, keys="a"))
+    assert queue.depth() == 0
+
+
 def test_an_aborted_queue_fails_all_that_waits_and_says_the_same_to_all_that_comes() -> None:
     queue = _queue()
     jobs = [_job(5), _job(5)]
@@ -181,6 +228,41 @@ def test_every_thread_that_waits_for_work_is_told_of_the_end(end: str) -> None:
     assert not any(thread.is_alive() for thread in threads)
     with pytest.raises(QueueClosed if end == "close" else EngineFailed):
         queue.put(_job(5))
+
+
+def test_a_stream_that_finds_only_what_nobody_waits_for_waits_on() -> None:
+    found = threading.Event()
+    queue = PairQueue(max_pairs=10, max_tokens=100, dropped=lambda pairs: found.set())
+    gone = _job(5)
+    queue.put(gone)
+    gone.abandon()
+    with ThreadPoolExecutor(1) as other:
+        taken = other.submit(_take, queue)
+        assert found.wait(60)
+        queue.put(_job(6))
+        assert _lengths(taken.result(60)) == [6]
+
+
+def test_a_full_queue_makes_room_before_its_first_batch_too() -> None:
+    queue = _queue(max_pairs=2)
+    gone = _job(5, 5)
+    queue.put(gone)
+    gone.abandon()
+    queue.put(_job(6))
+    assert (queue.depth(), queue.tokens()) == (1, 6)
+
+
+def test_a_pair_for_which_room_is_made_does_not_wait_for_bulk_work() -> None:
+    queue = _queue(10, max_tokens=1000)
+    queue.computed(10, 100.0)
+    _take(queue)
+    queue.done()
+    queue.put(_job(*[10] * 19))
+    gone = _job(10)
+    queue.put(gone)
+    gone.abandon()
+    queue.put(_job(5, expires_ns=time.perf_counter_ns() + 1000e9))
+    assert queue.depth() == 20
 
 
 def test_what_nobody_waits_for_is_looked_for_once_a_batch() -> None:
@@ -213,6 +295,18 @@ def test_the_oldest_age_is_in_seconds_and_of_what_waits() -> None:
     assert queue.oldest_age() == pytest.approx(50, abs=10)
     assert queue.wanted().oldest_age == pytest.approx(80, abs=10)
     assert (queue.wanted().pairs, queue.wanted().tokens) == (3, 15)
+
+
+def test_a_pair_that_is_moved_to_the_front_has_waited_since_it_first_came() -> None:
+    queue = _queue()
+    bulk = _job(*[5] * 9, keys="abcdefghi")
+    bulk.submitted_ns -= int(60e9)
+    queue.put(bulk)
+    queue.put(_job(5, keys="i"))
+    assert queue.wanted().pairs == 9
+    bulk.abandon()
+    assert queue.wanted().pairs == 1
+    assert queue.wanted().oldest_age >= 60
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ def test_a_result_that_came_while_the_pair_was_tokenised_is_taken() -> None:
     late = keyed("a")
     assert queue.put(late) == 1
     assert late.wait(0)
+    assert late.results == {0: PairResult((float(ord("a")),), truncated=False)}
+    assert late.finished_ns >= late.submitted_ns
     assert queue.depth() == 0
 
 
