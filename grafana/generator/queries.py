@@ -13,7 +13,7 @@ LOKI = model.DataSourceRef(type_val="loki", uid="${logs}")
 SELECTOR = 'job=~"$job", instance=~"$instance"'
 """Matchers that follow the dashboard's variables."""
 
-SCORING = 'endpoint=~"/predict.*|/rerank|/match|/v2/models/.+/infer"'
+SCORING = 'endpoint=~"/predict.*|.*/rerank|/match|/v2/models/.+/infer"'
 """Requests that score, as prometheus/rules has them: pages would hide what fails."""
 
 FAILED = 'status=~"500|502|503|504|429"'

@@ -38,6 +38,8 @@ SCORING = (
     "/predict",
     "/predict/batch",
     "/rerank",
+    "/v1/rerank",
+    "/v2/rerank",
     "/match",
     "/v2/models/<name>/infer",
     "/v2/models/<name>/versions/<version>/infer",

@@ -3,6 +3,7 @@
 With `texts` it is text-embeddings-inference's: the answer is a list sorted by score. With
 `documents` it is the one that Cohere, Jina and vLLM share: `results` with a `relevance_score`. An
 error has `error` with `error_type` in both. The statuses of errors are those of all routes here.
+The paths are those that clients append to the address of a server, and each takes both shapes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from service.errors import InvalidField, QueueFull, RequestError, Unreadable
 from service.http import problems, request_context, schemas, statuses
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
-from service.http.shapes import Address, Flag, Listed, Maybe, Object, Schema, Text, Whole
+from service.http.shapes import Address, Flag, Listed, Maybe, Object, Schema, Shape, Text, Whole
 from service.scoring import refusal
 from service.scoring.refusal import REFUSALS
 from service.scoring.score import Score
 from service.scoring.scorer import Answer, Scorer
 from service.scoring.split import ModelSelector
 from service.scoring.timeline import Timeline
+
+PATHS = ("/rerank", "/v1/rerank", "/v2/rerank")
+"""The first is text-embeddings-inference's, the second Jina's and Cohere's old one, the third
+Cohere's new one. vLLM has all three."""
 
 _ENDS = ("Right", "right")
 _SMALLEST = 2.0**-24
@@ -40,8 +45,11 @@ _OTHERS = {
     "return_embeddings": "this model has none",
     "max_chunks_per_doc": "a candidate is one address, and is not divided",
     "max_tokens_per_doc": "MGEO_MAX_TOKENS sets what the model reads",
+    "max_tokens_per_query": "MGEO_MAX_TOKENS sets what the model reads",
     "truncate_prompt_tokens": "MGEO_MAX_TOKENS sets what the model reads",
     "truncation": "the field for that is truncate",
+    "truncation_side": "the field for that is truncation_direction",
+    "relevant_spans": "a candidate is compared as a whole",
     "activation": "the field for that is raw_scores",
     "use_activation": "the field for that is raw_scores",
     "normalize": "the field for that is raw_scores",
@@ -101,6 +109,18 @@ class Document(TypedDict):
     text: str
 
 
+class BilledUnits(TypedDict):
+    """What a call costs."""
+
+    search_units: Annotated[int, {"const": 0}]
+
+
+class Meta(TypedDict):
+    """That nothing is billed: a client of Cohere's may look for it in every answer."""
+
+    billed_units: BilledUnits
+
+
 class RankedDocument(TypedDict):
     """One of the documents."""
 
@@ -117,6 +137,39 @@ class RankedDocuments(TypedDict):
 
     results: Annotated[list[RankedDocument], {"description": "The most similar one first."}]
     model: Annotated[str, {"description": "The name of the model that answered."}]
+    meta: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A candidate as a string, or as an object with its `text`."""
+
+    required: ClassVar[bool] = True
+
+    text: Address
+
+    def schema(self) -> Schema:
+        """One of two."""
+        text = self.text.schema()
+        wrapped: Schema = {
+            "type": "object",
+            "properties": {"text": text},
+            "required": ["text"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [text, wrapped]}
+
+    def read(self, value: object, name: str) -> str:
+        """The candidate.
+
+        Raises:
+            RequestError: It is neither, or has other fields, which would be passed over.
+        """
+        if not isinstance(value, dict):
+            return self.text.read(value, name)
+        if value.keys() - {"text"}:
+            raise InvalidField(f"{name} has other fields beside text: join them yourself")
+        return self.text.read(value.get("text"), f"{name}.text")
 
 
 class Body:
@@ -125,8 +178,15 @@ class Body:
     required: ClassVar[bool] = True
 
     def __init__(self, limits: Limits) -> None:
-        self._texts = _asked(limits, "Rerank", "texts", "return_text")
-        self._documents = _asked(limits, "RerankDocuments", "documents", "return_documents")
+        text = Address(
+            "A candidate; without a readable address it has the score 0.",
+            limits.address_chars,
+            may_be_blank=True,
+        )
+        self._texts = _asked(limits, "Rerank", "texts", text, "return_text")
+        self._documents = _asked(
+            limits, "RerankDocuments", "documents", _Document(text), "return_documents"
+        )
 
     def schema(self) -> Schema:
         """One of two objects."""
@@ -145,17 +205,15 @@ class Body:
         return self._texts.read(_own(value, _NOT_BESIDE_TEXTS), name)
 
 
-def _asked(limits: Limits, title: str, candidates: str, repeated: str) -> Object[RerankQuery]:
+def _asked(
+    limits: Limits, title: str, candidates: str, candidate: Shape[str], repeated: str
+) -> Object[RerankQuery]:
     return Object(
         title,
         {
             "query": Address("The address you have.", limits.address_chars),
             candidates: Listed(
-                Address(
-                    "A candidate; without a readable address it has the score 0.",
-                    limits.address_chars,
-                    True,
-                ),
+                candidate,
                 limits.rerank_texts,
                 "The candidates that it is compared with.",
             ),
@@ -183,25 +241,11 @@ def _asked(limits: Limits, title: str, candidates: str, repeated: str) -> Object
 
 
 def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
-    """Add `/rerank`."""
+    """Add `/rerank` by all of its paths."""
     blueprint = Blueprint("rerank", __name__)
     problems.register(blueprint, problem)
     shape = Body(limits)
 
-    @api.route(
-        Operation(
-            method="POST",
-            path="/rerank",
-            tag="Predictions",
-            summary="Sort candidates by their similarity to one address.",
-            description="In the shape of text-embeddings-inference, or of Cohere and Jina.",
-            body=shape,
-            answer=list[Rank] | RankedDocuments,
-            errors=SCORING,
-            problem=RerankProblem,
-        ),
-        blueprint,
-    )
     def rerank() -> Response:
         timeline: Timeline = g.timeline
         scorer.require_ready()
@@ -221,9 +265,23 @@ def add_routes(api: Api, scorer: Scorer, limits: Limits) -> None:
         answer: RankedDocuments = {
             "results": [_of_document(rank) for rank in best],
             "model": scored.model.checkpoint.name,
+            "meta": {"billed_units": {"search_units": 0}},
         }
         return jsonify(answer)
 
+    for path in PATHS:
+        operation = Operation(
+            method="POST",
+            path=path,
+            tag="Predictions",
+            summary="Sort candidates by their similarity to one address.",
+            description="In the shape of text-embeddings-inference, or of Cohere and Jina.",
+            body=shape,
+            answer=list[Rank] | RankedDocuments,
+            errors=SCORING,
+            problem=RerankProblem,
+        )
+        api.route(operation, blueprint)(rerank)
     api.mount(blueprint)
 
 

@@ -100,10 +100,34 @@ LONG = {"query": QUERY, "texts": ["a", "路" * 512]}
         ),
         ({"query": "a", "documents": []}, 400, "missing-fields", "documents is empty"),
         (
-            {"query": "a", "documents": [{"text": "b"}]},
+            {"query": "a", "documents": ["b", 7]},
             400,
             "invalid-field",
-            "documents[0] must be a string",
+            "documents[1] must be a string",
+        ),
+        (
+            {"query": "a", "documents": [{"text": 7}]},
+            400,
+            "invalid-field",
+            "documents[0].text must be a string",
+        ),
+        (
+            {"query": "a", "documents": ["b", {}]},
+            400,
+            "missing-fields",
+            "documents[1].text is missing",
+        ),
+        (
+            {"query": "a", "documents": [{"text": "b", "title": "c"}]},
+            400,
+            "invalid-field",
+            "documents[0] has other fields beside text: join them yourself",
+        ),
+        (
+            {"query": "a", "texts": [{"text": "b"}]},
+            400,
+            "invalid-field",
+            "texts[0] must be a string",
         ),
         (
             {"query": "a", "texts": ["b"], "top_n": 0},
@@ -183,7 +207,8 @@ def test_all_candidates_may_be_blank(running: Running) -> None:
         ("return_embeddings", True), ("max_chunks_per_doc", 1), ("max_tokens_per_doc", 4096),
         ("truncate_prompt_tokens", 1), ("truncation", True), ("activation", True),
         ("use_activation", True), ("normalize", True), ("instruction", "a"),
-        ("mm_processor_kwargs", {"a": 1}),
+        ("mm_processor_kwargs", {"a": 1}), ("relevant_spans", {"mode": "disabled"}),
+        ("truncation_side", "left"), ("max_tokens_per_query", 1),
     ],
 )  # fmt: skip
 def test_what_other_rerankers_take_is_refused_by_name(
@@ -266,10 +291,24 @@ def test_documents_are_answered_as_cohere_and_jina_answer(running: Running, raw:
             for rank in ranks
         ],
         "model": "tiny",
+        "meta": {"billed_units": {"search_units": 0}},
     }
+    wrapped = [{"text": text} for text in TEXTS]
+    assert running.post("/rerank", {**body, "documents": wrapped}).json() == told
     bare = running.post("/rerank", {"query": QUERY, "documents": TEXTS}).json()
     assert [one["index"] for one in bare["results"][:3]] == [rank["index"] for rank in ranks]
     assert not any("document" in one for one in bare["results"])
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank"])
+@pytest.mark.parametrize("candidates", ["texts", "documents"])
+def test_every_path_answers_alike(running: Running, path: str, candidates: str) -> None:
+    body = {"query": QUERY, candidates: TEXTS}
+    answer = running.post(path, body)
+    assert answer.json() == running.post("/rerank", body).json()
+    refused = running.post(path, {**body, "top_n": 0})
+    assert refused.status_code == 400
+    assert refused.json() == running.post("/rerank", {**body, "top_n": 0}).json()
 
 
 def test_another_model_than_there_is_is_named(running: Running) -> None:
