@@ -155,12 +155,14 @@ def _licences(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_python_package_that_is_installed_has_a_licence_on_the_list() -> None:
     done = _licences()
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -183,6 +185,7 @@ def test_a_licence_that_is_not_on_the_list_stops_the_report(tmp_path: Path, said
     assert "unwanted:1.0" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_service_needs_no_package_of_nvidias_without_a_gpu() -> None:
     """Their licence is on the list for what torch brings, in requirements-gpu.lock alone."""
     names = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text("utf-8"), re.M)

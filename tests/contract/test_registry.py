@@ -19,6 +19,7 @@ from opentelemetry.semconv._incubating import metrics as standard_metrics
 
 from telemetry.conventions import IMPORTED_METRICS, RESOURCE, Attribute, Deprecated
 from telemetry.instruments import Metric
+from tests.conftest import is_quick
 from tests.telemetry import semconv
 from tools import registry
 from tools.registry import Promise, RegistryError, Schema
@@ -186,7 +187,7 @@ def _another(what: str, old: str) -> str:
 def test_nothing_released_goes_without_a_deprecation(what: str, renames: bool) -> None:
     names = [name for kind, name in PROMISES if kind == what and (what, name) not in UNNAMED]
     assert len(names) > 5
-    for old in names:
+    for old in names[:: 5 if is_quick() else 1]:
         promise, name = (what, old), _another(what, old) if renames else None
         schema = broken(promise, name)
         with pytest.raises(RegistryError) as error:

@@ -65,6 +65,7 @@ def test_values_of_two_gpus_come_out_exactly(libraries: Path, state: Path) -> No
     assert log == []
 
 
+@pytest.mark.slow
 def test_a_missing_sensor_loses_its_series_alone_and_warns_once(
     libraries: Path, state: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_missing_sensor_loses_its_series_alone_and_warns_once(
     assert warning["reason"] == "Not Supported"
 
 
+@pytest.mark.slow
 def test_a_lost_board_takes_no_other_with_it(libraries: Path, state: Path) -> None:
     lost = {"0.nvmlDeviceGetHandleByIndex_v2.fail": stub.GPU_IS_LOST}
     stub.write_state(state, TWO_GPUS | lost)
@@ -96,6 +98,7 @@ def test_a_lost_board_takes_no_other_with_it(libraries: Path, state: Path) -> No
     assert [(line["reading"], line["reason"]) for line in log] == [("gpu 0", "GPU is lost")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "failure",
     [
@@ -129,6 +132,7 @@ def test_readings_end_with_nvml_and_come_back_with_it(
     assert len(log) <= 2
 
 
+@pytest.mark.slow
 def test_an_initialisation_that_hangs_holds_up_neither_start_nor_scrape(
     libraries: Path, state: Path
 ) -> None:
@@ -145,6 +149,7 @@ def test_an_initialisation_that_hangs_holds_up_neither_start_nor_scrape(
         assert driver.end() == []
 
 
+@pytest.mark.slow
 def test_without_nvml_it_says_so_once(tmp_path: Path, state: Path) -> None:
     # Not a library, so that a machine which has the real one does not find it either.
     (tmp_path / stub.LIBRARY).touch()
@@ -159,6 +164,7 @@ def test_without_nvml_it_says_so_once(tmp_path: Path, state: Path) -> None:
     assert line["reason"] == driver.last["off_reason"] != ""
 
 
+@pytest.mark.slow
 def test_without_a_driver_it_says_so_once(libraries: Path, state: Path) -> None:
     stub.write_state(state, {"nvmlInitWithFlags.fail": stub.DRIVER_NOT_LOADED})
     with Driver(libraries, state, stale_after=0.1) as driver:
@@ -171,6 +177,7 @@ def test_without_a_driver_it_says_so_once(libraries: Path, state: Path) -> None:
     assert line["reason"] == "Driver Not Loaded"
 
 
+@pytest.mark.slow
 def test_a_driver_with_no_gpu_is_an_answer(libraries: Path, state: Path) -> None:
     stub.write_state(state, {"count": 0})
     with Driver(libraries, state, stale_after=0.4) as driver:

@@ -316,9 +316,9 @@ def test_scrapes_at_once_repeat_no_series(
         done.set()
         disturber.join(60)
 
-    families = {len(seen.families) for seen in map(Exposition, bodies)}
-    assert families == {len(METRICS) + 1}
-    assert [seen.repeated() for seen in map(Exposition, bodies[:8])] == [[]] * 8
+    seen = [Exposition(body) for body in bodies]
+    assert {len(one.families) for one in seen} == {len(METRICS) + 1}
+    assert [one.repeated() for one in seen] == [[]] * len(bodies)
 
 
 def test_only_gauges_of_unit_one_are_ratios(scraped: Scraped) -> None:

@@ -109,13 +109,8 @@ assert telemetry.shutdown(5)
 """
 
 
-@pytest.mark.parametrize(
-    "exporter",
-    [
-        "otlp_grpc",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("otlp_http", "delta", "console")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("exporter", ["otlp_grpc", "otlp_http", "delta", "console"])
 def test_they_end_where_a_configuration_file_declares_the_exporter(
     collector: Collector, tmp_path: Path, exporter: str
 ) -> None:

@@ -350,6 +350,7 @@ with MGeoClient(sys.argv[1], attempts=1) as client:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

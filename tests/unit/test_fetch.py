@@ -275,6 +275,7 @@ def test_who_is_told_of_the_progress_can_end_it(hub: Hub) -> None:
     assert copies.find(source.parse_id(PUBLISHED)) is None
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_one_line_and_goes_on_later(hub: Hub) -> None:
     hub.stall[WEIGHTS] = 50_000
     command = [sys.executable, "-m", "service", "model", "fetch", PUBLISHED]

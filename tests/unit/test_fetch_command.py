@@ -49,6 +49,7 @@ def test_the_command_refuses_a_model_that_does_not_load(
     assert "model.type is None, not 'mgeo'" in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_command_draws_a_bar_on_a_terminal(hub: Hub) -> None:
     import pty
     import termios

@@ -41,6 +41,7 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("rate", ["100", "0.001"])  # it waits for the next one for 17 minutes
 def test_a_signal_ends_the_load_and_its_count_is_told(
