@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -132,6 +133,14 @@ def test_the_last_idle_stream_takes_all_that_waits() -> None:
 
 
 @pytest.mark.parametrize(
+    ("padding", "batch"),
+    [(Padding.ROUNDED, [10, 40, 11]), (Padding.LONGEST, [10, 11]), (Padding.GRID, [10, 11])],
+)
+def test_a_batch_is_made_for_what_its_backend_pads(padding: Padding, batch: list[int]) -> None:
+    assert _lengths(_queue(10, 40, 11).take(lambda: 64, padding=padding)) == batch
+
+
+@pytest.mark.parametrize(
     ("pairs", "first"), [(INTERACTIVE_PAIRS, [5] * INTERACTIVE_PAIRS), (INTERACTIVE_PAIRS + 1, [6])]
 )
 def test_a_small_job_goes_before_bulk_work_and_a_larger_one_behind_it(
@@ -236,7 +245,7 @@ def test_a_stream_that_finds_only_what_nobody_waits_for_waits_on() -> None:
     gone = _job(5)
     queue.put(gone)
     gone.abandon()
-    with ThreadPoolExecutor(1) as other:
+    with ThreadPoolExecutor(1) as other, closing(queue):
         taken = other.submit(_take, queue)
         assert found.wait(60)
         queue.put(_job(6))
@@ -255,7 +264,7 @@ def test_a_full_queue_makes_room_before_its_first_batch_too() -> None:
 def test_a_pair_for_which_room_is_made_does_not_wait_for_bulk_work() -> None:
     queue = _queue(10, max_tokens=1000)
     queue.computed(10, 100.0)
-    _take(queue)
+    _take(queue, budget=10)
     queue.done()
     queue.put(_job(*[10] * 19))
     gone = _job(10)
