@@ -141,6 +141,9 @@ def test_the_architecture_names_the_files_that_there_are() -> None:
     files = {path for top in ("service", "telemetry") for path in (ROOT / top).rglob("*.py")}
     unnamed = {str(path.relative_to(ROOT)) for path in files - named if path.name != "__init__.py"}
     assert unnamed == set(), "say in docs/architecture.md what it does"
+    tests = {f"{path.parent.name}/" for path in (ROOT / "tests").glob("*/*") if path.is_file()}
+    assert len(tests) > 10
+    assert tests - {"tests/", "__pycache__/"} <= set(tree.split()), "name them beside the others"
 
 
 def test_media_type_of_errors_is_documented() -> None:
