@@ -125,7 +125,7 @@ def stub() -> Iterator[Stub]:
     yield service
     service.server.shutdown()
     service.server.server_close()
-    service.thread.join(5)
+    service.thread.join(60)
 
 
 class Patient(PatientClient):
@@ -280,7 +280,7 @@ def test_another_model_ends_the_run_and_the_right_one_goes_on(
 
 
 def test_several_requests_are_in_flight(stub: Stub, tmp_path: Path) -> None:
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=60)
 
     def reply(turn: int, pairs: list[Any]) -> Reply:
         if pairs:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.waiting import RunningClock
+from tests.waiting import RunningClock, Stopwatch
 from tools import containers
 from tools.compose import ComposeService, load_services
 
@@ -130,9 +130,9 @@ class Container:
 
     def stop(self) -> tuple[float, int]:
         """SIGTERM, and the compose file's grace; the seconds it took, and the exit status."""
-        before = time.monotonic()
-        containers.call("podman", "stop", self.id)
-        return time.monotonic() - before, self.state()["ExitCode"]
+        with Stopwatch() as watch:
+            containers.call("podman", "stop", self.id)
+        return watch.seconds, self.state()["ExitCode"]
 
     def files(self) -> list[str]:
         """What has changed in its file system since it was made from the image, sorted."""

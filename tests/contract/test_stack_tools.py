@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import eventually
 from tools import build, native, stack
 from tools.binaries import BINARIES, MODULES, Binary, find
 from tools.compose import COMPOSE_FILE, load_services
@@ -213,9 +213,7 @@ def test_a_process_that_ignores_the_polite_signal_is_ended(tmp_path: Path) -> No
     )
     process = _managed(tmp_path, code)
     process.start()
-    deadline = time.monotonic() + 10
-    while "up" not in process.log_tail() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: "up" in process.log_tail())
     process.stop(seconds=0.5)
     assert not process.running
 
@@ -226,7 +224,5 @@ def test_a_process_gets_no_variable_of_the_callers_shell(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     process = _managed(tmp_path, "import os; print('OTEL_TRACES_SAMPLER' in os.environ)")
     process.start()
-    deadline = time.monotonic() + 10
-    while process.running and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: not process.running)
     assert process.log_tail() == "False"

@@ -41,7 +41,7 @@ class Held:
 
     def _hold(self, pairs: Sequence[TokenizedPair], stream: int | None) -> Probabilities:
         self.computed += pairs
-        assert self.gate.wait(30)
+        assert self.gate.wait(60)
         if any(len(pair.ids) == self.poison for pair in pairs):
             raise RuntimeError("a pair of that length")
         return self._predict(pairs, stream)

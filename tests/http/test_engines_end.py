@@ -59,7 +59,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     yield made
     if not made.running.service.versions._stopping:
         made.stop()
-    eventually(lambda: _engine_threads() <= before, 20)
+    eventually(lambda: _engine_threads() <= before)
 
 
 def test_a_shadow_that_came_by_a_switch_ends_with_the_service(fleet: Fleet) -> None:
@@ -102,8 +102,8 @@ def test_a_switch_during_a_stop_leaves_no_engine(
         eventually(lambda: versions._stopping)
         go.set()
         with pytest.raises(NotReady):
-            switching.result(30)
-        stopping.result(30)
+            switching.result(60)
+        stopping.result(60)
 
 
 def test_what_the_cache_knew_is_counted_also_where_the_rest_of_the_request_fails() -> None:

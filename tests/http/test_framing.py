@@ -36,7 +36,7 @@ class Answer:
     def __init__(self, running: Running, sent: bytes, *, patience: float = 0.5) -> None:
         address = urlsplit(running.predictions)
         received, self.closed = b"", False
-        with socket.create_connection((address.hostname, address.port), timeout=20) as client:
+        with socket.create_connection((address.hostname, address.port), timeout=60) as client:
             client.sendall(sent)
             try:
                 while data := client.recv(65536):
@@ -182,7 +182,7 @@ def test_what_follows_the_rules_is_answered(running: Running, sent: bytes) -> No
 def test_chunks_are_read_however_they_arrive(running: Running, size: int) -> None:
     sent = post(HOST + CHUNKED, b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + b"0\r\n\r\n")
     address = urlsplit(running.predictions)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as client:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(0, len(sent), size):
             client.sendall(sent[at : at + size])
@@ -238,7 +238,7 @@ def test_what_is_refused_for_its_head_is_not_asked_to_send_its_body(
 def test_an_upload_that_is_expected_is_asked_for(running: Running) -> None:
     address = urlsplit(running.predictions)
     for _ in range(2):
-        with socket.create_connection((address.hostname, address.port), timeout=20) as client:
+        with socket.create_connection((address.hostname, address.port), timeout=60) as client:
             client.sendall(post(HOST + EXPECT + LENGTH, b""))
             assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             client.sendall(BODY)

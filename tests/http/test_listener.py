@@ -56,7 +56,7 @@ class Listening:
 
     def _hold(self) -> str:
         self.entered.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(60)
         return "let go"
 
     def connect(self, receive_buffer: int = 0) -> socket.socket:
@@ -92,21 +92,21 @@ def _rest(client: socket.socket) -> bytes:
 @pytest.mark.slow
 def test_a_drain_waits_for_an_upload_that_has_begun(listening: Listening) -> None:
     def trickle(client: socket.socket) -> None:
-        for _ in range(8):
+        for _ in range(3):
             time.sleep(0.3)
             client.sendall(b"x")
 
     with listening.connect() as client:
-        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n")
+        client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
         eventually(lambda: listening.server.unanswered() == 1)
         sending = threading.Thread(target=trickle, args=[client])
         sending.start()
-        assert listening.listener.drain(10) == 0
+        assert listening.listener.drain(60) == 0
         listening.listener.close()
         sending.join()
         answer = _rest(client)
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"\r\n\r\n8")
+    assert answer.endswith(b"\r\n\r\n3")
 
 
 def test_a_drain_waits_for_those_whom_only_the_system_has_taken(
@@ -123,7 +123,7 @@ def test_a_drain_waits_for_those_whom_only_the_system_has_taken(
     monkeypatch.setattr(listening.server, "readable", stall)
     assert stalled.wait(60)
     with listening.ask("/nothing") as client:
-        drain = threading.Thread(target=listening.listener.drain, args=[10])
+        drain = threading.Thread(target=listening.listener.drain, args=[60])
         drain.start()
         time.sleep(0.8)
         go_on.set()
@@ -137,7 +137,7 @@ def test_a_drain_ends_an_upload_that_takes_too_long(listening: Listening) -> Non
     with listening.connect() as client:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n")
         eventually(lambda: listening.server.unanswered() == 1)
-        assert listening.listener.drain(20) == 0
+        assert listening.listener.drain(60) == 0
         listening.listener.close()
         assert _rest(client).startswith(b"HTTP/1.1 408 ")
 
@@ -147,7 +147,7 @@ def test_a_drain_waits_for_an_answer_that_is_not_sent_yet(listening: Listening) 
     with listening.ask("/large", receive_buffer=4096) as client:
         eventually(lambda: [c for c in listening.server.active_channels.values() if c.is_half()])
         left: list[int] = []
-        drain = threading.Thread(target=lambda: left.append(listening.listener.drain(20)))
+        drain = threading.Thread(target=lambda: left.append(listening.listener.drain(60)))
         drain.start()
         time.sleep(2)  # while its client reads nothing
         assert drain.is_alive()
@@ -163,8 +163,8 @@ def test_a_drain_does_not_wait_for_a_connection_that_is_idle(listening: Listenin
     with listening.ask("/nothing") as client:
         assert client.recv(65536).startswith(b"HTTP/1.1 404 ")
         with Stopwatch() as watch:
-            assert listening.listener.drain(10) == 0
-        assert watch.seconds < 3
+            assert listening.listener.drain(60) == 0
+        assert watch.seconds < 30
 
 
 def test_an_answer_after_the_close_is_sent_and_wakes_nothing_else(listening: Listening) -> None:
@@ -237,7 +237,7 @@ def test_without_descriptors_the_most_silent_make_room_for_those_who_come(
     with listening.ask("/nothing") as silent, socket.socket() as late:
         assert silent.recv(65536)
         time.sleep(1.1)  # nobody is closed who was heard of more recently
-        late.settimeout(10)
+        late.settimeout(60)
         host, port = listening.listener.address.split(":")
         with _no_descriptor_left():
             late.connect((host, int(port)))
@@ -252,7 +252,7 @@ def test_without_descriptors_the_loop_does_not_spin(
     listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket() as late:
-        late.settimeout(10)
+        late.settimeout(60)
         host, port = listening.listener.address.split(":")
         with _no_descriptor_left():
             late.connect((host, int(port)))

@@ -74,7 +74,7 @@ def test_a_shadow_computes_only_while_those_that_answer_are_idle(shadowed: Fleet
     observed = version.model.backend.predict
 
     def hold(batch: Any, stream: Any) -> Any:
-        assert release.wait(20)
+        assert release.wait(60)
         return predict(batch)
 
     def watch(batch: Any, stream: Any) -> Any:
@@ -111,7 +111,7 @@ def test_what_a_shadow_has_no_room_for_is_dropped_and_counted(shadowed: Fleet) -
     release, observed = threading.Event(), version.model.backend.predict
 
     def hold(batch: Any, stream: Any) -> Any:
-        assert release.wait(20)
+        assert release.wait(60)
         return observed(batch)
 
     version.model.backend.predict = hold

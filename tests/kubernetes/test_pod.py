@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.conftest import eventually
 from tests.kubernetes.manifests import containers, environment, named, objects_of, pod
 from tests.telemetry.collector import Collector
+from tests.waiting import RunningClock
 from tools import native
 from tools.compose import REPOSITORY
 from tools.processes import Managed
@@ -98,19 +100,18 @@ def test_it_starts_answers_and_stops_as_the_manifest_asks(
         f"{running.predictions}/predict/batch", json={"pairs": pairs}, timeout=60
     )
     assert answer.status_code == 200
-    began = time.monotonic()
+    clock = RunningClock()
     running.process.signal(signal.SIGTERM)
-    delay = float(environment(CONTAINER)["MGEO_SHUTDOWN_DELAY"] or 0)
-    time.sleep(delay / 2)
-    # Whoever has not yet noticed is still served.
-    assert _status(running.operations + CONTAINER["readinessProbe"]["httpGet"]["path"]) == 503
+    readiness = running.operations + CONTAINER["readinessProbe"]["httpGet"]["path"]
+    eventually(lambda: _status(readiness) == 503)
+    # During MGEO_SHUTDOWN_DELAY, clients that have not noticed yet are still served.
     assert _status(running.operations + CONTAINER["livenessProbe"]["httpGet"]["path"]) == 200
     late = {"address1": "文三路478号", "address2": "文三路478号华星大厦"}
     assert requests.post(f"{running.predictions}/predict", json=late, timeout=60).status_code == 200
-    while running.process.running and time.monotonic() - began < 60:
+    grace = pod(DEPLOYMENT)["spec"]["terminationGracePeriodSeconds"]
+    while running.process.running:
+        assert clock.seconds() < grace
         time.sleep(0.1)
-    assert time.monotonic() - began < pod(DEPLOYMENT)["spec"]["terminationGracePeriodSeconds"]
-    assert not running.process.running
     resource = collector.metrics["mgeo.request"].resource
     assert resource["service.instance.id"] == POD["POD_NAME"]
     assert resource["k8s.node.name"] == POD["NODE_NAME"]

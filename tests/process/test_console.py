@@ -10,7 +10,6 @@ import select
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ import requests
 
 from tests.conftest import TINY, eventually
 from tests.serving import ROOT, Process
+from tests.waiting import RunningClock
 
 pytestmark = pytest.mark.slow
 
@@ -180,8 +180,8 @@ def _on_a_terminal(*flags: str, **variables: str) -> list[str]:
     os.close(its)
     written, is_asked = b"", False
     try:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
+        clock = RunningClock()
+        while clock.seconds() < 90:
             if select.select([ours], [], [], 0.5)[0]:
                 try:
                     written += os.read(ours, 65536)

@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import TINY, eventually
 from tests.models import declare
 from tests.serving import Process, Service
+from tests.waiting import RunningClock
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -51,9 +52,9 @@ def test_it_starts_on() -> None:
     with Process() as process:
         process.wait_until(lambda: all(_handles(process, n) for n in ENDLESS), "handlers")
         sent = itertools.cycle(ENDLESS)
-        deadline = time.monotonic() + 200
+        clock = RunningClock()
         while not any(line.get("to") == "ready" for line in process.log()):
-            assert time.monotonic() < deadline, process.lines
+            assert clock.seconds() < 200, process.lines
             process.send(next(sent))
             time.sleep(0.1)
         assert process.terminate() == 0

@@ -84,22 +84,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory, nvml: dict[str, str]) -> Ite
         yield running
 
 
-@pytest.fixture(scope="session")
+# Of a module: one may run a stack of its own, and override only the fixture `stack`.
+
+
+@pytest.fixture(scope="module")
 def prometheus(stack: Stack) -> Prometheus:
     return Prometheus(stack.url("prometheus", 9090))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def jaeger(stack: Stack) -> Jaeger:
     return Jaeger(stack.url("jaeger", 16686))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def log_store(stack: Stack) -> logs.LogStore:
     return logs.of(stack)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def predict_url(stack: Stack) -> str:
     return stack.url("mgeo", 5000, "/predict")
 
@@ -125,11 +128,12 @@ class Traffic:
 
 
 @pytest.fixture(scope="session")
-def traffic(stack: Stack, predict_url: str, prometheus: Prometheus) -> Traffic:
+def traffic(stack: Stack) -> Traffic:
     """Requests through the whole chain, and their samples arrived in Prometheus."""
+    url, prometheus = stack.url("mgeo", 5000, "/predict"), Prometheus(stack.url("prometheus", 9090))
     started = time.time()
-    fast = run(predict_url, requests=5000, concurrency=16, seconds=300)
-    steady = run(predict_url, requests=900, concurrency=6, rate=10, seconds=100, seed=1)
+    fast = run(url, requests=5000, concurrency=16, seconds=300)
+    steady = run(url, requests=900, concurrency=6, rate=10, seconds=100, seed=1)
     done = Traffic(fast, steady, started)
     eventually(
         "the last request's sample in Prometheus",
@@ -141,8 +145,9 @@ def traffic(stack: Stack, predict_url: str, prometheus: Prometheus) -> Traffic:
 
 
 @pytest.fixture(scope="session")
-def batches(stack: Stack, prometheus: Prometheus, traffic: Traffic) -> None:
+def batches(stack: Stack, traffic: Traffic) -> None:
     """Batches of one to a hundred pairs, until a minute's dots are in Prometheus."""
+    prometheus = Prometheus(stack.url("prometheus", 9090))
     source, http = random.Random(0), requests.Session()
     http.trust_env = False
     url = stack.url("mgeo", 5000, "/predict/batch")

@@ -34,26 +34,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def prometheus(stack: Stack) -> Prometheus:
-    return Prometheus(stack.url("prometheus", 9090))
-
-
-@pytest.fixture(scope="module")
-def jaeger(stack: Stack) -> Jaeger:
-    return Jaeger(stack.url("jaeger", 16686))
-
-
-@pytest.fixture(scope="module")
-def log_store(stack: Stack) -> logs.LogStore:
-    return logs.of(stack)
-
-
-@pytest.fixture(scope="module")
-def predict_url(stack: Stack) -> str:
-    return stack.url("mgeo", 5000, "/predict")
-
-
 @contextmanager
 def load_for(url: str, seconds: float) -> Iterator[LoadSummary]:
     """Sends requests at an even pace in the background; the result is whole after the block."""
@@ -81,6 +61,16 @@ def _complete_since(jaeger: Jaeger, started: float) -> int:
     return sum(found >= SPANS for found in names.values())
 
 
+def _all_complete(jaeger: Jaeger, started: float, sent: LoadSummary) -> int:
+    """The number of complete traces, once there is one for each answered request."""
+    return eventually(
+        "all traces in Jaeger",
+        lambda: _complete_since(jaeger, started),
+        lambda found: found >= sent.answered,
+        seconds=180,
+    )
+
+
 def _logged_since(log_store: logs.LogStore, started: float) -> int:
     """How many requests that began after `started` have a log line."""
     lines = log_store.lines("mgeo-inference", scope="mgeo.request")
@@ -103,12 +93,7 @@ def test_jaeger_away_under_load_loses_no_span(
         waiting = prometheus.value('otelcol_exporter_queue_size{exporter="otlp_http/jaeger"}')
         process.start()
         process.wait_healthy(60)
-    complete = eventually(
-        "all traces in Jaeger",
-        lambda: _complete_since(jaeger, started),
-        lambda found: found >= result.answered,
-        seconds=60,
-    )
+    complete = _all_complete(jaeger, started, result)
     with capsys.disabled():
         print(
             f"\nJaeger away for {OUTAGE_SECONDS:.0f} s: {result.answered} requests, "
@@ -152,12 +137,7 @@ def test_killed_collector_costs_no_prediction_no_count_and_no_trace(
     )
     assert counted == result.answered == exposed(page, "mgeo_request_total") - before
     # Spans wait in the SDK while nobody listens, and on the Collector's disk once it has them.
-    complete = eventually(
-        "all traces in Jaeger",
-        lambda: _complete_since(jaeger, started),
-        lambda found: found >= result.answered,
-        seconds=180,
-    )
+    complete = _all_complete(jaeger, started, result)
     with capsys.disabled():
         print(
             f"\nCollector away for {back - killed:.0f} s: {result.answered} predictions, all "

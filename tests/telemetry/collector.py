@@ -22,6 +22,8 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from tests.waiting import RunningClock
+
 Mode = Literal["accept", "refuse", "hang"]
 Attributes = dict[str, Any]
 
@@ -193,11 +195,11 @@ class Collector:
         with self._lock:
             return b"\n".join(request.SerializeToString() for request in self.requests)
 
-    def wait_for(self, condition: Callable[[Collector], object], seconds: float = 10) -> None:
+    def wait_for(self, condition: Callable[[Collector], object], seconds: float = 60) -> None:
         """Wait until `condition` holds; fails if it does not in time."""
-        deadline = time.monotonic() + seconds
+        clock = RunningClock()
         while not condition(self):
-            assert time.monotonic() < deadline, "the telemetry did not arrive"
+            assert clock.seconds() < seconds, "the telemetry did not arrive"
             time.sleep(0.02)
 
     def _of(self, kind: type[Message]) -> Iterator[Any]:

@@ -69,7 +69,7 @@ def real_collector(folder: Path, forward: str) -> Iterator[dict[str, str]]:
         yield {"grpc": f"http://127.0.0.1:{grpc}", "http/protobuf": f"http://127.0.0.1:{http}"}
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.parametrize(("protocol", "compression"), [("grpc", "none"), ("http/protobuf", "gzip")])

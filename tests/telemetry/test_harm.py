@@ -73,7 +73,7 @@ def test_a_step_of_the_wall_clock_bends_no_duration_and_stops_no_export(
     began = time.monotonic()
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, **clock.variables}
     with (
-        Service("--receive-timeout", "5", **variables) as service,
+        Service("--receive-timeout", "60", **variables) as service,
         closing(HTTPConnection(*service.predictions, timeout=30)) as connection,
     ):
         numbers = itertools.count()
@@ -86,7 +86,7 @@ def test_a_step_of_the_wall_clock_bends_no_duration_and_stops_no_export(
                 _predict(connection, next(numbers))
             assert connection.sock is sock
         # Counted once the response is closed, which may be after the client has it.
-        eventually(lambda: service.scrape().value("mgeo_request_total", **_OK) == 40, 10)
+        eventually(lambda: service.scrape().value("mgeo_request_total", **_OK) == 40)
         seconds = time.monotonic() - began
         seen = service.scrape()
         assert 0 < seen.total("mgeo_request_duration_seconds_sum") < seconds

@@ -61,7 +61,7 @@ def test_all_signals_arrive_with_their_identity(
 ) -> None:
     telemetry = start(**pushing(collector, protocol))
     context = use_all_signals(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     [span] = collector.spans
     [log] = [log for log in collector.logs if log.logger == "mgeo.request"]
@@ -82,7 +82,7 @@ def test_pushed_and_scraped_metrics_are_the_same(collector: Collector, start: St
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     use_all_signals(telemetry)
     scraped = scrape(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     assert scraped.repeated() == []
     assert scraped.value("mgeo_request_duration_seconds_count", **ROUTE) == 1
@@ -99,7 +99,7 @@ def test_a_gauge_may_be_read_as_any_kind_of_number(collector: Collector, start: 
     telemetry.instruments.observe_value(metrics.READY, lambda: True)
     telemetry.instruments.observe_value(metrics.QUEUE_DEPTH, lambda: np.int64(3))
     telemetry.instruments.observe_value(metrics.QUEUE_OLDEST_AGE, lambda: np.float32(0.5))
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     pushed = {name: metric.points[0].value for name, metric in collector.metrics.items()}
     assert (pushed["mgeo.ready"], pushed["mgeo.queue.depth"]) == (1, 3)
@@ -140,7 +140,7 @@ def test_identity_from_the_environment_wins(
 ) -> None:
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **variables)
     use_all_signals(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     for received in (*collector.spans, *collector.logs, *collector.metrics.values()):
         assert received.resource.items() >= (IDENTITY | expected).items()
@@ -176,7 +176,7 @@ def test_each_signal_can_be_switched_off(collector: Collector, start: Start, sig
     )
     use_all_signals(telemetry)
     seen = scrape(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     arrived = {
         "traces": bool(collector.spans),
@@ -190,7 +190,7 @@ def test_each_signal_can_be_switched_off(collector: Collector, start: Start, sig
 def test_one_signal_alone_can_have_an_endpoint(collector: Collector, start: Start) -> None:
     telemetry = start(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=collector.endpoint)
     use_all_signals(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     assert (len(collector.spans), len(collector.logs), len(collector.metrics)) == (1, 0, 0)
 
@@ -223,7 +223,7 @@ def test_the_sampler_is_honoured(
     with telemetry.tracer.start_as_current_span("work", context=context):
         telemetry.instruments.request_duration.record(0.2, ROUTE)
     seen = scrape(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     assert len(collector.spans) == len(seen.exemplars()) == int(sampled)
 
@@ -232,7 +232,7 @@ def test_a_disabled_sdk_does_nothing(collector: Collector, start: Start) -> None
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_SDK_DISABLED="true")
     use_all_signals(telemetry)
     seen = scrape(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     assert collector.calls == 0
     assert seen.samples == []
@@ -325,21 +325,21 @@ def test_a_sick_collector_costs_little_and_shutdown_keeps_its_bound(
     assert seen.value("mgeo_request_duration_seconds_count", **ROUTE) == 200
 
     with Stopwatch() as watch:
-        telemetry.shutdown(0.6)
-    assert watch.seconds < 1.5
+        telemetry.shutdown(2)
+    assert watch.seconds < 5, "2 s in all, not for each of the three signals"
 
 
 def test_shutdown_has_one_deadline_for_all() -> None:
     never = threading.Event()
     telemetry = Telemetry.__new__(Telemetry)
-    telemetry._closers = [lambda: never.wait(10) and None] * 8
+    telemetry._closers = [lambda: never.wait(60) and None] * 8
     telemetry.gpu = setup.GpuSampler()
 
     with Stopwatch() as watch:
-        assert telemetry.shutdown(0.3) is False
-    assert watch.seconds < 1.2
+        assert telemetry.shutdown(1) is False
+    assert watch.seconds < 6, "1 s in all, not for each of the eight"
     never.set()
-    assert telemetry.shutdown(1) is True
+    assert telemetry.shutdown(60) is True
 
 
 def test_the_limits_of_log_records_are_honoured(collector: Collector, start: Start) -> None:
@@ -348,7 +348,7 @@ def test_the_limits_of_log_records_are_honoured(collector: Collector, start: Sta
         OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT="4",
     )
     logging.getLogger("mgeo.request").warning("long", extra={"text": "123456", "number": 123456})
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     [log] = [log for log in collector.logs if log.logger == "mgeo.request"]
     assert log.attributes == {"text": "1234", "number": 123456}
@@ -382,7 +382,7 @@ def test_a_line_that_cannot_be_exported_fails_no_request(
     assert lost["exception"] == "TypeError"
     assert "杭州市" not in str(lost)
     use_all_signals(telemetry)
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     assert [log.body for log in collector.logs if log.logger == "mgeo.request"] == ["done"]
 
@@ -391,6 +391,6 @@ def test_shutdown_leaves_no_log_handler(collector: Collector, start: Start) -> N
     before = list(logging.getLogger().handlers)
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     assert len(logging.getLogger().handlers) == len(before) + 1
-    assert telemetry.shutdown(5)
+    assert telemetry.shutdown(60)
 
     assert logging.getLogger().handlers == before

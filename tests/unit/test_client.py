@@ -121,16 +121,16 @@ def test_it_answers_what_the_service_answers(running: Running) -> None:
 def test_it_waits_as_long_as_it_is_told_and_tries_again(
     server: Server, sleeps: list[float]
 ) -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=6), usegmt=True)
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
     server.answer(429, FULL, Retry_After="3")
     server.answer(503, FULL, Retry_After=soon)
     server.answer(502)
     server.answer(200, {"similarity": 1})
-    with MGeoClient(server.url) as client:
+    with MGeoClient(server.url, timeout=1000) as client:
         assert client.predict(*PAIR) == {"similarity": 1}
     first, second, third = sleeps
     assert first == 3
-    assert 4 < second <= 6
+    assert 60 < second <= 120  # less the time since it was told
     assert 0.2 <= third <= 0.4  # the third doubling of 0.1, with its jitter
     assert len(server.requests) == 4
 
@@ -191,7 +191,7 @@ def test_no_attempt_at_all_is_refused(attempts: int) -> None:
 def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) -> None:
     server.answer(200, {})
     span = TracerProvider(shutdown_on_exit=False).get_tracer("test").start_span("caller")
-    with MGeoClient(server.url, api_key="secret", timeout=20) as client, use_span(span):
+    with MGeoClient(server.url, api_key="secret", timeout=60) as client, use_span(span):
         client.predict_batch([PAIR])
     [(path, headers, body)] = server.requests
     assert (path, body) == (
@@ -199,7 +199,7 @@ def test_a_request_carries_the_key_the_deadline_and_the_trace(server: Server) ->
         {"pairs": [{"address1": PAIR[0], "address2": PAIR[1]}]},
     )
     assert headers["Authorization"] == "Bearer secret"
-    assert 19_000 < int(headers["X-Envoy-Expected-Rq-Timeout-Ms"]) <= 20_000
+    assert 30_000 < int(headers["X-Envoy-Expected-Rq-Timeout-Ms"]) <= 60_000
     assert headers["traceparent"].split("-")[1] == f"{span.get_span_context().trace_id:032x}"
     assert "secret" not in repr(client)
 

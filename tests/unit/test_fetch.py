@@ -283,9 +283,9 @@ def test_an_interrupted_run_is_one_line_and_goes_on_later(hub: Hub) -> None:
         assert process.stderr is not None
         # Standing still: every small file is there, and the beginning of the large one.
         partial = copies.own_directory(source.parse_id(PUBLISHED), "iic") / f"{WEIGHTS}.incomplete"
-        eventually(lambda: partial.is_file() and partial.stat().st_size == 50_000, seconds=20)
+        eventually(lambda: partial.is_file() and partial.stat().st_size == 50_000)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "interrupted; run it again: what was fetched is kept in" in err.splitlines()[-1]
     assert "Traceback" not in err

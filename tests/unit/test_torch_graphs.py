@@ -211,7 +211,7 @@ def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) 
         queue.put(job)
     engine.start()
     for job, expected in zip(jobs, alone, strict=True):
-        assert job.wait(30)
+        assert job.wait(60)
         found = np.array([job.results[index].probabilities for index in range(len(expected))])
         assert found == pytest.approx(expected, abs=accuracy_check.LARGEST_DIFFERENCE)
     assert engine.stop(10)

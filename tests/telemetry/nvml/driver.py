@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 
 from opentelemetry.sdk.metrics import MeterProvider
 
@@ -12,6 +11,7 @@ from telemetry import logs
 from telemetry.gpu import GpuSampler
 from telemetry.prometheus import PrometheusEndpoint
 from telemetry.recording import Instruments
+from tests.waiting import Stopwatch
 
 
 def main() -> None:
@@ -20,16 +20,15 @@ def main() -> None:
     endpoint = PrometheusEndpoint()
     provider = MeterProvider(metric_readers=[endpoint.reader], shutdown_on_exit=False)
     sampler = GpuSampler(period=period, stale_after=stale_after)
-    began = time.monotonic()
-    sampler.start(Instruments(provider.get_meter("mgeo")))
-    took = time.monotonic() - began
+    with Stopwatch() as start:
+        sampler.start(Instruments(provider.get_meter("mgeo")))
     for _ in sys.stdin:
-        began = time.monotonic()
-        body, _ = endpoint.render("application/openmetrics-text")
+        with Stopwatch() as scrape:
+            body, _ = endpoint.render("application/openmetrics-text")
         answer = {
             "text": body.decode(),
-            "scrape_seconds": time.monotonic() - began,
-            "start_seconds": took,
+            "scrape_seconds": scrape.seconds,
+            "start_seconds": start.seconds,
             "off_reason": sampler.off_reason,
         }
         print(json.dumps(answer), flush=True)
