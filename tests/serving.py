@@ -119,6 +119,14 @@ class Process:
         """Its id."""
         return self._process.pid
 
+    def handles(self, number: signal.Signals) -> bool:
+        """Whether it ignores a signal or has a handler for it."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        masks = [
+            line.split()[1] for line in status.splitlines() if line[:6] in ("SigIgn", "SigCgt")
+        ]
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_no_socket_takes_the_place_of_a_closed_stream(closed: tuple[int, ...]) -
         else:
             process.address("predictions")
         assert _sockets(process.pid).isdisjoint({0, 1, 2})
+        process.wait_until(lambda: process.handles(signal.SIGTERM), "handler")
         assert process.terminate() == 0
 
 

@@ -50,7 +50,7 @@ def test_it_serves_on(service: Service, number: signal.Signals) -> None:
 def test_it_starts_on() -> None:
     """At any moment from the first line of its own on, and while the model loads."""
     with Process() as process:
-        process.wait_until(lambda: all(_handles(process, n) for n in ENDLESS), "handlers")
+        process.wait_until(lambda: all(map(process.handles, ENDLESS)), "handlers")
         sent = itertools.cycle(ENDLESS)
         clock = RunningClock()
         while not any(line.get("to") == "ready" for line in process.log()):
@@ -58,13 +58,6 @@ def test_it_starts_on() -> None:
             process.send(next(sent))
             time.sleep(0.1)
         assert process.terminate() == 0
-
-
-def _handles(process: Process, number: int) -> bool:
-    """Whether a process has something else for a signal than to end."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    masks = [line.split()[1] for line in status.splitlines() if line[:7] in ("SigIgn:", "SigCgt:")]
-    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
