@@ -1,9 +1,13 @@
-"""Which project files and threads one `POST /predict` passes through.
+"""Which project files and threads one `POST /predict` passes through, and how many calls it takes.
 
 `python -m benchmarks.trace_request` serves constants for a model, as `benchmarks.noop` does, and
-sends requests of new addresses one after another. It notes each function of the project that runs
-between a request's sending and the end of its telemetry. A *visit* is a step from one of its files
-to another, in one thread. Printed is what most requests had in common; `--files` lists the files.
+sends requests of new addresses one after another. It notes each function that runs between a
+request's sending and the end of its telemetry. A *visit* is a step from one file of the project to
+another, in one thread. Printed is what most requests had in common; `--files` lists the files.
+
+Calls of Python functions are counted by the library that has them. Their number is the same on a
+busy machine, where processor time is not. Telemetry is as the `OTEL_*` variables say; what a batch
+exporter does for many requests at once is mostly between two of them, and not counted.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from types import FrameType
@@ -36,35 +41,67 @@ _SETTLE_SECONDS = 0.2
 """For telemetry, which is recorded once an answer was sent."""
 
 
+@dataclass(slots=True)
+class Way:
+    """What one request passed through.
+
+    Attributes:
+        visits: Thread and file of each visit.
+        files: How many functions were called of each file, of libraries too.
+    """
+
+    visits: list[tuple[str, str]] = field(default_factory=list)
+    files: Counter[str] = field(default_factory=Counter)
+
+    def calls(self) -> Counter[str]:
+        """How many functions were called of each library, the project's own among them."""
+        calls: Counter[str] = Counter()
+        for file, count in self.files.items():
+            calls[_library(file)] += count
+        return calls
+
+
 class Tracer:
-    """Notes in which files of the project each thread runs, while it is on."""
+    """Notes the functions that each thread calls, while it is on."""
 
     def __init__(self) -> None:
         self.on = False
-        self.visits: list[tuple[str, str]] = []
+        self._way = Way()
         self._last: dict[int, str] = {}
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """As `threading.setprofile` calls it."""
-        if not self.on or event != "call" or not frame.f_code.co_filename.startswith(_PACKAGES):
+        if not self.on or event != "call":
             return
-        thread, file = threading.current_thread(), frame.f_code.co_filename
+        file = frame.f_code.co_filename
+        self._way.files[file] += 1
+        if not file.startswith(_PACKAGES):
+            return
+        thread = threading.current_thread()
         if self._last.get(thread.native_id or 0) != file:
             self._last[thread.native_id or 0] = file
-            self.visits.append((thread.name, str(Path(file).relative_to(_ROOT))))
+            self._way.visits.append((thread.name, str(Path(file).relative_to(_ROOT))))
 
     def begin(self) -> None:
         """Forget what was noted, and note."""
-        self.visits, self._last, self.on = [], {}, True
+        self._way, self._last, self.on = Way(), {}, True
 
-    def end(self) -> list[tuple[str, str]]:
-        """Note no more; returns what was: thread and file of each visit."""
+    def end(self) -> Way:
+        """Note no more; returns what was noted."""
         self.on = False
-        return self.visits
+        return self._way
 
 
-def trace(requests: int) -> list[list[tuple[str, str]]]:
-    """The visits of each of so many requests."""
+def _library(file: str) -> str:
+    """Which library a file belongs to."""
+    if file.startswith(_PACKAGES):
+        return "the project"
+    _, _, installed = file.partition("site-packages/")
+    return installed.partition("/")[0].removesuffix(".py") or "Python"
+
+
+def trace(requests: int) -> list[Way]:
+    """What each of so many requests passed through."""
     tracer = Tracer()
     threading.setprofile(tracer)  # before any thread of the service begins
     choose.build = lambda *_, **__: (
@@ -99,16 +136,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--files", action="store_true", help="list the files, and their visits")
     asked = parser.parse_args(arguments)
     traced = trace(_REQUESTS)
-    seen = Counter(visit for one in traced for visit in set(one))
+    seen = Counter(visit for one in traced for visit in set(one.visits))
     usual = {visit for visit, count in seen.items() if count > _REQUESTS / 2}
     files = sorted({file for _, file in usual})
-    visits = statistics.median(sum(visit in usual for visit in one) for one in traced)
+    visits = statistics.median(sum(visit in usual for visit in one.visits) for one in traced)
     threads = sorted({thread for thread, _ in usual if thread != "MainThread"})
     print(f"files {len(files)}, visits {visits:g}, threads {len(threads)}: {', '.join(threads)}")
     if asked.files:
         for file in files:
-            times = statistics.median(sum(f == file for _, f in one) for one in traced)
+            times = statistics.median(sum(f == file for _, f in one.visits) for one in traced)
             print(f"{times:5g}  {file}")
+    counted = [way.calls() for way in traced]
+    median = {
+        library: statistics.median(calls[library] for calls in counted)
+        for library in sorted(set().union(*counted))
+    }
+    whole = statistics.median(calls.total() for calls in counted)
+    parts = ", ".join(f"{library} {calls:g}" for library, calls in median.items() if calls)
+    print(f"calls {whole:g}: {parts}")
     return 0
 
 

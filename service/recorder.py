@@ -91,20 +91,23 @@ class Recorder(Events):
 
     @override
     def scored(self, outcomes: Sequence[Any], model_version: str) -> None:
-        scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
-        counted = Counter((one.label, tenth(one.similarity)) for one in scores)
+        labels: Counter[tuple[str, str]] = Counter()
+        truncated = unread = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Score):
+                labels[outcome.label, tenth(outcome.similarity)] += 1
+                truncated += outcome.truncated
+                unread += outcome.unread > 0
+            elif isinstance(outcome, refusal.REFUSALS):
+                self._instruments.input_refused.add(1, {"problem": outcome.code})
         of_version = {"model_version": model_version}
-        for (label, upper), count in counted.items():
+        for (label, upper), count in labels.items():
             self._instruments.prediction.add(count, {"label": label, **of_version})
             self._instruments.prediction_similarity.add(count, {"upper": upper, **of_version})
-        if truncated := sum(one.truncated for one in scores):
+        if truncated:
             self._instruments.input_truncated.add(truncated)
-        if unread := sum(one.unread > 0 for one in scores):
+        if unread:
             self._instruments.input_unread.add(unread)
-        if len(scores) < len(outcomes):
-            for outcome in outcomes:
-                if isinstance(outcome, refusal.REFUSALS):
-                    self._instruments.input_refused.add(1, {"problem": outcome.code})
 
     @override
     def compares(self, model_version: str, against: str, labels: Sequence[str]) -> None:

@@ -47,6 +47,9 @@ that, Flask logs the path of a request that failed."""
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """Where OpenTelemetry's name of a level is another one."""
 
+_PLAIN = (str, bool, int, float)
+"""What leaves the process as it is; of all else the text does."""
+
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 
 _SOON = "mgeo.request"
@@ -70,7 +73,8 @@ class JsonFormatter(logging.Formatter):
         if span.is_valid:
             entry["trace_id"] = format(span.trace_id, "032x")
             entry["span_id"] = format(span.span_id, "016x")
-        entry.update((key, _json_value(value)) for key, value in _extras(record).items())
+        for key, value in _extras(record).items():
+            entry[key] = _json_value(value) if isinstance(value, float) else value
         if record.exc_info and record.exc_info[0] is not None:
             entry["exception"] = record.exc_info[0].__name__
             entry["stack"] = traceback.format_tb(record.exc_info[2])
@@ -86,7 +90,7 @@ class PlainFormatter(logging.Formatter):
         if record.levelno != logging.INFO:
             words.append(record.levelname.lower())
         words.append(_message(record))
-        words += [f"{key}={_json_value(value)}" for key, value in _extras(record).items()]
+        words += [f"{key}={value}" for key, value in _extras(record).items()]
         if record.exc_info and record.exc_info[0] is not None:
             stack = "".join(traceback.format_tb(record.exc_info[2])).rstrip()
             words.append(f"{record.exc_info[0].__name__}\n{stack}")
@@ -188,7 +192,7 @@ class ExportingHandler(DiscreetHandler):
 def exported(record: logging.LogRecord) -> LogRecord:
     """The part of a record that may leave the process, with the current span."""
     attributes = {
-        key: value if isinstance(value, str | bool | int | float) else str(value)
+        key: value if isinstance(value, _PLAIN) else str(value)
         for key, value in _extras(record).items()
     }
     if record.exc_info and (raised := record.exc_info[0]):
@@ -233,6 +237,6 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
-def _json_value(value: object) -> object:
+def _json_value(value: float) -> float | str:
     # JSON has no NaN and no Infinity; json.dumps would write them all the same.
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return value if math.isfinite(value) else str(value)

@@ -22,12 +22,20 @@ ALLOWED_ATTRIBUTES = frozenset(key for span in SPANS for key in span.attributes)
 """Keys whose values are numbers or come from a closed list of the code's own: `conventions.py`."""
 
 
+_ONE_VALUE = (str, bool, int, float)
+
+
 def allowed(attributes: Attributes) -> dict[str, AttributeValue]:
     """The attributes that may leave the process. Each of them is one value, no sequence."""
+    if not attributes:
+        return {}
+    # The SDK's own kind of attributes is a mapping in Python code, which is slow to read one by
+    # one. Its copy is a dictionary.
+    copied = getattr(attributes, "copy", lambda: attributes)()
     return {
         key: value
-        for key, value in (attributes or {}).items()
-        if key in ALLOWED_ATTRIBUTES and isinstance(value, str | bool | int | float)
+        for key, value in copied.items()
+        if key in ALLOWED_ATTRIBUTES and isinstance(value, _ONE_VALUE)
     }
 
 
@@ -101,7 +109,7 @@ def _has_nothing_to_hide(span: ReadableSpan) -> bool:
         and not span.events
         and not span.context.trace_state
         and span.status.description is None
-        and not any(link.attributes or link.context.trace_state for link in span.links)
+        and not [1 for link in span.links if link.attributes or link.context.trace_state]
         and len(allowed(span.attributes)) == len(span.attributes or ())
     )
 

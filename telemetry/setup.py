@@ -41,7 +41,7 @@ from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import Tracer
 from typing_extensions import override
 
-from telemetry import environment, exporters
+from telemetry import environment, exemplars, exporters
 from telemetry.environment import TelemetryError
 from telemetry.gpu import GpuSampler
 from telemetry.instruments import LATENCY_SECONDS
@@ -281,9 +281,10 @@ def _meter_provider(
             instrument_name="process.open_file_descriptor.count",
             name="process.unix.file_descriptor.count",
         ),
+        *exemplars.views(),
     ]
-    exemplars = read.get("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based")
-    if exemplars == "always_on" and not read.get("OTEL_TRACES_SAMPLER", "").endswith("always_on"):
+    kept = read.get("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based")
+    if kept == "always_on" and not read.get("OTEL_TRACES_SAMPLER", "").endswith("always_on"):
         log.warning(
             "OTEL_METRICS_EXEMPLAR_FILTER='always_on': exemplars of requests that are not sampled "
             "name traces that nobody has"
@@ -291,7 +292,7 @@ def _meter_provider(
     provider = _OwnMeterProvider(
         metric_readers=readers,
         resource=resource,
-        exemplar_filter=_EXEMPLAR_FILTERS[exemplars](),
+        exemplar_filter=_EXEMPLAR_FILTERS[kept](),
         views=views,
         shutdown_on_exit=False,
     )

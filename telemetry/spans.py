@@ -58,11 +58,12 @@ def emit_stages(
         return
     context = set_span_in_context(NonRecordingSpan(parent))
     for stage, start, end in timeline.stages():
+        linked = links.get(stage)
         span = tracer.start_span(
             stage,
             context,
             attributes=timeline.attributes.get(stage),
-            links=[Link(linked) for linked in links.get(stage, ())],
+            links=[Link(one) for one in linked] if linked else None,
             start_time=timeline.epoch_ns(start),
         )
         span.end(timeline.epoch_ns(end))

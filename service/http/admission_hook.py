@@ -68,11 +68,11 @@ class PredictionsHook(AdmissionHook):
     def refusal(self, request: ParsedRequest, *, ahead: int, waits: bool) -> RequestError | None:
         if request.command != "POST" or scoring_rule(request.path) is None:
             return None
-        headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
         try:
             # Those that wait for their results are in the queue already.
             refused = self._scorer.would_refuse(
-                request_context.of(headers), max(0, ahead - self._scorer.waiting())
+                request_context.of_headers(request.headers),
+                max(0, ahead - self._scorer.waiting()),
             )
         except (BadRequest, UnknownModel):  # its own fault, which it is told when it has its turn
             return None

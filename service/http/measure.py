@@ -10,11 +10,12 @@ import logging
 import os
 import re
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanContext, get_current_span
+from werkzeug.utils import cached_property
 
 from service.errors import ClientGone, RequestError
 from service.http import request_context, statuses
@@ -82,6 +83,8 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         instruments.request_problem.add(0, {"problem": problem.code})
     of_stage: dict[str, dict[str, dict[str, str]]] = {"": {s: {"stage": s} for s in STAGES}}
 
+    app.request_class = _MeasuredRequest
+
     @app.before_request
     def begin() -> None:
         # By its path: a wrong method on a probe's route has no rule.
@@ -95,12 +98,13 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         timeline: Timeline | None = g.get("timeline")
         if timeline is not None:
             timeline.finish()
-            response.headers["Server-Timing"] = timeline.server_timing()
+            response.headers.add("Server-Timing", timeline.server_timing())
             span = get_current_span().get_span_context()
-            method, endpoint = _labels()
+            environ = request.environ
+            method, endpoint = known_method(environ["REQUEST_METHOD"]), _endpoint()
             # Not where OTEL_SDK_DISABLED or the instrumentation's own list says so.
             if span.is_valid:
-                response.headers["traceparent"] = _traceparent(span)
+                response.headers.add("traceparent", _traceparent(span))
                 if method == "POST":
                     recent.add(span, method, endpoint, response.status_code, timeline)
             parent, status = context.get_current(), response.status_code
@@ -110,7 +114,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                 counted = (status, problem) if sent else (statuses.of(ClientGone), ClientGone.code)
                 record(timeline, method, endpoint, *counted, parent, span)
 
-            on_answered = request.environ.get(request_context.ON_ANSWERED)
+            on_answered = environ.get(request_context.ON_ANSWERED)
             if on_answered:
                 on_answered(answered)
             else:  # another server than ours, which does not say
@@ -160,6 +164,20 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
     )
 
 
+class _MeasuredRequest(Request):
+    """A request that tells its URL at little cost where its path is a route's own text.
+
+    The instrumentation asks each request for it, to look for what is excluded, and werkzeug quotes
+    and unquotes every part. In a path that a client has chosen there may be something to quote.
+    """
+
+    @cached_property
+    def url(self) -> str:
+        if self.url_rule is None or self.view_args or self.query_string or self.root_path:
+            return super().url
+        return f"{self.scheme}://{self.host}{self.path}"
+
+
 def _arrived_ns() -> int | None:
     timeline: Timeline | None = g.get("timeline")
     return timeline.began_epoch_ns if timeline else None
@@ -187,9 +205,10 @@ def known_method(method: str) -> str:
     return method if method in METHODS else OTHER_METHOD
 
 
-def _labels() -> tuple[str, str]:
-    """Method and endpoint with bounded values: a client cannot make series."""
-    return known_method(request.method), request.url_rule.rule if request.url_rule else UNMATCHED
+def _endpoint() -> str:
+    """The route as a label, with bounded values: a client cannot make series."""
+    rule = request.url_rule
+    return rule.rule if rule else UNMATCHED
 
 
 def _links(timeline: Timeline) -> dict[str, list[SpanContext]]:

@@ -45,9 +45,29 @@ ON_HANG_UP = "mgeo.on_hang_up"
 ON_ANSWERED = "mgeo.on_answered"
 """Takes what is to be called once it is known whether the answer was sent, and told that."""
 
-_KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = (
-    "HTTP_" + name.upper().replace("-", "_") for name in (HEADER, VERSION, SESSION, FRESH)
-)
+_NAMES = {
+    f"HTTP_{name}": name
+    for name in (header.upper().replace("-", "_") for header in (HEADER, VERSION, SESSION, FRESH))
+}
+"""By the key of each header in the environment, what the server's parser calls it."""
+
+_KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = _NAMES
+
+
+_NOTHING_SAID = RequestContext()
+
+
+def of_headers(headers: Mapping[str, str]) -> RequestContext:
+    """What the headers of a request say that nobody waits for yet.
+
+    Args:
+        headers: By their names in capitals, with `_` for `-`.
+
+    Raises:
+        BadRequest: A header is not what it should be.
+    """
+    said = {key: value for key, name in _NAMES.items() if (value := headers.get(name)) is not None}
+    return of(said) if said else _NOTHING_SAID
 
 
 def of(environ: Mapping[str, Any], route: ModelSelector = ANY_MODEL) -> RequestContext:

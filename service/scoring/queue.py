@@ -69,7 +69,9 @@ class PairQueue:
         # Threads whose last batch was interactive.
         self._interactive: set[int] = set()
         self._tidied = False
-        self._changed = threading.Condition()
+        # Taken directly where nobody waits: a condition's own methods are Python code.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._closed = False
         self._failure: RequestError | None = None
 
@@ -89,7 +91,7 @@ class PairQueue:
         interactive = len(job.pairs) <= INTERACTIVE_PAIRS
         # Longest first within the job: neighbours share a batch, and equal lengths need no padding.
         order = sorted(range(len(job.pairs)), key=lambda i: -len(job.pairs[i].ids))
-        with self._changed:
+        with self._lock:
             if self._failure is not None:
                 raise type(self._failure)(str(self._failure))
             if self._closed:
@@ -107,11 +109,11 @@ class PairQueue:
                 )
             ):
                 raise refused
-            before = self.depth()
+            before = self._lanes.depth()
             for index in order:
                 self._append(job, index, results, interactive=interactive)
             self._changed.notify()
-            return len(order) - (self.depth() - before)
+            return len(order) - (self._lanes.depth() - before)
 
     def _results(self, job: Job) -> dict[bytes, PairResult]:
         """Those of a job's pairs that came since it asked the cache, before it was tokenised."""
@@ -138,7 +140,7 @@ class PairQueue:
 
     def put_back(self, items: Sequence[Item]) -> None:
         """Have pairs wait again that a batch could not compute, before all others of their lane."""
-        with self._changed:
+        with self._lock:
             for item in items:
                 item.is_waiting, item.batch = True, None
             self._lanes.push(items)
@@ -154,7 +156,7 @@ class PairQueue:
             pairs_ahead: Pairs that will come before it and are not here yet; taken for as long as
                 those that are.
         """
-        depth = self.depth()
+        depth = self._lanes.depth()
         tokens = _FEWEST_TOKENS
         if pairs_ahead:
             tokens += pairs_ahead * (self.tokens() // depth if depth else _FEWEST_TOKENS)
@@ -171,11 +173,11 @@ class PairQueue:
             padding: What is computed besides the pairs' tokens.
             streams: How many threads take batches and compute them side by side.
         """
-        with self._changed:
+        with self._lock:
             thread = threading.get_ident()
             self._admission.computing.pop(thread, None)
             while True:
-                self._changed.wait_for(lambda: self.depth() or self._closed)
+                self._changed.wait_for(lambda: self._lanes.depth() or self._closed)
                 self._await_return(thread)
                 self._tidied = False
                 most = budget()
@@ -183,9 +185,8 @@ class PairQueue:
                 self._admission.budget = most // streams
                 now_ns = time.perf_counter_ns()
                 idle = streams - len(self._admission.computing)
-                own = share(
-                    most, streams=streams, idle=idle, pairs=self.depth(), tokens=self.tokens()
-                )
+                pairs, tokens = self._lanes.depth(), self._lanes.tokens()
+                own = share(most, streams=streams, idle=idle, pairs=pairs, tokens=tokens)
                 batch, unwanted = self._lanes.next_batch(
                     own, padding=padding, now_ns=now_ns, seconds=self._admission.latency.batch
                 )
@@ -200,9 +201,9 @@ class PairQueue:
                     if batch[0].interactive:
                         self._interactive.add(thread)
                 self._drop(unwanted)
-                if self.depth():
+                if self._lanes.depth():
                     self._changed.notify()  # of what came at once, another thread takes the rest
-                if batch or (self._closed and not self.depth()):
+                if batch or (self._closed and not self._lanes.depth()):
                     return batch
 
     def _await_return(self, thread: int) -> None:
@@ -221,7 +222,7 @@ class PairQueue:
 
     def begin(self, items: Sequence[Item], batch: Batch) -> None:
         """Note that `batch` computes these items now. A job that joins one later notes it too."""
-        with self._changed:
+        with self._lock:
             for item in items:
                 item.batch = batch
                 for job, _ in item.waiters:
@@ -232,7 +233,7 @@ class PairQueue:
         results = [
             (item, PairResult.of(row, item.pair)) for item, row in zip(items, rows, strict=True)
         ]
-        with self._changed:
+        with self._lock:
             for item, result in results:
                 if item.key is not None and self._cache is not None:
                     self._cache.put(item.key, result)
@@ -244,7 +245,7 @@ class PairQueue:
 
     def fail(self, items: Sequence[Item], error: Exception) -> None:
         """Tell every job that waits for one of the items why there is no result."""
-        with self._changed:
+        with self._lock:
             for item in items:
                 self._forget(item)
         now_ns = time.perf_counter_ns()
@@ -254,7 +255,7 @@ class PairQueue:
 
     def abort(self, error: RequestError) -> None:
         """Fail all that waits, and refuse all that comes: nobody will take it any more."""
-        with self._changed:
+        with self._lock:
             self._closed, self._failure = True, error
             waiting = self._lanes.clear()
             self._changed.notify_all()
@@ -267,12 +268,12 @@ class PairQueue:
             tokens: As they were computed, padding counted.
             seconds: How long that took.
         """
-        with self._changed:
+        with self._lock:
             self._admission.latency.observe(tokens, seconds)
 
     def done(self) -> None:
         """Note that the calling thread computes nothing more of the batch that it took."""
-        with self._changed:
+        with self._lock:
             self._admission.computing.pop(threading.get_ident(), None)
 
     @property
@@ -291,7 +292,7 @@ class PairQueue:
 
     def close(self) -> None:
         """Take no more, and have `take` return empty once nothing waits."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 
@@ -305,14 +306,14 @@ class PairQueue:
 
     def oldest_age(self) -> float:
         """Seconds that the oldest pair has waited; 0 when none waits."""
-        with self._changed:
+        with self._lock:
             oldest_ns = self._lanes.oldest_ns()
         return 0.0 if oldest_ns is None else (time.perf_counter_ns() - oldest_ns) / 1e9
 
     def wanted(self) -> Wanted:
         """What waits and is waited for: what is left of it will be computed."""
         now_ns = time.perf_counter_ns()
-        with self._changed:
+        with self._lock:
             items = [item for item in self._lanes.items() if item.is_wanted_at(now_ns)]
         oldest_ns = min((item.submitted_ns for item in items), default=now_ns)
         tokens = sum(len(item.pair.ids) for item in items)
@@ -335,14 +336,14 @@ class PairQueue:
         Returns:
             Whether there was any.
         """
-        if self._tidied or not self._changed.acquire(blocking=False):
+        if self._tidied or not self._lock.acquire(blocking=False):
             return False
         try:
             self._tidied = True
             unwanted = self._lanes.tidy(time.perf_counter_ns())
             self._drop(unwanted)
         finally:
-            self._changed.release()
+            self._lock.release()
         return bool(unwanted)
 
     def _drop(self, unwanted: Sequence[Item]) -> None:

@@ -72,9 +72,9 @@ class Timeline:
     def finish(self) -> None:
         """Close the last stage."""
         self.finished = max(time.perf_counter_ns(), self._marks[-1][1])
-        ends = [*(entered for _, entered in self._marks[1:]), self.finished]
+        ends = [*self._marks[1:], ("", self.finished)]
         self._stages = [
-            (stage, start, end) for (stage, start), end in zip(self._marks, ends, strict=True)
+            (stage, start, end) for (stage, start), (_, end) in zip(self._marks, ends, strict=True)
         ]
 
     def epoch_ns(self, monotonic_ns: int) -> int:
@@ -97,6 +97,7 @@ class Timeline:
 
     def server_timing(self) -> str:
         """The stages as a Server-Timing header, in milliseconds: a browser draws them."""
+        # A list: `join` would make one of a generator, and a call for each stage.
         return ", ".join(
-            f"{stage};dur={(end - start) / 1e6:.3f}" for stage, start, end in self.stages()
+            [f"{stage};dur={(end - start) / 1e6:.3f}" for stage, start, end in self._stages]
         )

@@ -159,13 +159,16 @@ class BoundedServer(TcpWSGIServer):  # type: ignore[misc]
     @override
     def run(self) -> None:
         self._loop = threading.get_ident()
+        connections = -1
         while not self.ending or self._at_work():
             now = time.perf_counter()
-            if now >= self._next_tidying:
+            if is_due := now >= self._next_tidying:
                 self._next_tidying = now + 1
                 self._tidy(now)
-            # Whether it accepts depends on the time and on the others.
-            self._open.ask_again(self)
+            # Whether it accepts depends on the time and on how many others there are.
+            if is_due or connections != len(self.active_channels):
+                connections = len(self.active_channels)
+                self._open.ask_again(self)
             self._open.turn(_TURN_SECONDS)
         self.end()
 
