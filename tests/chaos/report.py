@@ -10,13 +10,13 @@ from tests.chaos.run import Outcome, Report
 from tests.chaos.table import Fault
 
 _INTRODUCTION = (
-    "# Faults, and how soon they are heard of\n\n"
-    "What goes wrong, which [alert](runbooks.md) says so and after how long, and what clients see "
-    "of it meanwhile. Each fault is brought about on the real stack under load, with six "
-    "instances, by `tests/chaos`. `make chaos` writes this page; `make test` does the same with "
-    "rules, scrapes and exports ten times as fast, by the very rule files (`tools/timescale.py`). "
-    "The times are from the fault until Prometheus fires. Alertmanager tells nobody for another "
-    "half a minute, in which it groups what belongs together."
+    "# Faults, and how soon an alert fires\n\n"
+    "What can go wrong, which [alert](runbooks.md) fires and after how long, and what clients see "
+    "meanwhile. `tests/chaos` causes each fault on the real stack under load, with six instances. "
+    "`make chaos` writes this page. `make test` does the same with rules, scrapes and exports ten "
+    "times as fast, from the same rule files (`tools/timescale.py`). The times are from the fault "
+    "until Prometheus fires. Alertmanager waits another half a minute before it sends, to group "
+    "alerts that belong together."
 )
 
 
@@ -37,12 +37,12 @@ def markdown(report: Report) -> str:
             "",
             _figures(report),
             "",
-            "| fault | alert | heard after | clients see | seen | may come with it |",
+            "| fault | alert | fires after | clients see | seen | may come with it |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
-            "`refused`: no connection was to be had, so nothing was lost. `lost`: one was, "
-            "and no answer came.",
+            "`refused`: no connection could be made, so nothing was lost. `lost`: there was a "
+            "connection, and no answer came.",
             "",
             companions([outcome.fault for outcome in report.outcomes]),
         ]
@@ -74,11 +74,11 @@ def _figures(report: Report) -> str:
     times = detection(report)
     heard = [time for time in times if math.isfinite(time)]
     if not heard:
-        return "None was heard of."
+        return "No alert fired."
     return (
-        f"{len(report.outcomes)} faults; {len(times)} of them somebody must hear of, and "
-        f"{len(heard)} were heard of: after {statistics.median(heard):.0f} s in the median and "
-        f"{max(heard):.0f} s at worst, of 90 s allowed. False alerts in {report.clean:.0f} s of "
+        f"{len(times)} of {len(report.outcomes)} faults need action, and {len(heard)} raised their "
+        f"alert: after {statistics.median(heard):.0f} s in the median and {max(heard):.0f} s at "
+        f"worst, of 90 s allowed. False alerts in {report.clean:.0f} s of "
         f"load without a fault: {len(report.false_alerts)}. Alerts that no fault explains: "
         f"{len(report.unexplained)}."
     )
@@ -96,7 +96,7 @@ def alert(fault: Fault) -> str:
 def _row(report: Report, outcome: Outcome) -> str:
     fault = outcome.fault
     seconds = outcome.production(report.scale)
-    heard = f"{seconds:.0f} s" if math.isfinite(seconds) else "**not heard**"
+    heard = f"{seconds:.0f} s" if math.isfinite(seconds) else "**no alert**"
     seen = report.seen[fault.name]
     cells = [
         fault.name,
