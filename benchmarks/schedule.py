@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -278,8 +279,14 @@ class Schedule:
                 self._bench.results.chosen[loop.loop.name.removesuffix(" loop")] = loop.note
         return loops
 
-    def _sink(self) -> _Sink:
-        return _Sink(self._bench)
+    @contextmanager
+    def _sink(self) -> Iterator[str]:
+        """The OTLP receiver of one section; gives its address."""
+        address = self._bench.start_sink()
+        try:
+            yield address
+        finally:
+            print(f"bench: the OTLP receiver got {self._bench.end_sink()}", flush=True)
 
     def _try(self, name: str, step: Callable[[], object]) -> None:
         """Take one step; if it fails the run goes on, and the report says so."""
@@ -288,19 +295,6 @@ class Schedule:
         except BenchmarkError as error:
             print(f"bench: NOT MEASURED: {name}: {error}", flush=True)
             self._bench.results.failures[name] = str(error)
-
-
-class _Sink:
-    """The OTLP receiver of one section, as a `with` block."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-
-    def __enter__(self) -> str:
-        return self._bench.start_sink()
-
-    def __exit__(self, *_: object) -> None:
-        print(f"bench: the OTLP receiver got {self._bench.end_sink()}", flush=True)
 
 
 OURS = "this service,"

@@ -82,7 +82,7 @@ class BulkJob:
         formats.check_columns(self._sink_format, source, result_columns, self._reading.name)
         pair = self._columns(source)
         rows = source.count()
-        seen = self._reading.path and _Seen.of(self._reading.path)
+        snapshot = self._reading.path and _Snapshot.of(self._reading.path)
         self._progress = Progress(self._reading.name, rows)
         if source.notice:
             self._progress.note(source.notice)
@@ -90,10 +90,10 @@ class BulkJob:
         if self._explain is not None:
             scorer = explained.ExplainingScorer(scorer, self.result, self._seconds, self._explain)
         journal = None
-        if self._output and seen:
+        if self._output and snapshot:
             identity = {
-                "input": seen.sha256,
-                "way of reading": self._way_of_reading(),
+                "input": snapshot.sha256,
+                "way of reading": self._reading_options(),
                 "choice of columns": pair,
                 **scorer.identity,
             }
@@ -107,8 +107,8 @@ class BulkJob:
         stack.enter_context(self._progress)
         totals = Counts(self.counted)
         self._write(source, pair, scorer, writing, journal, self._progress, totals)
-        if seen:
-            seen.check(self._reading)
+        if snapshot:
+            snapshot.check(self._reading)
         file.flush()
         if self._output:
             self._output.finish(file, journal)
@@ -160,7 +160,7 @@ class BulkJob:
         """The second address of each row, for explanations; None for a row without one."""
         return chunk.values(pair[1])
 
-    def _way_of_reading(self) -> list[object]:
+    def _reading_options(self) -> list[object]:
         reading = self._reading
         return [
             self._source_format, reading.encoding, reading.has_header, reading.sheet,
@@ -222,7 +222,7 @@ def _key(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Snapshot:
     """The content and state of the input at the start of the run."""
 
     sha256: str
