@@ -110,6 +110,9 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.load_profile("quick")
         # A test that needs a compiled program fails then, also where they are compiled.
         os.environ["STACK_CACHE_DIR"] = "/nonexistent"
+        # Bulk files and registers wait 2,000 times for the disk, of which no test here can see more
+        # than the time. In `make test` they wait.
+        os.fsync = lambda descriptor: None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

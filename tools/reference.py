@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import yaml
 from flask import Flask
 
 from benchmarks import capacity
@@ -26,11 +25,11 @@ from telemetry.conventions import RECOMMENDED
 from telemetry.environment import DEFAULTS, VARIABLES
 from telemetry.recent import RecentRequests
 from telemetry.recording import Instruments
-from tools import registry
+from tools import registry, yaml_text
 
 ROOT = Path(__file__).parent.parent
 
-CHINESE: dict[str, str] = yaml.safe_load((ROOT / "tools" / "chinese.yml").read_text("utf-8"))
+CHINESE: dict[str, str] = yaml_text.read(ROOT / "tools" / "chinese.yml")
 """The sentences of tables that have a Chinese page, and the same in Chinese."""
 
 Language = Callable[[str], str]
@@ -155,7 +154,7 @@ def alerts_table(say: Language = english) -> str:
     lines = _head(say, "alert", "severity", "after", "means")
     runbooks = "runbooks.md" if say is not chinese else "runbooks.zh-CN.md"
     for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml")):
-        rules = [r for g in yaml.safe_load(file.read_text("utf-8"))["groups"] for r in g["rules"]]
+        rules = [r for g in yaml_text.read(file)["groups"] for r in g["rules"]]
         for rule in rules:
             if "alert" in rule:
                 name = rule["alert"]

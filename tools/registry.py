@@ -30,6 +30,7 @@ from telemetry import conventions
 from telemetry.conventions import RECOMMENDED, Attribute, Deprecated, Span
 from telemetry.instruments import METRICS, Metric
 from telemetry.setup import SCHEMA_URL
+from tools import yaml_text
 
 FOLDER = Path(__file__).parent.parent / "telemetry" / "registry"
 CURRENT, RELEASED = FOLDER / "current", FOLDER / "released"
@@ -130,7 +131,7 @@ def promises(documents: Registry) -> dict[Promise, str]:
 
 def read(folder: Path) -> Registry:
     """The registry of a folder, empty if there is none."""
-    return {path.name: yaml.safe_load(path.read_text("utf-8")) for path in folder.glob("*.yaml")}
+    return {path.name: yaml_text.read(path) for path in folder.glob("*.yaml")}
 
 
 def file(name: str) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from markdown_it import MarkdownIt
 
+from tools import yaml_text
 from tools.compose import REPOSITORY
 
 SOURCE = REPOSITORY / "prometheus"
@@ -81,7 +82,7 @@ def operator(files: dict[str, str]) -> str:
     """A PrometheusRule for each rule file, by its name without suffix."""
     made = []
     for name, text in files.items():
-        groups: list[dict[str, Any]] = yaml.safe_load(text)["groups"]
+        groups: list[dict[str, Any]] = yaml_text.parse(text)["groups"]
         manifest = {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
@@ -94,7 +95,7 @@ def operator(files: dict[str, str]) -> str:
 
 def outputs() -> Iterator[tuple[Path, str]]:
     """Each file that is written, and what it must hold."""
-    links = yaml.safe_load(LINKS.read_text("utf-8"))
+    links = yaml_text.read(LINKS)
     rules = {}
     for file in sorted([*(SOURCE / "rules").glob("*.yml"), *(SOURCE / "tests").glob("*.yml")]):
         text = with_links(file.read_text("utf-8"), links)

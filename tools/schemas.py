@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tools import yaml_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "tests" / "kubernetes" / "schemas"
@@ -69,7 +69,7 @@ def main() -> int:
     crds = module(OPERATOR) / "example" / "prometheus-operator-crd"
     for kind in ("PodMonitor", "PrometheusRule"):
         file = crds / f"monitoring.coreos.com_{kind.lower()}s.yaml"
-        crd = yaml.safe_load(file.read_text("utf-8"))
+        crd = yaml_text.read(file)
         schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         _write(file_name("monitoring", "v1", kind), _strict(schema))
     return 0

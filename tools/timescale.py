@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from tools import yaml_text
 from tools.compose import REPOSITORY
 
 SOURCE = REPOSITORY / "prometheus"
@@ -160,7 +161,7 @@ def _rewrite(
     factor: float,
 ) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    changed = change(yaml.safe_load(source.read_text("utf-8")), factor)
+    changed = change(yaml_text.read(source), factor)
     target.write_text(yaml.safe_dump(changed, allow_unicode=True, sort_keys=False), "utf-8")
 
 

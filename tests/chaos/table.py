@@ -12,13 +12,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import yaml
-
 from tests.chaos import faults, floods
 from tests.chaos.faults import Inject
 from tests.chaos.stage import INSTANCES
 from tests.chaos.traffic import LOST, REFUSED
-from tools import native
+from tools import native, yaml_text
 from tools.timescale import SOURCE
 
 OK = frozenset({"200"})
@@ -48,7 +46,7 @@ GAP = {
 RULES = [
     rule
     for file in sorted((SOURCE / "rules").glob("*.yml"))
-    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+    for group in yaml_text.read(file)["groups"]
     for rule in group["rules"]
     if "alert" in rule
 ]

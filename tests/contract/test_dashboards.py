@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from grafana.generator import imported, victorialogs
 from grafana.generator.__main__ import DASHBOARDS, render
@@ -17,6 +16,7 @@ from grafana.generator.panels import QUIET
 from grafana.generator.queries import FAILED, SCORING
 from telemetry import instruments
 from tests.stack.grafana import Explore, opened
+from tools import yaml_text
 
 ROOT = Path(__file__).parent.parent.parent
 BOARDS = {file.name: json.loads(file.read_text("utf-8")) for file in DASHBOARDS.glob("*.json")}
@@ -308,7 +308,7 @@ def test_recordings_that_panels_read_exist() -> None:
     recorded = {
         rule.get("record")
         for file in (ROOT / "prometheus" / "rules").glob("*.yml")
-        for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+        for group in yaml_text.read(file)["groups"]
         for rule in group["rules"]
     }
     read = set(re.findall(r"\b\w+:\w+:\w+", _queries()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from grafana.generator import victorialogs
 from grafana.generator.victorialogs import DATA_SOURCES
@@ -17,6 +16,7 @@ from tests.stack.grafana import (
     opened,
     opened_in_grafana_9,
 )
+from tools import yaml_text
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,7 +50,7 @@ def test_explore_of_grafana_9_opens_the_same_trace() -> None:
 
 def test_prometheus_is_described_as_it_runs() -> None:
     prometheus = data_sources(DATA_SOURCES, {})["prometheus"]["jsonData"]
-    scrape = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    scrape = yaml_text.read(ROOT / "prometheus" / "prometheus.yml")
     assert prometheus["timeInterval"] == scrape["global"]["scrape_interval"]
     compose = (ROOT / "docker-compose.yml").read_text("utf-8")
     assert f"prom/prometheus:v{prometheus['prometheusVersion']}\n" in compose

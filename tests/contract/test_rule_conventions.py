@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tests.contract.test_rules import ALERTS, EACH_ALERT, RECORDS, ROOT, RULE_FILES, _rules, _tests
-from tools import rules, timescale
+from tools import rules, timescale, yaml_text
 
-LINKS = yaml.safe_load(rules.LINKS.read_text("utf-8"))
+LINKS = yaml_text.read(rules.LINKS)
 SCRAPED_EVERY_MS = 15_000
 SYMPTOMS = {
     "MgeoHighLatency": "callers wait",
@@ -102,7 +102,7 @@ def test_one_setting_moves_every_link(tmp_path: Path, monkeypatch: pytest.Monkey
         links += len(found)
         assert len(found) == len(re.findall("_url: ", content)), path
         if path.parent.name == "rules":
-            yaml.safe_load(content)
+            yaml_text.parse(content)
     assert links >= 2 * len(ALERTS)
 
 
@@ -150,11 +150,11 @@ def _known(level: str) -> list[str]:
 
 def test_no_rule_is_evaluated_more_often_than_there_is_something_new() -> None:
     for name in ("prometheus.yml", "kubernetes.yml"):
-        settings = yaml.safe_load((rules.SOURCE / name).read_text("utf-8"))["global"]
+        settings = yaml_text.read(rules.SOURCE / name)["global"]
         assert _duration_ms(settings["scrape_interval"]) == SCRAPED_EVERY_MS
         assert _duration_ms(settings["evaluation_interval"]) >= SCRAPED_EVERY_MS
     for file in RULE_FILES:
-        for group in yaml.safe_load(file.read_text("utf-8"))["groups"]:
+        for group in yaml_text.read(file)["groups"]:
             assert _duration_ms(group.get("interval", "15s")) >= SCRAPED_EVERY_MS
             assert group["name"].startswith("mgeo-")
 
@@ -205,7 +205,7 @@ def test_the_objective_s_window_is_kept() -> None:
         for text in re.findall(r"\[(\w+)(?::\w+)?\]", rule["expr"])
     )
     assert longest == _duration_ms("30d")
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    compose = yaml_text.read(ROOT / "docker-compose.yml")
     manifests = yaml.safe_load_all(
         (ROOT / "deploy" / "kubernetes" / "prometheus" / "prometheus.yaml").read_text("utf-8")
     )

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from service.http.measure import SCORING
 from telemetry import instruments
 from tests.conftest import Running
+from tools import yaml_text
 from tools.build import require
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,16 +28,14 @@ def _rules() -> list[dict[str, Any]]:
     return [
         rule
         for file in RULE_FILES
-        for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+        for group in yaml_text.read(file)["groups"]
         for rule in group["rules"]
     ]
 
 
 @functools.cache
 def _tests() -> list[dict[str, Any]]:
-    return [
-        test for file in TEST_FILES for test in yaml.safe_load(file.read_text("utf-8"))["tests"]
-    ]
+    return [test for file in TEST_FILES for test in yaml_text.read(file)["tests"]]
 
 
 ALERTS = [rule for rule in _rules() if "alert" in rule]

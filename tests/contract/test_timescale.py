@@ -6,11 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools import timescale
+from tools import timescale, yaml_text
 from tools.build import require
 from tools.timescale import TimescaleError
 
@@ -18,7 +17,7 @@ RULES = sorted((timescale.SOURCE / "rules").glob("*.yml"))
 EXPRESSIONS = [
     rule["expr"]
     for file in RULES
-    for group in yaml.safe_load(file.read_text("utf-8"))["groups"]
+    for group in yaml_text.read(file)["groups"]
     for rule in group["rules"]
 ]
 
@@ -99,14 +98,14 @@ def test_the_project_s_own_configuration_ten_times_as_fast(tmp_path: Path) -> No
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    before = yaml.safe_load((timescale.SOURCE / "prometheus.yml").read_text("utf-8"))
-    after = yaml.safe_load((tmp_path / "prometheus.yml").read_text("utf-8"))
+    before = yaml_text.read(timescale.SOURCE / "prometheus.yml")
+    after = yaml_text.read(tmp_path / "prometheus.yml")
     assert after["global"]["scrape_interval"] == "1500ms"
     assert after["global"].keys() == before["global"].keys()
     assert after["scrape_configs"] == before["scrape_configs"]
     for file in RULES:
-        slow = yaml.safe_load(file.read_text("utf-8"))["groups"]
-        fast = yaml.safe_load((tmp_path / "rules" / file.name).read_text("utf-8"))["groups"]
+        slow = yaml_text.read(file)["groups"]
+        fast = yaml_text.read(tmp_path / "rules" / file.name)["groups"]
         for one, other in zip(slow, fast, strict=True):
             for was, now in zip(one["rules"], other["rules"], strict=True):
                 changed = {k for k in was if was[k] != now[k]}

@@ -70,8 +70,10 @@ class Held:
         self.send()
         eventually(lambda: len(self.computed) > before)
 
-    def metrics(self) -> Exposition:
-        page = self.running.get("/metrics", headers={"Accept": OPENMETRICS})
+    def metrics(self, *names: str) -> Exposition:
+        """Its metrics, or those of some names, which are quicker to write and to read."""
+        asked = "&".join(f"name[]={name}" for name in names)
+        page = self.running.get(f"/metrics?{asked}", headers={"Accept": OPENMETRICS})
         return Exposition(page.content)
 
     def stop(self) -> None:

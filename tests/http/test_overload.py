@@ -27,7 +27,8 @@ def held() -> Iterator[Held]:
 def idle(request: pytest.FixtureRequest, held: Held) -> Iterator[None]:
     yield
     held.gate.set()
-    eventually(lambda: held.metrics().value("mgeo_requests_inprogress") == 0)
+    name = "mgeo_requests_inprogress"
+    eventually(lambda: held.metrics(name).value(name) == 0)
 
 
 def test_a_full_queue_refuses_with_a_time_to_come_back(held: Held) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import promql_parser as promql
-import yaml
 from grafana_foundation_sdk.models import units
 
 from tests.lint.promql import calls, selectors, walk
+from tools import yaml_text
 
 Board = Mapping[str, Any]
 
@@ -239,7 +239,7 @@ def lint(board: Board) -> list[Finding]:
 
 def exclusions() -> dict[str, tuple[str, list[Place]]]:
     """The file of exceptions: rule → its reason, and where it is not to be followed."""
-    content = yaml.safe_load(CONFIGURATION.read_text("utf-8"))["exclusions"]
+    content = yaml_text.read(CONFIGURATION)["exclusions"]
     return {
         name: (
             given["reason"],

@@ -14,6 +14,7 @@ import yaml
 
 from tests.lint import promql as trees
 from tests.lint.promql import Labels, Tree
+from tools import yaml_text
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGURATION = ROOT / ".pint.hcl"
@@ -136,8 +137,8 @@ def disabled(comments: Sequence[str], file: bool = False) -> list[str]:
 
 def read(text: str, file: str = "") -> list[Rule]:
     """The rules of a file, each with its comments."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    content = yaml.safe_load(text)
+    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    content = yaml_text.parse(text)
     lines = text.splitlines()
     places = [
         place
@@ -169,7 +170,7 @@ def _value(node: Any, key: str) -> Any:
 
 def shipped() -> RuleSet:
     """The rules of this repository, with the settings that they are evaluated under."""
-    settings = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text("utf-8"))["global"]
+    settings = yaml_text.read(ROOT / "prometheus" / "prometheus.yml")["global"]
     files = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
     return RuleSet(
         [rule for file in files for rule in read(file.read_text("utf-8"), file.stem)],

@@ -18,6 +18,7 @@ from service.retrieval.index import Index, build
 from service.retrieval.register import Entry
 from service.settings import Settings
 from tests.bulk.jobs import FakeScorer, result
+from tests.conftest import examples
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ class Held:
         return self.index.candidates(addresses, most)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     addresses=st.lists(
         st.text(st.sampled_from("文三路江南大道1289号"), min_size=1), min_size=1, max_size=12
