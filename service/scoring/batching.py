@@ -188,8 +188,7 @@ class Lanes:
         if now_ns - self._interactive_ns >= INTERACTIVE_LINGERS_NS:
             return budget
         allowed = BULK_TIME * seconds(self._interactive_tokens)
-        tokens = range(min(self._interactive_tokens, budget), budget + 1)
-        return tokens[bisect.bisect_right(tokens, allowed, key=seconds) - 1]
+        return bisect.bisect_right(range(budget + 1), allowed, key=seconds) - 1
 
     def _turn(self) -> Lane:
         bulk_turn = not self.interactive.items or self._since_bulk + 1 >= BULK_TURN

@@ -145,6 +145,17 @@ def test_pairs_of_like_length_are_looked_for_in_four_full_batches(
     assert lanes.depth() == len(ahead) + 1 - len(batch)
 
 
+@pytest.mark.parametrize(("padding", "left"), [(Padding.ROUNDED, 1), (Padding.LONGEST, 0)])
+def test_only_where_padding_costs_pairs_behind_a_full_batch_are_looked_at(
+    padding: Padding, left: int
+) -> None:
+    first, gone = _item(BUDGET), _item(5)
+    gone.waiters[0][0].abandon()
+    lanes = _lanes(first, gone)
+    assert lanes.next_batch(BUDGET, padding=padding, now_ns=SOON)[0] == [first]
+    assert lanes.depth() == left
+
+
 @dataclass(frozen=True)
 class Device:
     """A pass of so many tokens takes `fixed + per_token * tokens` seconds."""
