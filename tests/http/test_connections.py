@@ -29,7 +29,7 @@ RAW = (
 
 @pytest.fixture(scope="module")
 def held() -> Iterator[Held]:
-    made = Held(http_threads=2, max_waiting_requests=2, max_connections=20, receive_timeout=0.5)
+    made = Held(http_threads=2, max_waiting_requests=2, max_connections=20, receive_timeout=3.0)
     yield made
     made.stop()
 

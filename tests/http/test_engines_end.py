@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import NotReady
+from service.http.request_context import HEADER
 from service.scoring.model_version import Version
 from tests.conftest import TINY, eventually, start
 from tests.http.fleet import Fleet
@@ -107,7 +108,7 @@ def test_a_switch_during_a_stop_leaves_no_engine(
 
 
 def test_what_the_cache_knew_is_counted_also_where_the_rest_of_the_request_fails() -> None:
-    held = Held(cache_pairs=10, max_queue_pairs=4, request_timeout=1.0)
+    held = Held(cache_pairs=10, max_queue_pairs=4)
     unknown = [
         {"address1": f"紫萱路{number}号", "address2": PAIR["address2"]} for number in range(9)
     ]
@@ -122,7 +123,8 @@ def test_what_the_cache_knew_is_counted_also_where_the_rest_of_the_request_fails
         problem(too_many, 413, "too-large")
         assert hits() == 2
         held.gate.clear()
-        late = held.send("/predict/batch", {"pairs": [PAIR, unknown[0]]}).result()
+        hurried = {HEADER: "1000"}
+        late = held.send("/predict/batch", {"pairs": [PAIR, unknown[0]]}, **hurried).result()
         problem(late, 504, "timed-out")
         assert hits() == 3
     finally:
