@@ -44,36 +44,36 @@ PartKind = Literal[
     "room", "name",
 ]  # fmt: skip
 PART_KINDS: tuple[PartKind, ...] = get_args(PartKind)
-"""Of an address, from the largest to the smallest; `name` is what is none of the others."""
+"""Kinds of parts of an address, largest first; `name` is any part of no other kind."""
 
 
 class Difference(TypedDict):
-    """A part that one address has and the other has not, or has otherwise."""
+    """A part that differs, or that only one address has."""
 
     kind: Annotated[
         PartKind,
-        {"description": "`name` is what is none of the others, such as an estate or a shop."},
+        {"description": "`name` is any part of no other kind, such as an estate or a shop."},
     ]
     address1: Annotated[
         str | None,
         {
-            "description": "How the first address has it, in half width and simplified "
-            "characters; null if it does not say."
+            "description": "The part of the first address, in half width and simplified "
+            "characters; null if it has none."
         },
     ]
-    address2: Annotated[str | None, {"description": "The same of the second address."}]
+    address2: Annotated[str | None, {"description": "The same for the second address."}]
 
 
 class Explanation(TypedDict):
-    """With `explain`: in what two addresses differ, by their texts alone. In `/match`, `address1`
-    is what was asked, and `address2` the entry.
+    """With `explain`: the parts in which two addresses differ, by their texts alone. In `/match`,
+    `address1` is the address of the request, and `address2` the entry.
     """
 
     conflicts: Annotated[
         list[PartKind],
         {
-            "description": "In what they contradict each other: both texts say something of it, "
-            "and nothing that may be the same. From the largest part to the smallest."
+            "description": "Kinds of parts that both addresses have and that cannot be the same, "
+            "from the largest to the smallest."
         },
     ]
     differences: Annotated[

@@ -43,7 +43,7 @@ class MatchQuery:
 
 
 class Candidate(TypedDict):
-    """An entry of the register that the model has looked at."""
+    """An entry of the register that the model scored."""
 
     id: Annotated[str, {"description": "Its id in the register."}]
     address: Annotated[str, {"description": "The address as the register has it."}]
@@ -54,7 +54,7 @@ class Candidate(TypedDict):
     label: Annotated[Label, {"description": "The most probable label."}]
     margin: Annotated[
         float | None,
-        {"description": "How much more similar it is than the next one; null for the last."},
+        {"description": "Its similarity less that of the next candidate; null for the last."},
     ]
     explanation: NotRequired[Explanation]
 
@@ -73,8 +73,8 @@ class MatchAnswer(TypedDict):
         Literal["match", "no_match"],
         {"description": "Whether the first candidate has another label than `not_match`."},
     ]
-    candidates: Annotated[list[Candidate], {"description": "The most similar one first."}]
-    scored: Annotated[int, {"minimum": 0, "description": "Entries that the model has looked at."}]
+    candidates: Annotated[list[Candidate], {"description": "The candidates, most similar first."}]
+    scored: Annotated[int, {"minimum": 0, "description": "Entries that the model scored."}]
     register: Register
     model: schemas.Model
 

@@ -21,7 +21,7 @@ export const WORDS = {
 
 /* The document's own sentences in Chinese; one that is not here is shown in English. */
 export const CHINESE = {
-  "A part that one address has and the other has not, or has otherwise.":
+  "A part that differs, or that only one address has.":
     "只有一个地址写了、或两个地址写法不同的部分。",
   "A tensor of an answer.":
     "应答中的一个张量。",
@@ -33,7 +33,7 @@ export const CHINESE = {
     "还没确定路由就被拒绝的请求，没有这一项。",
   "All parts that differ, in the same order.":
     "所有不同的部分，顺序相同。",
-  "An entry of the register that the model has looked at.":
+  "An entry of the register that the model scored.":
     "模型比较过的一个登记库条目。",
   "Any text that is the same for all requests of a session: one model answers all of them. Without it the addresses decide, in whichever order they are.":
     "属于同一会话的请求共用的任意文本：它们由同一个模型应答。不填时由地址对决定，与两个地址的先后无关。",
@@ -43,7 +43,7 @@ export const CHINESE = {
     "两个地址，先后不限。",
   "Documentation":
     "文档",
-  "Entries that the model has looked at.":
+  "Entries that the model scored.":
     "模型比较过的条目数。",
   "Find one address in the register.":
     "在登记库中查找一个地址。",
@@ -53,13 +53,13 @@ export const CHINESE = {
     "给出 logit（其 logistic 函数值为相似度），而不是相似度。",
   "Health":
     "健康检查",
-  "How much more similar it is than the next one; null for the last.":
+  "Its similarity less that of the next candidate; null for the last.":
     "相似度比下一个高多少；最后一个为 null。",
-  "How the first address has it, in half width and simplified characters; null if it does not say.":
+  "The part of the first address, in half width and simplified characters; null if it has none.":
     "第一个地址中的写法，转为半角和简体；没有写时为 null。",
   "In the shape of text-embeddings-inference, or of Cohere and Jina.":
     "格式与 text-embeddings-inference 一致，或者与 Cohere、Jina 一致。",
-  "In what they contradict each other: both texts say something of it, and nothing that may be the same. From the largest part to the smallest.":
+  "Kinds of parts that both addresses have and that cannot be the same, from the largest to the smallest.":
     "两个地址互相矛盾的部分：双方都写了，并且不可能相同。按从大到小排列。",
   "Its place in `texts`.":
     "它在 `texts` 中的位置。",
@@ -159,7 +159,7 @@ export const CHINESE = {
     "模型给出的各标签概率，总和为 1。",
   "The most probable label.":
     "概率最大的标签。",
-  "The most similar one first.":
+  "The candidates, most similar first.":
     "最相似的在前。",
   "The pairs to score. One that is not a pair gets its problem in its place.":
     "要打分的地址对。不合格的一项在原位得到错误说明。",
@@ -169,7 +169,7 @@ export const CHINESE = {
     "属于这个 trace 的最近请求，最早的在前。",
   "The same for all tensors.":
     "对所有张量同样处理。",
-  "The same of the second address.":
+  "The same for the second address.":
     "第二个地址中的写法，规则相同。",
   "The tensors of a model.":
     "模型的张量。",
@@ -221,7 +221,7 @@ export const CHINESE = {
     "由哪个模型应答；有多个时，是流量最多的那个。",
   "Which register answered.":
     "由哪个登记库应答。",
-  "With `explain`: in what two addresses differ, by their texts alone. In `/match`, `address1` is what was asked, and `address2` the entry.":
+  "With `explain`: the parts in which two addresses differ, by their texts alone. In `/match`, `address1` is the address of the request, and `address2` the entry.":
     "请求带 `explain` 时才有：只根据文本说明两个地址有哪些不同。在 `/match` 里，`address1` 是查询的地址，`address2` 是登记库条目。",
   "With `no-cache` the model computes the answer, even if the cache has it.":
     "填 `no-cache` 时不用缓存，由模型重新计算。",
@@ -239,6 +239,6 @@ export const CHINESE = {
     "过长时截去哪一端：这个模型读取开头。",
   "`backend`: what ran the model, as in `MGEO_BACKEND`.":
     "`backend`：运行模型的后端，名称同 `MGEO_BACKEND`。",
-  "`name` is what is none of the others, such as an estate or a shop.":
+  "`name` is any part of no other kind, such as an estate or a shop.":
     "`name` 指不属于其他各类的部分，如小区或店铺的名称。",
 };
