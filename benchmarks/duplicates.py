@@ -32,6 +32,8 @@ _WRITINGS = 3
 _OTHERS = 2
 """Addresses drawn beside a place that differ from it in one element."""
 
+_PASSED_ON = ("--threshold", "--candidates", "--least-share")
+
 _SURE = 0.9
 """Share of raters from which such an address is another place for certain."""
 
@@ -44,7 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gazetteer", type=Path, required=True, help="folder of gazetteer files")
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--threshold", help="as of `dedupe`")
+    for name in _PASSED_ON:
+        parser.add_argument(name, help="as of `dedupe`")
     flags = parser.parse_args()
     end_what_was_started()
     print(machine.in_a_line(), flush=True)
@@ -53,7 +56,8 @@ def main() -> None:
         rows = list(itertools.islice(places(World(gazetteer.read(flags.gazetteer))), flags.rows))
         with given.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("place", "address"), *rows])
-        chosen = ["--threshold", flags.threshold] if flags.threshold else []
+        given_on = ((name, getattr(flags, name[2:].replace("-", "_"))) for name in _PASSED_ON)
+        chosen = [f"{name}={value}" for name, value in given_on if value is not None]
         seconds, processor, memory, told = run("dedupe", str(given), "-o", str(output), *chosen)
         print(told.strip())
         print(f"{seconds:.0f} s, {processor:.0f} s of processor time, {memory:,.0f} MB at most")

@@ -7,6 +7,7 @@ import argparse
 from service.bulk import command, inputs
 from service.bulk.command import number
 from service.bulk.formats import FORMATS
+from service.matching.reach import LEAST_SHARE
 from service.retrieval.register import CANDIDATES
 
 
@@ -47,7 +48,10 @@ def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
     add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
         help="lowest similarity of a match [the label decides: exact_match]")  # fmt: skip
     add("--candidates", type=number(int, 1, 1000), default=10, metavar="INT",
-        help="rows that the model compares with each row [10]")  # fmt: skip
+        help="rows that the model compares with each row, at most [10]")  # fmt: skip
+    add("--least-share", type=number(float, 0, 1), default=LEAST_SHARE, metavar="SHARE",
+        help="leave out those that share less than this of what is rare in the row, in a file of "
+        f"over 1,000 rows [{LEAST_SHARE:g}]")  # fmt: skip
     _add_shared_flags(parser, "reading")
 
 

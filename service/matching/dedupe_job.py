@@ -37,9 +37,12 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.clusters import Cluster, clusters
 from service.matching.matcher import Choice
+from service.matching.reach import Reach
+from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
+from service.retrieval.register import Entry
 
 SINGLE, REPRESENTATIVE, DUPLICATE = KINDS = ("single", "representative", "duplicate")
 
@@ -100,6 +103,7 @@ class DedupeJob(BulkJob):
         self._choice = Choice(
             threshold=flags.threshold, candidates=flags.candidates, labels=DUPLICATES
         )
+        self._reach = Reach(flags.candidates, flags.least_share)
         super().__init__(flags)
         if not self._reading.path or not isinstance(self._output, Output):
             raise BulkError("dedupe reads its input twice and writes two files: name files, not -")
@@ -125,7 +129,7 @@ class DedupeJob(BulkJob):
     @override
     def _scorer(self, note: Any, stack: contextlib.ExitStack) -> RowScorer[Any]:
         scorer = super()._scorer(note, stack)
-        return _Chosen(scorer, self._choice)
+        return _Chosen(scorer, self._choice, self._reach)
 
     @override
     def _write(
@@ -139,14 +143,16 @@ class DedupeJob(BulkJob):
         totals: Counts,
     ) -> None:
         most_chars = settings.load(self._flags).max_address_chars
+        same: dict[int, list[int]] = {}
         with tempfile.TemporaryDirectory(prefix="mgeo-register-") as folder:
             table = Table(source, self._flags.address, None, ("--address", ""), most_chars)
-            files.write(Path(folder), table.entries(lambda rows: None))
+            files.write(Path(folder), firsts(table.entries(lambda rows: None), same))
             register = files.read(Path(folder))
+            entries = _Entries(progress, same)
             with self._pairs.open() as file:
-                linked = self._linked(register, scorer, file, source.style, journal, progress)
+                linked = self._linked(register, scorer, file, source.style, journal, entries)
                 self._pairs.finish(file, None)
-        found = clusters(table.rows, linked)
+        found = clusters(table.rows, linked, same)
         known = of_row(found)
         limits, row = Limits(most_chars), 0
         with contextlib.closing(formats.open_source(self._source_format, self._reading)) as again:
@@ -158,6 +164,17 @@ class DedupeJob(BulkJob):
                 totals.add(done)
                 row += len(chunk)
             sink.close()
+        if same:
+            progress.note(
+                f"{count(same):,} rows have the text of an earlier one: they are in its cluster "
+                "without the model, and in no pair"
+            )
+        if entries.left_out:
+            progress.note(
+                f"{entries.left_out:,} times a row and one of its {self._reach.candidates} "
+                f"candidates were not compared, for they share less than "
+                f"{self._reach.least_share:g} of what is rare in the row (--least-share)"
+            )
         if cut := sum(cluster.is_cut for cluster in found):
             progress.note(
                 f"{cut:,} clusters were parts of chains whose ends do not match: "
@@ -171,15 +188,14 @@ class DedupeJob(BulkJob):
         file: Any,
         style: TextStyle,
         journal: Journal | None,
-        progress: Progress,
+        entries: _Entries,
     ) -> list[tuple[int, int, float]]:
         """Write the pairs that match; return their rows, from 0, and their similarities."""
         names = Result._fields
         writing = Writing(file, str(self._pairs_path), names, RESULT_TYPES)
         table: Any = _PairsTable(style)
         sink = _Matching(formats.open_sink(self._pairs_format, writing, table), self._choice)
-        entries = _Entries(progress)
-        pairs = _pairs(register, self._choice.candidates, entries.add)
+        pairs = _pairs(register, self._reach, entries.add)
         chunks: Iterator[Chunk] = (Rows(cells, {}) for cells in batched(pairs, scorer.chunk_rows))
         run(chunks, (2, 3), scorer, sink, journal, entries, Counts("label"), Result)
         return sink.linked
@@ -193,21 +209,26 @@ class DedupeJob(BulkJob):
 class _Chosen:
     """A scorer with the choice of duplicates in its identity, so that a resumed run keeps it."""
 
-    def __init__(self, scorer: RowScorer[Result], choice: Choice) -> None:
+    def __init__(self, scorer: RowScorer[Result], choice: Choice, reach: Reach) -> None:
         self.chunk_rows = scorer.chunk_rows
         self.identity: Mapping[str, object] = {
             **scorer.identity,
-            "choice of duplicates": [choice.threshold, choice.candidates],
+            "choice of duplicates": [choice.threshold, reach.candidates, reach.least_share],
         }
         self.score = scorer.score
 
 
 class _Entries:
-    """Progress in rows. The run counts pairs, and their total is not known before the end."""
+    """Progress in rows. The run counts pairs, and their total is not known before the end.
 
-    def __init__(self, progress: Progress) -> None:
+    Attributes:
+        left_out: Number of candidates that share too little with an entry.
+    """
+
+    def __init__(self, progress: Progress, same: SameTexts) -> None:
         self._add = progress.advance
-        self._progress = progress
+        self._progress, self._same = progress, same
+        self.left_out = 0
 
     def resume(self, rows: int) -> None:
         """Count the next rows as done by an earlier run."""
@@ -217,9 +238,11 @@ class _Entries:
         """Count the next rows as done by this run."""
         self._add = self._progress.advance
 
-    def add(self, rows: int) -> None:
-        """Count rows whose candidates were found."""
-        self._add(rows)
+    def add(self, entries: Sequence[Entry], left_out: int) -> None:
+        """Count entries whose candidates were found, each for all rows of its text."""
+        self.left_out += left_out
+        rows = [int(entry.id) - 1 for entry in entries]
+        self._add(sum(1 + len(self._same.get(row, ())) for row in rows))
 
 
 class _Matching:
@@ -253,21 +276,29 @@ class _Matching:
 
 
 def _pairs(
-    register: StoredRegister, candidates: int, looked_at: Callable[[int], None]
+    register: StoredRegister, reach: Reach, looked_at: Callable[[Sequence[Entry], int], None]
 ) -> Iterator[list[object]]:
-    """Yield each pair of entries where one is a candidate of the other, once."""
-    found = np.full((len(register), candidates), -1, np.int32)
+    """Each pair in which one entry is compared with the other, once.
+
+    Args:
+        register: Of the table.
+        reach: What each entry is compared with.
+        looked_at: Told of entries, and how many candidates of theirs are left out.
+    """
+    found = np.full((len(register), reach.candidates), -1, np.int32)
     for begin in range(0, len(register), _ENTRIES):
         places = range(begin, min(begin + _ENTRIES, len(register)))
-        addresses = [register.entry(place).address for place in places]
-        for place, near in zip(places, register.candidates(addresses, candidates + 1), strict=True):
-            others = near[near != place][:candidates]
+        entries = [register.entry(place) for place in places]
+        left_out = 0
+        compared = reach.compared(register, places, [entry.address for entry in entries])
+        for place, (others, without) in zip(places, compared, strict=True):
             found[place, : len(others)] = others
+            left_out += without
             for other in map(int, others):
-                # If an earlier entry has this one among its candidates, it yielded the pair.
+                # An earlier entry that has this one among its own candidates has had the pair.
                 if other > place or place not in found[other]:
                     yield pair_cells(register, min(place, other), max(place, other))
-        looked_at(len(places))
+        looked_at(entries, left_out)
 
 
 def pair_cells(register: StoredRegister, one: int, other: int) -> list[object]:

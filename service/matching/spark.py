@@ -30,6 +30,8 @@ from service.matching import spark_worker as worker
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import DUPLICATES, PAIR, Clustered, DedupeJob, of_row
 from service.matching.matcher import Choice, fields
+from service.matching.reach import LEAST_SHARE, Reach
+from service.matching.same_texts import firsts
 from service.matching.spark_worker import Work
 from service.matching.table import ADDRESS, fault_of
 from service.retrieval import files
@@ -113,6 +115,7 @@ def dedupe(
     address: str = ADDRESS,
     threshold: float | None = None,
     candidates: int = 10,
+    least_share: float = LEAST_SHARE,
     prefix: str = "",
     **model: object,
 ) -> tuple[DataFrame, DataFrame]:
@@ -126,7 +129,8 @@ def dedupe(
         address: Name of the column.
         threshold: Lowest similarity of two rows that match, from 0 to 1; None to require the
             label exact_match.
-        candidates: Rows that the model compares with each row.
+        candidates: Rows that the model compares with each row, at most.
+        least_share: Of what is rare in a row, that another must have to be compared with it.
         prefix: Put before the names of the appended columns.
         model: Settings of the model, such as `model` and `backend`.
 
@@ -142,12 +146,14 @@ def dedupe(
     names = _named(_CLUSTER, prefix)
     column, schema = _place(rows, address), _extended(rows.schema, names)
     numbered, count = _numbered(rows.persist())
+    same: dict[int, list[int]] = {}
     with tempfile.TemporaryDirectory(prefix="mgeo-register-") as folder:
         cells = numbered.select(rows.columns[column]).toLocalIterator()
-        _, size = files.write(Path(folder), _entries(cells, limit))
+        _, size = files.write(Path(folder), firsts(_entries(cells, limit), same))
         register = worker.send(spark.sparkContext, Path(folder))
     near = spark.range(size).mapInArrow(
-        partial(worker.near, register, candidates), "first long, second long, at long, rank long"
+        partial(worker.near, register, Reach(candidates, least_share)),
+        "first long, second long, at long, rank long",
     )
     # A pair that both of its rows find stands where a run on one machine would meet it first.
     once = near.groupBy("first", "second").agg(f.min(f.struct("at", "rank")).alias("found"))
@@ -165,7 +171,7 @@ def dedupe(
         (edge.row1 - 1, edge.row2 - 1, edge.similarity)
         for edge in matching.select("row1", "row2", "similarity").collect()
     ]
-    found = of_row(clusters(count, edges))
+    found = of_row(clusters(count, edges, same))
     assign = partial(worker.assign, found, column, limit, names)
     return numbered.mapInArrow(assign, schema), matching
 

@@ -25,6 +25,7 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.dedupe_job import PAIR, Clustered, clustered, pair_cells
 from service.matching.matcher import Choice, Matcher
+from service.matching.reach import Reach
 from service.matching.table import ADDRESS
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
@@ -111,8 +112,8 @@ def score(
         yield _appended(cast(ParquetBatch, chunk).batch, results, names)
 
 
-def near(register: str, most: int, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Pairs of each entry with its candidates.
+def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Pairs of each entry with those that it is compared with.
 
     A row of the result is the two places, smaller first, the place of the entry that found the
     pair, and the candidate's rank.
@@ -122,9 +123,10 @@ def near(register: str, most: int, batches: Batches) -> Iterator[pa.RecordBatch]
         rows: list[tuple[int, int, int, int]] = []
         for places in batched(batch.column(0).to_pylist(), _ENTRIES):
             addresses = [found.entry(place).address for place in places]
-            for at, others in zip(places, found.candidates(addresses, most + 1), strict=True):
-                kept = others[others != at][:most].tolist()
-                rows += [(min(at, o), max(at, o), at, rank) for rank, o in enumerate(kept)]
+            compared = reach.compared(found, places, addresses)
+            for at, (others, _) in zip(places, compared, strict=True):
+                ranked = enumerate(others.tolist())
+                rows += [(min(at, other), max(at, other), at, rank) for rank, other in ranked]
         names = ("first", "second", "at", "rank")
         yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(names)), names)
 

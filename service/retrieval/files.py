@@ -86,6 +86,12 @@ class StoredRegister:
         """For each address, the places of at most `most` entries, best match first."""
         return self.index.candidates(addresses, most)
 
+    def candidates_with_shares(
+        self, addresses: Sequence[str], most: int
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """See `Index.candidates_with_shares`."""
+        return self.index.candidates_with_shares(addresses, most)
+
 
 def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
     """Write a register, replacing one that is there.

@@ -70,10 +70,34 @@ class Index:
         """
         if not addresses:
             return []
-        asked = _weighed(_counted(map(sought, addresses)), self.weights)
-        matrix = csr_matrix((self.values, self.entries, self.starts), (COLUMNS, self.size))
-        found = sp_matmul_topn(asked, matrix, top_n=most, sort=True, n_threads=1)
+        found = self._found(self._asked(addresses), most)
         return [found.indices[begin:end] for begin, end in itertools.pairwise(found.indptr)]
+
+    def candidates_with_shares(
+        self, addresses: Sequence[str], most: int
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """The same, and the share of each: its score, where 1 is an entry with that very address.
+
+        An entry that leaves much out may have more than 1.
+        """
+        if not addresses:
+            return []
+        asked = self._asked(addresses)
+        found = self._found(asked, most)
+        itself = _scaled(_weighed(_counted(map(_once, addresses)), self.weights))
+        full = np.asarray(asked.multiply(itself).sum(axis=1)).ravel()
+        shares = found.data / np.repeat(full, np.diff(found.indptr))
+        return [
+            (found.indices[begin:end], shares[begin:end])
+            for begin, end in itertools.pairwise(found.indptr)
+        ]
+
+    def _asked(self, addresses: Sequence[str]) -> csr_matrix:
+        return _weighed(_counted(map(sought, addresses)), self.weights)
+
+    def _found(self, asked: csr_matrix, most: int) -> csr_matrix:
+        matrix = csr_matrix((self.values, self.entries, self.starts), (COLUMNS, self.size))
+        return sp_matmul_topn(asked, matrix, top_n=most, sort=True, n_threads=1)
 
 
 def build(addresses: Iterable[str]) -> Index:
@@ -92,10 +116,7 @@ def build(addresses: Iterable[str]) -> Index:
     weights = np.log((entries + 1) / (having + 0.5)).astype(np.float32)
     if entries > _FEW:
         weights[having > _MOST_ENTRIES * entries] = 0
-    matrix = _weighed(matrix, weights)
-    squares = np.asarray(matrix.power(2).sum(axis=1)).ravel()
-    matrix.data /= np.repeat(squares ** (_LENGTH / 2), np.diff(matrix.indptr))
-    by_term = matrix.tocsc()
+    by_term = _scaled(_weighed(matrix, weights)).tocsc()
     return Index(by_term.indptr, by_term.indices, by_term.data, weights, entries)
 
 
@@ -126,3 +147,10 @@ def _weighed(counts: csr_matrix, weights: NDArray[np.float32]) -> csr_matrix:
     counts.data = np.minimum(counts.data, often) * weights[counts.indices]
     counts.eliminate_zeros()
     return counts
+
+
+def _scaled(matrix: csr_matrix) -> csr_matrix:
+    """Weights in entries, divided by the power of each entry's length."""
+    squares = np.asarray(matrix.power(2).sum(axis=1)).ravel()
+    matrix.data /= np.repeat(squares ** (_LENGTH / 2), np.diff(matrix.indptr))
+    return matrix

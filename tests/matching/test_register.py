@@ -76,6 +76,21 @@ def test_the_likeliest_entry_comes_first(directory: Path, query: str, place: int
     assert register.entry(int(found[0])) == ENTRIES[place]
 
 
+def test_a_share_of_one_is_the_address_itself(directory: Path) -> None:
+    register, asked = files.read(directory), [*ADDRESSES[:-1], "文三路", "Zürich"]
+    found = register.candidates_with_shares(asked, 4)
+    assert [places.tolist() for places, _ in found] == [
+        places.tolist() for places in register.candidates(asked, 4)
+    ]
+    for place, (places, shares) in enumerate(found[: len(ADDRESSES) - 1]):
+        assert places[0] == place
+        assert shares[0] == pytest.approx(1)
+        assert [*shares] == sorted(shares, reverse=True)
+        assert 0 < shares[-1] < 0.8
+    assert len(found[-1][0]) == 0
+    assert register.candidates_with_shares([], 4) == []
+
+
 def test_the_house_counts_for_more_than_the_areas_it_lies_in() -> None:
     area = "江苏省南京市玄武区梅园新村街道"
     entries = [f"{area}都路{number}号" for number in range(30)] + ["珠江路517号公寓"]

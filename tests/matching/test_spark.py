@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second = _addresses(2 * CHUNK + 30)
     pairs = pa.table({"n": range(len(first)), "address1": first, "address2": second})
     pq.write_table(pairs, made / "pairs.parquet", row_group_size=60)
-    rows = [*first[:40], *second[:40]]
+    rows = [*first[:40], *second[:40], *first[10:13]]  # some texts twice
     when = pa.array(range(len(rows)), pa.timestamp("us", tz="UTC"))  # a type that pandas changes
     table = pa.table({"n": pa.array(range(len(rows)), pa.int16()), "at": when, "address": rows})
     pq.write_table(table, made / "rows.parquet", row_group_size=30)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from service.errors import BulkError
 from service.matching import dedupe_job, spark_worker
+from service.matching.reach import Reach
 from service.matching.spark_worker import Work
 from service.retrieval.index import Index, build
 from service.retrieval.register import Entry
@@ -75,8 +76,8 @@ class Held:
     def entry(self, place: int) -> Entry:
         return Entry(str(place + 1), self.addresses[place])
 
-    def candidates(self, addresses: Sequence[str], most: int) -> list[Any]:
-        return self.index.candidates(addresses, most)
+    def candidates_with_shares(self, addresses: Sequence[str], most: int) -> list[Any]:
+        return self.index.candidates_with_shares(addresses, most)
 
 
 @settings(max_examples=examples(30))
@@ -84,17 +85,18 @@ class Held:
     addresses=st.lists(
         st.text(st.sampled_from("文三路江南大道1289号"), min_size=1), min_size=1, max_size=12
     ),
-    most=st.integers(1, 4),
+    reach=st.builds(Reach, st.integers(1, 4), st.sampled_from([0.0, 0.4, 0.8])),
 )
 def test_pairs_to_compare_are_those_of_one_machine_in_its_order(
-    addresses: list[str], most: int
+    addresses: list[str], reach: Reach
 ) -> None:
     register = Held(addresses, build(addresses))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.matching.reach._FEW", 0)
         patch.setattr(spark_worker, "_register", lambda name: register)
         places = [_batch({"id": place}) for place in range(len(addresses))]
         first: dict[tuple[int, int], tuple[int, int]] = {}
-        for row in _rows(spark_worker.near("", most, places)):  # as Spark groups them
+        for row in _rows(spark_worker.near("", reach, places)):  # as Spark groups them
             pair, met = (row["first"], row["second"]), (row["at"], row["rank"])
             first[pair] = min(met, first.get(pair, met))
         ordered = [
@@ -102,7 +104,7 @@ def test_pairs_to_compare_are_those_of_one_machine_in_its_order(
             for number, (one, two) in enumerate(sorted(first, key=lambda pair: first[pair]))
         ]
         got = [[*row.values()] for row in _rows(spark_worker.texts("", ordered))]
-    expected = dedupe_job._pairs(cast(Any, register), most, lambda rows: None)
+        expected = [*dedupe_job._pairs(cast(Any, register), reach, lambda entries, left_out: None)]
     assert got == [[*row, number] for number, row in enumerate(expected)]
 
 
