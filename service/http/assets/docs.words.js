@@ -159,7 +159,13 @@ export const CHINESE = {
     "模型给出的各标签概率，总和为 1。",
   "The most probable label.":
     "概率最大的标签。",
+  "That nothing is billed: a client of Cohere's may look for it in every answer.":
+    "不计费：Cohere 的客户端可能在每个响应中查找这一项。",
+  "What a call costs.":
+    "一次调用的费用。",
   "The candidates, most similar first.":
+    "最相似的在前。",
+  "The most similar one first.":
     "最相似的在前。",
   "The pairs to score. One that is not a pair gets its problem in its place.":
     "要打分的地址对。不合格的一项在原位得到错误说明。",
