@@ -53,14 +53,22 @@ OUTSIDE = ("training", "tools", "tests", "benchmarks")
 
 
 @cache
-def _imports(path: Path) -> frozenset[str]:
+def _read(path: Path) -> tuple[frozenset[str], tuple[str, ...]]:
+    """What a file imports, and the classes that it defines."""
     names: set[str] = set()
+    classes: list[str] = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(names)
+        elif isinstance(node, ast.ClassDef):
+            classes.append(node.name)
+    return frozenset(names), tuple(classes)
+
+
+def _imports(path: Path) -> frozenset[str]:
+    return _read(path)[0]
 
 
 def _files(*folders: str) -> list[Path]:
@@ -206,11 +214,10 @@ def test_the_client_is_made_of_the_service_s_files() -> None:
 
 def test_no_two_classes_share_a_name() -> None:
     classes = Counter(
-        node.name
+        name
         for path in _files("service", "telemetry", "benchmarks", "tools", "packages")
         if not path.is_symlink()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ClassDef)
+        for name in _read(path)[1]
     )
     assert classes
     assert not {name for name, count in classes.items() if count > 1}

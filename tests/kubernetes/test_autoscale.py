@@ -50,7 +50,9 @@ def test_a_request_that_finds_no_place_is_not_taken_and_costs_nothing() -> None:
     assert admitted(arrivals, services, 0.0, 9.0).all()
 
 
-@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize(
+    "load", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0.3, 0.6)), 0.8]
+)
 @pytest.mark.parametrize("spread", [0.5, 1.0, 4.0])
 def test_mean_waiting_is_what_pollaczek_and_khinchine_say(load: float, spread: float) -> None:
     replica = Replica(mean=0.01, spread=spread, base=0.0)

@@ -61,6 +61,7 @@ def built(
     return out
 
 
+@pytest.mark.slow
 def test_a_build_writes_the_whole_folder(built: Path) -> None:
     names = {path.name for path in built.iterdir() if path.is_file()}
     assert names == {
@@ -73,12 +74,14 @@ def test_a_build_writes_the_whole_folder(built: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_card_says_what_the_model_is_and_what_was_measured(built: Path) -> None:
     card = (built / "README.md").read_text(encoding="utf-8")
     for phrase in ("not the published MGeo", "generated", "macro-F1 at argmax", "temperature"):
         assert phrase in card
 
 
+@pytest.mark.slow
 def test_the_config_has_the_keys_mgeo_needs(built: Path) -> None:
     config = json.loads((built / "config.json").read_text(encoding="utf-8"))
     assert config["gis_embedding"] == 0
@@ -175,6 +178,7 @@ def test_the_clock_ends_a_run(
     assert 0 < measured["pairs"] < 10_000_000
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_batch(built: Path) -> None:
     network, tokens, _ = load(built)
     first, second = ["阳光小区", "翠湖路5号", "春江村"], ["金桂花园1栋", "", "春江村"]
@@ -183,6 +187,7 @@ def test_scores_do_not_depend_on_the_batch(built: Path) -> None:
     assert together == pytest.approx(np.array(alone), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_report_counts_every_pair(built: Path, pairs_file: Path) -> None:
     network, tokens, _ = load(built)
     report = evaluate(network, tokens, read_pairs(pairs_file), rounds=20)
@@ -231,6 +236,7 @@ def test_the_command_reports_a_mistake_in_one_line(
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command_evaluates(
     built: Path, pairs_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,7 +133,7 @@ def test_a_part_that_fails_fails_the_batch_and_leaves_none_under_way() -> None:
     ("name", "tolerance"),
     [("openvino-f32", 2e-6), ("onnxruntime-int8", 1e-5)],
 )
-@pytest.mark.parametrize("cpu_threads", [2, 4])
+@pytest.mark.parametrize("cpu_threads", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_streams_compute_side_by_side_what_the_whole_device_does(
     name: str, tolerance: float, cpu_threads: int
 ) -> None:

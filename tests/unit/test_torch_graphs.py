@@ -191,6 +191,7 @@ def test_after_the_warm_up_nothing_is_captured(device: Later | Counted) -> None:
     assert device.captured == shapes
 
 
+@pytest.mark.slow
 def test_the_engine_fills_graphs_from_both_its_threads(device: Later | Counted) -> None:
     backend = _backend(device)
     checkpoint = checkpoints.read(TINY)
