@@ -17,6 +17,7 @@ from tests.conftest import Running
 from tests.fuzz import checkpoints, files, http_surface, mutate
 
 
+@pytest.mark.slow
 def test_no_request_is_answered_with_a_5xx_or_not_at_all(running: Running) -> None:
     document = requests.get(running.predictions + "/openapi.json", timeout=60).json()
     at = urlsplit(running.predictions)
@@ -30,6 +31,7 @@ def test_no_request_is_answered_with_a_5xx_or_not_at_all(running: Running) -> No
     assert {200, 400, 404, 405, 415} <= report.statuses.keys()
 
 
+@pytest.mark.slow
 def test_every_damaged_directory_loads_or_is_refused_in_one_line() -> None:
     seen, failures = checkpoints.run(range(60), seed=0)
     assert failures == []
@@ -37,6 +39,7 @@ def test_every_damaged_directory_loads_or_is_refused_in_one_line() -> None:
     assert seen["loaded"] > 5
 
 
+@pytest.mark.slow
 def test_every_row_of_a_faulty_file_comes_out_or_the_file_is_refused_in_one_line() -> None:
     seen, failures = files.run(range(200), seed=0)
     assert failures == []

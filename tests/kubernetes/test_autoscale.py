@@ -23,7 +23,10 @@ from benchmarks.capacity import TARGET_SHARE
 from service.settings import Settings
 from tests.kubernetes.manifests import FOLDER, ROOT, containers, environment, named, objects_of
 
-RUN_AGAIN = [("spike", "as shipped"), ("ramp", "requests alone")]
+RUN_AGAIN = [
+    ("spike", "as shipped"),
+    pytest.param("ramp", "requests alone", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.slow
