@@ -13,7 +13,11 @@ _OTHERS = 256
 
 
 def make_room(connections: int) -> None:
-    """Have the system allow what so many connections need, as far as it lets us; else warn."""
+    """Raise the limit of open files to what the connections need; warn if that is not allowed.
+
+    Args:
+        connections: Most connections at once.
+    """
     needed = connections + _OTHERS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _allows(soft, needed):

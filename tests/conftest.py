@@ -204,7 +204,7 @@ def running() -> Iterator[Running]:
 def eventually(check: Any, seconds: float = 30.0) -> Any:
     """The first true result of `check`, tried for at most `seconds`.
 
-    Who does not answer (it is just being started, or the machine stalls) is asked again.
+    An OSError counts as no answer: a program that is starting, or stalls, is asked again.
     """
     clock, told = RunningClock(), ""
     while True:

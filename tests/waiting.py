@@ -10,8 +10,8 @@ from typing import Self
 class RunningClock:
     """Counts the seconds in which this machine ran.
 
-    What is more than `longest` between two looks is a stall, and counts as so much: whoever was to
-    bring about what a test waits for stood still too. So it must be looked at more often than that.
+    If more than `longest` seconds pass between two calls of `seconds`, the machine stalled. Only
+    `longest` count, because what a test waits for stood still too. So call it more often than that.
     """
 
     def __init__(self, longest: float = 1.0) -> None:

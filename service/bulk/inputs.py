@@ -31,7 +31,7 @@ def add_flags(add: Callable[..., object]) -> None:
 
 
 def defaults() -> argparse.Namespace:
-    """What the flags of `add_flags` are where none is given."""
+    """The default values of the flags that `add_flags` adds."""
     parser = argparse.ArgumentParser()
     add_flags(parser.add_argument)
     return parser.parse_args([])

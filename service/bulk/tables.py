@@ -164,10 +164,10 @@ class Source(Protocol):
         ...
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
-        """All rows, at most so many at a time. Once only.
+        """Yield all rows, at most `rows` at a time. Can be called once.
 
         Raises:
-            BulkError: The input cannot be read on.
+            BulkError: The rest of the input cannot be read.
         """
         ...
 

@@ -95,7 +95,7 @@ class Admission:
         self.computing: dict[int, tuple[float, int]] = {}
 
     def fits(self, pairs: int, tokens: int) -> bool:
-        """Whether so many more may wait."""
+        """Whether the queue has room for this many more pairs and tokens."""
         return (
             self._lanes.depth() + pairs <= self.max_pairs
             and self._lanes.tokens() + tokens <= self.max_tokens
@@ -104,7 +104,14 @@ class Admission:
     def refusal(
         self, pairs: int, tokens: int, expires_ns: float, *, interactive: bool
     ) -> RequestError | None:
-        """Why so many more may not come in now: they do not fit, or would not be done in time."""
+        """Why a job is refused: it does not fit, or would miss its deadline. None if it may wait.
+
+        Args:
+            pairs: Its pairs.
+            tokens: Tokens of its pairs.
+            expires_ns: Its deadline, in monotonic time.
+            interactive: Whether it is in the interactive lane.
+        """
         if not self.fits(pairs, tokens):
             return QueueFull(
                 f"{self._lanes.depth()} pairs of {self._lanes.tokens()} tokens in all are waiting; "
@@ -131,7 +138,7 @@ class Admission:
         return f"{self.max_pairs} pairs and {self.max_tokens} tokens"
 
     def _wait(self, tokens: int, *, interactive: bool) -> float:
-        """Seconds until a job of so many tokens that comes now will be done."""
+        """Seconds until a job with this many tokens would be done, if it came now."""
         ahead = self._lanes.ahead(interactive=interactive)
         budget = self.budget
         if not interactive:

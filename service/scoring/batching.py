@@ -32,10 +32,11 @@ INTERACTIVE_LINGERS_NS = 1_000_000_000
 """How long after an interactive batch the next one is expected, and bulk batches stay short."""
 
 BULK_TIME = 1.5
-"""A bulk batch may take so many times the last interactive batch's time while the next interactive
-one is expected. A cap in time, not in tokens: with a pass of `fixed + per_token * tokens` seconds,
-bulk work keeps at least (1.5 - 1) / 1.5, a third, of the tokens a second of full batches, whatever
-the two constants are. On a GPU nearly all of a pass is fixed, and bulk batches stay full."""
+"""While the next interactive batch is expected, a bulk batch may take this many times the last
+interactive batch's time. The cap is in time, not in tokens. With a pass of `fixed + per_token *
+tokens` seconds, bulk work keeps at least (1.5 - 1) / 1.5, a third, of the tokens a second of full
+batches, whatever the two constants are. On a GPU nearly all of a pass is fixed, so bulk batches
+stay full."""
 
 RETURN_SECONDS = 0.01
 """How long a stream that has computed an interactive batch leaves bulk work to the others: a client
@@ -167,7 +168,7 @@ class Lanes:
             budget: Most tokens computed for it; a single longer pair still goes.
             padding: What is computed besides the pairs' tokens.
             now_ns: Monotonic time.
-            seconds: Expected time of a batch of so many tokens.
+            seconds: Gives the expected seconds of a batch by its tokens.
 
         Returns:
             The batch, and what was taken out on the way because nobody waits for it, or will when

@@ -221,7 +221,7 @@ def _callback(report: Report, total: int) -> type:
 
 
 class _Stopped(BaseException):
-    """Whoever is told of the progress raised, and so wants no more of it."""
+    """The callback for progress raised, which stops the download."""
 
     def __init__(self, reason: Exception) -> None:
         self.reason = reason

@@ -34,7 +34,7 @@ _KNOWN_LINGERS_NS = 10_000_000_000
 """How long after a request was answered from the cache others are expected to be."""
 
 _TRIED = 32
-"""One in so many of the requests that are refused unread is read, to see whether it is known."""
+"""Of the requests that would be refused unread, one in this many is read, to look in the cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,12 +41,12 @@ _UNLOAD_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """Who answers, and who looks on. Never changed.
+    """The versions that answer, and the shadows. Immutable.
 
     Attributes:
-        serving: Those that answer, with their weights.
-        shadows: Those that are shown copies.
-        sole: The only one that gets traffic by weight, if there is only one.
+        serving: Versions that answer, with their weights.
+        shadows: Versions that score copies of requests.
+        sole: The only version that gets traffic by weight; None if there are several.
     """
 
     serving: tuple[tuple[Version, float], ...]
@@ -93,7 +93,7 @@ class Versions:
 
     @property
     def table(self) -> RoutingTable:
-        """Who answers now, and who looks on."""
+        """The table in use now."""
         return self._table
 
     def start(self) -> None:
@@ -150,10 +150,14 @@ class Versions:
         return found
 
     def choose(self, selector: ModelSelector, pairs: Sequence[tuple[str, str]]) -> Version:
-        """Who answers a request.
+        """Choose the version that answers a request.
+
+        Args:
+            selector: What the request asks for: a name, a version or a session.
+            pairs: Its pairs, which decide if there is no session.
 
         Raises:
-            UnknownModel: None has the name or version that it asks for.
+            UnknownModel: No version has the name or version that it asks for.
         """
         if not (selector.model or selector.version) and (sole := self._table.sole):
             return sole

@@ -44,10 +44,10 @@ _IDLE_SECONDS = 120.0
 """A connection may be silent for longer than proxies keep theirs, so that they close first."""
 
 _TURN_SECONDS = 1.0
-"""How often the loop tidies up where nothing happens."""
+"""How often the loop looks for connections to close if nothing happens."""
 
 _EVICT_AFTER_SECONDS = 1.0
-"""A full house closes no connection that was heard of more recently."""
+"""With all connections in use, one that sent something more recently than this is not closed."""
 
 _PATIENCE_WHEN_FULL_SECONDS = 5.0
 """What a request may take to arrive while others cannot even connect."""
@@ -192,8 +192,8 @@ class BoundedServer(TcpWSGIServer):  # type: ignore[misc]
 
     @override
     def pull_trigger(self) -> None:
-        # waitress wakes the loop after each answer. It need not while the loop itself runs this, or
-        # where nothing has changed that it waits for.
+        # waitress wakes the loop after each answer. That is not needed if the loop itself runs
+        # this, or if nothing has changed for which it waits.
         channel: Channel | None = getattr(self.serving, "channel", None)
         if threading.get_ident() == self._loop or (
             channel and channel.is_settled() and self._open.reads(channel)

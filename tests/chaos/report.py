@@ -85,7 +85,7 @@ def _figures(report: Report) -> str:
 
 
 def alert(fault: Fault) -> str:
-    """Who speaks of a fault, in words."""
+    """The alert of a fault, in words."""
     if not fault.alert:
         return "none: nothing is to be done"
     if fault.comes_back:

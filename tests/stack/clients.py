@@ -32,7 +32,7 @@ def eventually(
 ) -> Answer:
     """Asks until the answer is accepted; fails with the last one after `seconds`.
 
-    Who does not answer (it is just being started, or the machine stalls) is asked again.
+    An OSError counts as no answer: a program that is starting, or stalls, is asked again.
     """
     clock = RunningClock()
     while True:
