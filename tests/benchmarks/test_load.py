@@ -70,7 +70,7 @@ def peer(answer: Callable[[int, socket.socket], bool]) -> Iterator[Peer]:
 def job(one: Peer, **changes: object) -> Workload:
     plain = Workload(
         port=one.port, path="/predict", kind="single", pairs_per_request=1, first=0,
-        concurrency=1, rate=None, ramp=0.0, seconds=0.3, drain=2.0,
+        concurrency=1, rate=None, ramp=0.0, seconds=0.3, drain=60.0,
     )  # fmt: skip
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
@@ -128,7 +128,7 @@ def test_a_connection_that_the_server_ends_is_replaced() -> None:
         return False
 
     with peer(answer) as one:
-        result = Generator(job(one)).run()
+        result = Generator(job(one, seconds=1.0)).run()
     assert result.sent > 3
     assert result.statuses == {"200": result.sent}
 
@@ -141,7 +141,7 @@ def test_refusals_and_broken_connections_are_no_latencies() -> None:
         return send(connection, OK) if number % 3 == 1 else False
 
     with peer(answer) as one:
-        result = Generator(job(one)).run()
+        result = Generator(job(one, seconds=1.0)).run()
     assert set(result.statuses) == {"200", "429", "0"}
     assert len(result.latencies) == result.statuses["200"]
 
