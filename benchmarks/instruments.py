@@ -1,32 +1,47 @@
-"""What a request's spans, its exports and one count cost, and what each of our parts adds or saves.
+"""What a request's spans, measurements and exports cost, and what each of our parts adds or saves.
 
-`python -m benchmarks.instruments` takes each two in turns, without sending anything. What is
-encoded is a full batch, as the exporters get it: the spans of many requests, few of them alike.
+`python -m benchmarks.instruments` takes each two in turns, without sending anything, and gives the
+processor time of the calling thread. What is encoded is a full batch, as the exporters get it: the
+spans of many requests, few of them alike.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import time
 import timeit
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from flask import Flask, Request
 from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
+from opentelemetry.sdk.metrics import AlignedHistogramBucketExemplarReservoir as Aligned
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
     SpanKind,
     TraceFlags,
+    Tracer,
     set_span_in_context,
 )
 from typing_extensions import override
+from werkzeug.test import EnvironBuilder
 
+from service.http.measure import MeasuredRequest
 from service.scoring.timeline import STAGES, Timeline
+from telemetry.exemplars import LastOfBucket
+from telemetry.instruments import LATENCY_SECONDS
 from telemetry.privacy import AllowListExporter
 from telemetry.recording import ObservedCounter
 from telemetry.setup import ResourceHashedOnce
@@ -94,7 +109,8 @@ def _compare(
     calls = max(20, _CALLS // at_once)  # enough to be timed
 
     def microseconds(call: Callable[[], object]) -> float:
-        return timeit.timeit(call, number=calls) / calls / at_once * 1e6
+        taken = timeit.timeit(call, number=calls, timer=time.thread_time)
+        return taken / calls / at_once * 1e6
 
     rounds = [(microseconds(one[1]), microseconds(other[1])) for _ in range(_ROUNDS)]
     first, second = (statistics.median(column) for column in zip(*rounds, strict=True))
@@ -104,20 +120,90 @@ def _compare(
     )
 
 
+def _tracer(*, counts: bool) -> Tracer:
+    """The SDK's own, that counts its spans or does not."""
+    os.environ[OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED] = str(counts).lower()
+    provider = TracerProvider(
+        resource=_RESOURCE, shutdown_on_exit=False, meter_provider=NoOpMeterProvider()
+    )
+    provider.add_span_processor(SpanProcessor())
+    return provider.get_tracer("mgeo")
+
+
+def _meters(readers: int) -> MeterProvider:
+    made = [InMemoryMetricReader() for _ in range(readers)]
+    return MeterProvider(metric_readers=made, shutdown_on_exit=False)
+
+
+def _record(readers: int) -> Callable[[], None]:
+    """A record of a stage's duration."""
+    stage = _meters(readers).get_meter("mgeo").create_histogram(
+        "mgeo.request.stage.duration", explicit_bucket_boundaries_advisory=LATENCY_SECONDS
+    )  # fmt: skip
+    labels = {"stage": "admit", "model_version": "bc497b6c3d1d"}
+    return lambda: stage.record(0.012, labels)
+
+
+def _answer(sampler: Sampler | None, request_class: type[Request] = Request) -> Callable[[], None]:
+    """A request to an application of Flask, instrumented if there is a sampler; no metrics."""
+    app = Flask("measured")
+    app.request_class = request_class
+    app.add_url_rule("/predict", view_func=lambda: "", methods=["POST"])
+    if sampler is not None:
+        provider = TracerProvider(sampler, _RESOURCE, shutdown_on_exit=False)
+        provider.add_span_processor(SpanProcessor())
+        FlaskInstrumentor().instrument_app(
+            app, tracer_provider=provider, meter_provider=NoOpMeterProvider(),
+            enable_commenter=False,
+        )  # fmt: skip
+    environ = EnvironBuilder("/predict", method="POST").get_environ()
+
+    def answer() -> None:
+        for _ in app.wsgi_app(dict(environ), lambda *_: lambda _: None):
+            pass
+
+    return answer
+
+
 def main() -> None:
     """Measure and print."""
-    provider = TracerProvider(resource=_RESOURCE, shutdown_on_exit=False)
-    provider.add_span_processor(SpanProcessor())
-    tracer, timeline = provider.get_tracer("mgeo"), _timeline()
+    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # as the service has it
+    tracer, timeline = _tracer(counts=False), _timeline()
+    counting = _tracer(counts=True)
     unsampled = SpanContext(1, 2, is_remote=False)
     _compare(
         "five stage spans",
         ("if sampled", lambda: emit_stages(tracer, timeline, _REQUEST, _LINKS)),
         ("if not", lambda: emit_stages(tracer, timeline, unsampled, _LINKS)),
     )
-    # Two readers, as where metrics are both scraped and pushed.
-    readers = [InMemoryMetricReader(), InMemoryMetricReader()]
-    meters = MeterProvider(metric_readers=readers, shutdown_on_exit=False)
+    _compare(
+        "the same by a tracer that counts its spans, into counters that do nothing",
+        ("if sampled", lambda: emit_stages(counting, timeline, _REQUEST, _LINKS)),
+        ("if not", lambda: emit_stages(counting, timeline, unsampled, _LINKS)),
+    )
+    for sampler, kind in ((ALWAYS_OFF, "not sampled"), (ALWAYS_ON, "sampled")):
+        _compare(
+            f"one request to Flask, {kind}",
+            ("as it comes", _answer(None)),
+            ("instrumented, without metrics", _answer(sampler)),
+        )
+    _compare(
+        "the URL that the instrumentation asks for, not sampled",
+        ("by Flask's request", _answer(ALWAYS_OFF)),
+        ("by ours", _answer(ALWAYS_OFF, MeasuredRequest)),
+    )
+    context = set_span_in_context(NonRecordingSpan(_REQUEST))
+    _compare(
+        "one measurement, kept for an exemplar",
+        ("by the SDK", partial(Aligned(LATENCY_SECONDS).offer, 0.012, 1, {}, context)),
+        ("by ours", partial(LastOfBucket(LATENCY_SECONDS).offer, 0.012, 1, {}, context)),
+    )
+    _compare(
+        "one record of a histogram",
+        ("for one reader", _record(1)),
+        ("for two, as where metrics are both scraped and pushed", _record(2)),
+    )
+    meters = _meters(2)
     counter, tally = (
         meters.get_meter("mgeo").create_counter("mgeo.request"),
         ObservedCounter("mgeo.request"),

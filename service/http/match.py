@@ -12,7 +12,7 @@ from service.answers import Explanation
 from service.comparison import explaining
 from service.comparison.explaining import Explain
 from service.errors import NoRegister, RequestError
-from service.http import explanation, request_context, schemas
+from service.http import request_context, schemas
 from service.http.openapi import SCORING, Api, Operation
 from service.http.schemas import Limits
 from service.http.shapes import Maybe, Object, Shape, Text, Whole
@@ -87,10 +87,10 @@ def body(limits: Limits) -> Shape[MatchQuery]:
             "address": schemas.address(limits),
             "top": Maybe(Whole(1, CANDIDATES)),
             "model": Maybe(Text("The model that answers, if there are several.")),
-            **explanation.FIELDS,
+            **schemas.EXPLANATION,
         },
         lambda address, top, model, *asked: MatchQuery(
-            address, top, model, explanation.read(*asked)
+            address, top, model, schemas.explanation(*asked)
         ),
         {"address": schemas.EXAMPLE["address2"], "top": _TOP},
     )

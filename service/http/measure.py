@@ -83,7 +83,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         instruments.request_problem.add(0, {"problem": problem.code})
     of_stage: dict[str, dict[str, dict[str, str]]] = {"": {s: {"stage": s} for s in STAGES}}
 
-    app.request_class = _MeasuredRequest
+    app.request_class = MeasuredRequest
 
     @app.before_request
     def begin() -> None:
@@ -164,7 +164,7 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
     )
 
 
-class _MeasuredRequest(Request):
+class MeasuredRequest(Request):
     """A request that tells its URL at little cost where its path is a route's own text.
 
     The instrumentation asks each request for it, to look for what is excluded, and werkzeug quotes
@@ -173,6 +173,7 @@ class _MeasuredRequest(Request):
 
     @cached_property
     def url(self) -> str:
+        """As Flask has it."""
         if self.url_rule is None or self.view_args or self.query_string or self.root_path:
             return super().url
         return f"{self.scheme}://{self.host}{self.path}"

@@ -6,8 +6,9 @@ to. `openapi.py` makes the document from both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Final, TypedDict
 
 from flask import request
 
@@ -21,9 +22,9 @@ from service.answers import Probabilities as Probabilities
 from service.answers import Problem as Problem
 from service.comparison import explaining
 from service.comparison.explaining import Explain
-from service.errors import RequestError, UnsupportedMediaType
-from service.http import explanation, shapes, statuses
-from service.http.shapes import Address, Object, Shape, Slots
+from service.errors import InvalidField, RequestError, UnsupportedMediaType
+from service.http import shapes, statuses
+from service.http.shapes import Address, Flag, Maybe, Object, Shape, Slots, Text
 from service.scoring.score import Score
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def pair_request(limits: Limits) -> Shape[PairRequest]:
     """The body of `/predict`."""
     return Object(
         "PairRequest",
-        {**_addresses(limits), **explanation.FIELDS},
-        lambda first, second, *asked: PairRequest((first, second), explanation.read(*asked)),
+        {**_addresses(limits), **EXPLANATION},
+        lambda first, second, *asked: PairRequest((first, second), explanation(*asked)),
         EXAMPLE,
     )
 
@@ -129,9 +130,37 @@ def batch(limits: Limits) -> Shape[BatchRequest]:
     )
     return Object(
         "Batch",
-        {"pairs": pairs, **explanation.FIELDS},
-        lambda slots, *asked: BatchRequest(slots, explanation.read(*asked)),
+        {"pairs": pairs, **EXPLANATION},
+        lambda slots, *asked: BatchRequest(slots, explanation(*asked)),
         {"pairs": [EXAMPLE]},
+    )
+
+
+EXPLANATION: Final[Mapping[str, Shape[object]]] = {
+    "explain": Flag("Say in what the two addresses differ.", default=False),
+    "default_province": Maybe(
+        Text("The province of addresses that name none, for `explain`: 浙江省 or 浙江.")
+    ),
+    "default_city": Maybe(
+        Text("The city of addresses that name none, for `explain`: 杭州市 or 杭州.")
+    ),
+}
+"""Fields of a body that ask for an explanation beside the score, the last ones."""
+
+
+def explanation(explain: bool, province: str | None, city: str | None) -> Explain:
+    """What the fields of `EXPLANATION` ask for.
+
+    Raises:
+        InvalidField: A default is no province or city, or it is given without `explain`.
+    """
+    return explaining.asked(
+        explain,
+        province,
+        city,
+        prefix="default_",
+        remedy="send explain as true",
+        error=InvalidField,
     )
 
 

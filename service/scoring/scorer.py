@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from service.errors import (
     ClientGone,
@@ -19,7 +19,7 @@ from service.lifecycle import Lifecycle, State
 from service.scoring import refusal, score
 from service.scoring.cache import PairResult, ResultCache
 from service.scoring.checkpoint import Label
-from service.scoring.events import Events
+from service.scoring.events import Events, Lookup
 from service.scoring.job import NEVER, Job
 from service.scoring.model import LoadedModel
 from service.scoring.model_version import Version
@@ -92,6 +92,9 @@ class Scorer:
         self._waiting: set[int] = set()
         self._known_ns = -_KNOWN_LINGERS_NS
         self._untried = 0
+        if cache is not None:  # from the start, so that the first one is seen as an increment
+            for result in get_args(Lookup):
+                events.looked_up(result, 0)
 
     def require_ready(self) -> None:
         """Refuse, before any work, what no model can take now.
@@ -205,7 +208,7 @@ class Scorer:
             hits = 0  # another model answers, and is looked up for itself
             raise
         finally:  # what the cache knew it knew, also where the rest of the request fails
-            if self._cache is not None:
+            if self._cache is not None and hits:
                 self._events.looked_up("hit", hits)
         outcomes = [
             _outcome(result, model.checkpoint.labels) for result in results if result is not None
@@ -284,8 +287,10 @@ class Scorer:
         expires_ns = job.expires_ns  # before the queue may drop it, which sets it to 0
         joined = queue.put(job)
         if self._cache is not None:
-            self._events.looked_up("coalesced", joined)
-            self._events.looked_up("miss", len(job.pairs) - joined)
+            if joined:
+                self._events.looked_up("coalesced", joined)
+            if joined < len(job.pairs):
+                self._events.looked_up("miss", len(job.pairs) - joined)
         if context.on_hang_up is not None:
             context.on_hang_up(job.abandon)
         self._waiting.add(thread := threading.get_ident())

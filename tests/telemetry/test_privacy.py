@@ -109,7 +109,7 @@ _STATE = SpanContext(
         pytest.param(None, id="the state of its parent, which is its own"),
     ],
 )
-def test_an_inner_span_is_let_through_as_it_is_only_if_it_holds_nothing(
+def test_an_inner_span_leaves_without_what_a_client_wrote_too(
     collector: Collector, start: Start, put: Callable[[Span], Any] | None
 ) -> None:
     telemetry = start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from service.transport.workers import Workers
+from service.transport.server import Workers
 from tests.conftest import eventually
 
 
