@@ -136,8 +136,6 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             instruments.requests_inprogress.add(-1)
             of_route = {"method": method, "endpoint": endpoint}
             instruments.request.add(1, {**of_route, "status": str(status)})
-            if span.trace_flags.sampled:
-                instruments.request_sampled.add(1)
             if problem:
                 instruments.request_problem.add(1, {"problem": problem})
             # By class, so that an error answered in a millisecond is no fast prediction.
@@ -149,8 +147,12 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                 of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
             for stage, start, end in timeline.stages():
                 instruments.stage_duration.record((end - start) / 1e9, of_stage[version][stage])
-            emit_stages(telemetry.tracer, timeline, span, _links(timeline))
-            _log(timeline, method, endpoint, status, sampled=span.trace_flags.sampled)
+            if span.trace_flags.sampled:
+                instruments.request_sampled.add(1)
+                emit_stages(telemetry.tracer, timeline, span, _links(timeline))
+                _log(timeline, method, endpoint, status)
+            elif _is_failure(status):
+                _log(timeline, method, endpoint, status)
         finally:
             context.detach(token)
 
@@ -198,6 +200,8 @@ def _traceparent(span: SpanContext) -> str:
 
 def scoring_rule(path: str) -> str | None:
     """The rule of `SCORING` that a path is of, if it is of one."""
+    if path in SCORING:  # most have no parameters
+        return path
     return next((rule for rule, paths in _SCORING_PATHS.items() if paths.fullmatch(path)), None)
 
 
@@ -217,14 +221,14 @@ def _links(timeline: Timeline) -> dict[str, list[SpanContext]]:
     return {"compute": [b.record.get_span_context() for b in timeline.batches if b.record]}
 
 
-def _log(timeline: Timeline, method: str, endpoint: str, status: int, *, sampled: bool) -> None:
-    """One line for each sampled request, so that a trace has its log, and for each failure.
+def _is_failure(status: int) -> bool:
+    """Whether a request failed. 503 is none: it says that the service starts, and may come at any
+    rate."""
+    return status >= 500 and status != 503
 
-    503 is no failure: it says that the service starts, and may come at any rate.
-    """
-    failed = status >= 500 and status != 503
-    if not failed and not sampled:
-        return
+
+def _log(timeline: Timeline, method: str, endpoint: str, status: int) -> None:
+    """The line of a request: of each sampled one, so that a trace has its log, and each failure."""
     fields: dict[str, object] = {
         "method": method,
         "endpoint": endpoint,
@@ -233,4 +237,4 @@ def _log(timeline: Timeline, method: str, endpoint: str, status: int, *, sampled
     }
     for stage, start, end in timeline.stages():
         fields[f"{stage}_ms"] = round((end - start) / 1e6, 3)
-    log.log(logging.ERROR if failed else logging.INFO, "request", extra=fields)
+    log.log(logging.ERROR if _is_failure(status) else logging.INFO, "request", extra=fields)
