@@ -54,7 +54,7 @@ lint: $(VENV)/.development
 types: $(VENV)/.development
 	$(BIN)/mypy
 
-mutants: $(VENV)/.development ## Change queue, admission, batching and keys in 1,000 places, one at a time: which change fails no test? (half an hour)
+mutants: $(VENV)/.development ## Change queue, admission, batching and keys in 1,000 places, one at a time: which change fails no test? (ten minutes of processor time)
 	nice $(BIN)/python -m mutmut run
 	$(BIN)/python -m mutmut results
 

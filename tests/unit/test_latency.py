@@ -39,6 +39,12 @@ def test_a_gpu_known_from_single_pairs_is_not_taken_for_a_slow_one() -> None:
     assert pace.seconds(8192, 8192) == pytest.approx(0.005)
 
 
+@pytest.mark.parametrize("budget", [0, 1])
+def test_of_a_stream_without_a_budget_a_batch_is_one_token(budget: int) -> None:
+    """As where the device's budget is less than it has streams."""
+    assert _latency((1, 2.0)).seconds(3, budget) == 6.0
+
+
 def test_a_machine_that_became_slow_is_known_after_a_few_batches() -> None:
     pace = _latency(*[(512, 0.05)] * 50, *[(512, 0.5)] * 30)
     assert pace.seconds(5120, 512) == pytest.approx(5, rel=0.1)
