@@ -18,7 +18,8 @@ class Streams:
     """Hands out the whole device to one pair that is alone, and its streams to all others."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._computing = 0
         self._is_whole = False
 
@@ -33,9 +34,10 @@ class Streams:
         Yields:
             The stream, or None for the whole device.
         """
-        with self._changed:
+        with self._lock:
             has_waited = self._is_whole
-            self._changed.wait_for(lambda: not self._is_whole)
+            while self._is_whole:
+                self._changed.wait()
             # A batch that had to wait gets one part: with all of them, the next one would wait too.
             self._is_whole = is_alone and not self._computing and not has_waited
             self._computing += 1
@@ -43,7 +45,7 @@ class Streams:
         try:
             yield stream
         finally:
-            with self._changed:
+            with self._lock:
                 self._computing -= 1
                 if stream is None:
                     self._is_whole = False

@@ -31,6 +31,8 @@ HEADERS = {
 }
 """Of each answer, unless the application has set its own; for browsers that are led here."""
 
+_BY_LOWER_NAME = {name.lower(): (name, value) for name, value in HEADERS.items()}
+
 
 class _Guarded(Task):  # type: ignore[misc]
     """Sends the headers of every answer, and with them the body if it is whole.
@@ -55,7 +57,7 @@ class _Guarded(Task):  # type: ignore[misc]
     def build_response_header(self) -> bytes:
         given = {name.lower() for name, _ in self.response_headers}
         self.response_headers += [
-            (name, value) for name, value in HEADERS.items() if name.lower() not in given
+            header for lower, header in _BY_LOWER_NAME.items() if lower not in given
         ]
         header: bytes = super().build_response_header()
         return header
