@@ -115,6 +115,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.fsync = lambda descriptor: None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """While modules are imported hardly anything becomes garbage, and each worker of `make check`
+    would look for it for two seconds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     name = str(collection_path.relative_to(Path(__file__).parent))
     return True if config.option.quick and name in LEFT_OUT else None

@@ -57,7 +57,10 @@ def test_an_answer_is_timed_as_one_of_its_version(
     eventually(lambda: timed(running, **labels) == before + 1)
 
 
-@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/rerank"])
+@pytest.mark.parametrize(
+    "path",
+    ["/predict", *(pytest.param(p, marks=pytest.mark.slow) for p in ("/predict/batch", "/rerank"))],
+)
 def test_fifty_malformed_requests_are_no_fast_answers(running: Running, path: str) -> None:
     version = running.engine.model.checkpoint.version
     good, mistaken = answered(path, version), {**POST, "endpoint": path, "status_class": "4xx"}

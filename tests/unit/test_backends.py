@@ -328,7 +328,7 @@ def test_a_shadow_computes_the_same_on_threads_that_run_only_where_a_processor_i
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux has it")
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", ["torch", "openvino-f32", "onnxruntime-int8"])
 def test_a_pass_may_run_on_every_processor(name: str, threads: int) -> None:
     """Bound to the first ones, the instances of a machine would share these and leave the others
