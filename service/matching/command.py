@@ -51,7 +51,7 @@ def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
         help="rows that the model compares with each row, at most [10]")  # fmt: skip
     add("--least-share", type=number(float, 0, 1), default=LEAST_SHARE, metavar="SHARE",
         help="leave out those that share less than this of what is rare in the row, in a file of "
-        f"over 1,000 rows [{LEAST_SHARE:g}]")  # fmt: skip
+        f"over 1,000 texts [{LEAST_SHARE:g}]")  # fmt: skip
     _add_shared_flags(parser, "reading")
 
 
