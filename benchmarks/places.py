@@ -157,7 +157,7 @@ def _brute(flags: argparse.Namespace) -> None:
     from service.bulk.local import LocalScorer
     from service.bulk.tables import Result, Rows
     from service.retrieval import index
-    from service.retrieval.ranking import ranked
+    from service.retrieval.ranking import MATCHING, ranked
     from service.settings import Settings
 
     source = random.Random(flags.seed)  # noqa: S311 - a sample, no secret
@@ -179,15 +179,18 @@ def _brute(flags: argparse.Namespace) -> None:
         return [result for _, part in done for result in part]
 
     same = answers = same_answers = 0
-    everyone = list(range(len(entries)))
+
+    def is_answer(result: Result) -> bool:
+        return result.label in MATCHING
+
     for query in queries:
-        best = ranked(zip(everyone, results(query, everyone), strict=True))[0]
-        [near] = built.candidates([query], CANDIDATES)
-        places = near.tolist()
-        found = ranked(zip(places, results(query, places), strict=True))
-        # Entries of one similarity, to the last digit but one, are one answer.
-        similarity = found[0].score.similarity if found else None
-        is_same = similarity is not None and similarity >= (best.score.similarity or 0) - 2e-6
+        [near] = built.candidates([query], len(entries))
+        # Those that share nothing come last.
+        everyone = list(dict.fromkeys([*near.tolist(), *range(len(entries))]))
+        best = ranked(zip(everyone, results(query, everyone), strict=True), is_answer)[0]
+        places = near[:CANDIDATES].tolist()
+        found = ranked(zip(places, results(query, places), strict=True), is_answer)
+        is_same = bool(found) and found[0].candidate == best.candidate
         same += is_same
         if best.score.label != "not_match":
             answers, same_answers = answers + 1, same_answers + is_same

@@ -54,7 +54,10 @@ class Candidate(TypedDict):
     label: Annotated[Label, {"description": "The most probable label."}]
     margin: Annotated[
         float | None,
-        {"description": "Its similarity less that of the next candidate; null for the last."},
+        {
+            "description": "Its similarity less that of the next candidate, which may be the more "
+            "similar one; null for the last."
+        },
     ]
     explanation: NotRequired[Explanation]
 
@@ -73,7 +76,10 @@ class MatchAnswer(TypedDict):
         Literal["match", "no_match"],
         {"description": "Whether the first candidate has another label than `not_match`."},
     ]
-    candidates: Annotated[list[Candidate], {"description": "The candidates, most similar first."}]
+    candidates: Annotated[
+        list[Candidate],
+        {"description": "Best first: by similarity and by the order of the search."},
+    ]
     scored: Annotated[int, {"minimum": 0, "description": "Entries that the model scored."}]
     register: Register
     model: schemas.Model
@@ -136,8 +142,8 @@ def add_routes(
         pairs = [(asked.address, entry.address) for entry in found]
         who = request_context.of(request.environ, ModelSelector(model=asked.model or ""))
         scored = scorer.score(pairs, timeline, who)
-        best = ranked(_scored(found, scored.outcomes))
-        is_match = bool(best) and best[0].score.label in MATCHING
+        best = ranked(_scored(found, scored.outcomes), _is_answer)
+        is_match = bool(best) and _is_answer(best[0].score)
         kind: Literal["match", "no_match"] = "match" if is_match else "no_match"
         instruments.match.add(1, {"answer": kind if found else "nothing_found"})
         instruments.match_candidates.add(len(best))
@@ -149,6 +155,10 @@ def add_routes(
             "model": schemas.identity(scored.model),
         }
         return jsonify(answer)
+
+
+def _is_answer(score: Score) -> bool:
+    return score.label in MATCHING
 
 
 def _scored(

@@ -166,7 +166,7 @@ class Matcher:
         return made
 
     def _matched(self, places: Sequence[int], results: Sequence[Result]) -> Any:
-        best = ranked(zip(places, results, strict=True))
+        best = ranked(zip(places, results, strict=True), self._is_answer)
         if results and not best:
             return self._result(error=results[0].error)
         if not best:

@@ -184,21 +184,45 @@ def test_a_right_side_that_is_none_is_said(folder: Path) -> None:
 
 def test_candidates_that_the_model_fails_on_are_passed_over() -> None:
     good, bad = result(("a", "b")), Result(error="the model failed on this pair")
-    assert [best.candidate for best in ranked([(7, bad), (8, good)])] == [8]
-    assert ranked([(7, bad)]) == []
+    assert [best.candidate for best in ranked([(7, bad), (8, good)], lambda _: True)] == [8]
+    assert ranked([(7, bad)], lambda _: True) == []
 
 
-@given(st.lists(st.floats(0, 1).map(lambda share: round(share, 6)), max_size=8))
-def test_the_most_similar_comes_first_and_of_equals_the_likelier(shares: list[float]) -> None:
-    results = [Result(share, "partial_match", 0.0, 1.0, 0.0, False) for share in shares]
-    best = ranked(enumerate(results))
-    assert [(-(one.score.similarity or 0), one.candidate) for one in best] == sorted(
-        (-share, place) for place, share in enumerate(shares)
-    )
+def _of(shares: list[float]) -> list[Result]:
+    return [Result(share, "partial_match", 0.0, 1.0, 0.0, False) for share in shares]
+
+
+@given(st.lists(st.floats(0, 1).map(lambda share: round(share, 6)), max_size=8), st.floats(0, 1))
+def test_answers_come_first_and_of_equals_the_likelier(shares: list[float], from_: float) -> None:
+    best = ranked(enumerate(_of(shares)), lambda result: (result.similarity or 0) >= from_)
+    found = [one.score.similarity or 0 for one in best]
+    assert sorted(found) == sorted(shares)
+    answers = [similarity >= from_ for similarity in found]
+    assert answers == sorted(answers, reverse=True)
     for one, following in pairwise(best):
-        assert one.margin == (one.score.similarity or 0) - (following.score.similarity or 0) >= 0
+        assert one.margin == (one.score.similarity or 0) - (following.score.similarity or 0)
+        if (one.margin <= 0) and answers[best.index(one)] == answers[best.index(following)]:
+            assert one.candidate < following.candidate  # it was likelier by the index
     if best:
         assert best[-1].margin is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "first"),
+    [
+        ([0.5, 0.51], 0),  # about as similar: the index decides
+        ([0.5, 0.7], 1),  # the model is sure
+        ([0.6, *[0.1] * 18, 0.8], 0),  # the further down, the surer it has to be
+        ([0.6, *[0.1] * 18, 0.9], 19),
+        ([1.0, 1.0], 0),
+        ([0.0, 0.0], 0),
+        ([0.0, 1.0], 1),
+    ],
+)
+def test_model_and_index_decide_together(shares: list[float], first: int) -> None:
+    best = ranked(enumerate(_of(shares)), lambda _: True)
+    assert best[0].candidate == first
+    assert best[0].margin == shares[first] - (best[1].score.similarity or 0)
 
 
 @pytest.mark.parametrize(
