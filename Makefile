@@ -41,11 +41,8 @@ needs:
 	@echo "mgeo: Go 1.26.5 or newer, root for the Debian packages in tools/apt.txt, 3 GB to fetch,"
 	@echo "mgeo: and up to 15 minutes to compile the stack's programs. Without these: make check"
 
-# One more than there are processors: with one for each, a quarter of them was idle.
-WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-
 check: lint types ## The quick part: lint, types, and the tests that need no Go, no root and no browser, on all processors
-	$(BIN)/python -m pytest --quick -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --quick -n logical --dist loadfile
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
