@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,35 @@ def _is_address(text: str) -> bool:
     """Whether the tiny model reads most of it, and it is no placeholder."""
     [read] = READER.encode([(text, "1")])
     return refusal.of((text, "1"), read) is None
+
+
+def test_the_page_has_chinese_for_what_it_tells_of_the_document_and_for_nothing_else() -> None:
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text())
+    words = (ROOT / "service" / "http" / "assets" / "docs.words.js").read_text()
+    chinese = {json.loads(key) for key in re.findall(r'^  ("(?:[^"\\]|\\.)*"):$', words, re.M)}
+    told = set()
+    for operation in [one for item in document["paths"].values() for one in item.values()]:
+        told |= {*operation["tags"], operation["summary"], operation.get("description", "")}
+        answer = operation["responses"]["200"]["content"]
+        shown = [operation.get("parameters"), operation.get("requestBody"), answer]
+        told |= {*_descriptions(shown, document["components"]["schemas"], set())}
+    assert chinese == told - {""}
+
+
+def _descriptions(part: Any, schemas: dict[str, Any], seen: set[str]) -> Iterator[str]:
+    """The descriptions in a part of the document, and in the schemas that it refers to."""
+    if isinstance(part, list):
+        for one in part:
+            yield from _descriptions(one, schemas, seen)
+    elif isinstance(part, dict):
+        name = part.get("$ref", "").rpartition("/")[2]
+        if name and name not in seen:
+            yield from _descriptions(schemas[name], schemas, {*seen, name})
+        for key, value in part.items():
+            if key == "description" and isinstance(value, str):
+                yield value
+            elif key != "examples":
+                yield from _descriptions(value, schemas, seen)
 
 
 def test_the_document_is_valid_openapi(running: Running) -> None:

@@ -29,8 +29,6 @@ export const CHINESE = {
     "模型的一个张量；-1 代表地址对的数量。",
   "About":
     "关于",
-  "Absent if the listener refused it before the route was known.":
-    "还没确定路由就被拒绝的请求，没有这一项。",
   "All parts that differ, in the same order.":
     "所有不同的部分，顺序相同。",
   "An entry of the register that the model scored.":
@@ -39,6 +37,8 @@ export const CHINESE = {
     "属于同一会话的请求共用的任意文本：它们由同一个模型应答。不填时由地址对决定，与两个地址的先后无关。",
   "The address as the register has it.":
     "登记库中的原文。",
+  "Best first: by similarity and by the order of the search.":
+    "最佳的在前：综合相似度与检索的先后次序。",
   "Both addresses, in any order.":
     "两个地址，先后不限。",
   "Documentation":
@@ -53,8 +53,8 @@ export const CHINESE = {
     "给出 logit（其 logistic 函数值为相似度），而不是相似度。",
   "Health":
     "健康检查",
-  "Its similarity less that of the next candidate; null for the last.":
-    "相似度比下一个高多少；最后一个为 null。",
+  "Its similarity less that of the next candidate, which may be the more similar one; null for the last.":
+    "相似度减去下一个候选的相似度，下一个也可能更相似；最后一个为 null。",
   "The part of the first address, in half width and simplified characters; null if it has none.":
     "第一个地址中的写法，转为半角和简体；没有写时为 null。",
   "In the shape of text-embeddings-inference, or of Cohere and Jina.":
@@ -163,8 +163,6 @@ export const CHINESE = {
     "不计费：Cohere 的客户端可能在每个响应中查找这一项。",
   "What a call costs.":
     "一次调用的费用。",
-  "The candidates, most similar first.":
-    "最相似的在前。",
   "The most similar one first.":
     "最相似的在前。",
   "The pairs to score. One that is not a pair gets its problem in its place.":
@@ -189,8 +187,6 @@ export const CHINESE = {
     "本文档。",
   "This process keeps its last 256 POST requests that a worker thread took. Each answer has its trace id in its `traceparent` header.":
     "本进程保留最近 256 个由线程处理过的 POST 请求。每个应答的 `traceparent` 头里有它的 trace ID。",
-  "What is wrong, with the members of text-embeddings-inference.":
-    "错误说明，含 text-embeddings-inference 的字段。",
   "What is wrong: RFC 9457, with the original script's `error` member.":
     "错误说明：遵循 RFC 9457，另有原脚本的 `error` 字段。",
   "The attributes of its span.":
