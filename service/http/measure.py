@@ -147,11 +147,10 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
                 of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
             for stage, start, end in timeline.stages():
                 instruments.stage_duration.record((end - start) / 1e9, of_stage[version][stage])
-            if span.trace_flags.sampled:
+            if is_sampled := span.trace_flags.sampled:
                 instruments.request_sampled.add(1)
                 emit_stages(telemetry.tracer, timeline, span, _links(timeline))
-                _log(timeline, method, endpoint, status)
-            elif _is_failure(status):
+            if is_sampled or _is_failure(status):
                 _log(timeline, method, endpoint, status)
         finally:
             context.detach(token)

@@ -54,9 +54,6 @@ _NAMES = {
 _KEY, _VERSION_KEY, _SESSION_KEY, _FRESH_KEY = _NAMES
 
 
-_NOTHING_SAID = RequestContext()
-
-
 def of_headers(headers: Mapping[str, str]) -> RequestContext:
     """What the headers of a request say that nobody waits for yet.
 
@@ -66,8 +63,7 @@ def of_headers(headers: Mapping[str, str]) -> RequestContext:
     Raises:
         BadRequest: A header is not what it should be.
     """
-    said = {key: value for key, name in _NAMES.items() if (value := headers.get(name)) is not None}
-    return of(said) if said else _NOTHING_SAID
+    return of({key: headers[name] for key, name in _NAMES.items() if name in headers})
 
 
 def of(environ: Mapping[str, Any], route: ModelSelector = ANY_MODEL) -> RequestContext:

@@ -16,8 +16,9 @@ MATCHING: Final[tuple[Label, ...]] = ("exact_match", "partial_match")
 """Without a threshold, a candidate with one of these labels is an answer."""
 
 _PLACE: Final = 0.5
-"""Weight of a candidate's place in the index's order. Learnt from generated queries, where the
-place's logarithm counts 0.57 of the similarity's log-odds in a logistic regression."""
+"""Weight of a candidate's place in the index's order. A logistic regression on 300 generated
+queries gave 0.57, by a script that is not kept; `python -m benchmarks.places` measures its worth.
+"""
 
 _CERTAIN: Final = 1e-6
 """Similarities are compared up to this distance from 0 and 1, where log-odds are infinite."""
@@ -63,17 +64,20 @@ def ranked(candidates: Iterable[tuple[C, S]], is_answer: Callable[[S], bool]) ->
         is_answer: Whether a candidate with such a score is an answer.
     """
     scored = [
-        (not is_answer(score), _PLACE * math.log(place) - _log_odds(similarity), candidate, score)
+        (
+            not is_answer(score),
+            _PLACE * math.log(place) - _log_odds(similarity),
+            similarity,
+            Ranked(candidate, score, None),
+        )
         for place, (candidate, score) in enumerate(candidates, 1)
         if (similarity := score.similarity) is not None
     ]
     scored.sort(key=lambda one: one[:2])
-    nexts = [score.similarity or 0.0 for *_, score in scored[1:]]
+    nexts = [similarity for _, _, similarity, _ in scored[1:]]
     return [
-        Ranked(
-            candidate, score, None if following is None else (score.similarity or 0.0) - following
-        )
-        for (*_, candidate, score), following in zip(scored, [*nexts, None], strict=False)
+        one if following is None else one._replace(margin=similarity - following)
+        for (_, _, similarity, one), following in zip(scored, [*nexts, None], strict=False)
     ]
 
 
