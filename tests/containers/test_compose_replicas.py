@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import requests
 
 from tests.containers.composed import Composed
 from tests.stack.clients import Prometheus, eventually, exposed
+from tools import containers
 from tools.compose import COMPOSE_FILE, REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -64,15 +66,19 @@ def test_one_that_is_stopped_costs_nothing_and_is_used_again(composed: Composed)
     eventually("load on it", lambda: exposed(page, "mgeo_request_total"), bool, SECONDS)
 
 
+def test_the_load_says_that_each_request_was_answered(composed: Composed) -> None:
+    """Before one is killed: what that one was working on is lost, and the load would say so."""
+    composed.compose("stop", "load")
+    [load] = composed.inspect("load")
+    told = containers.output(load["Id"])
+    assert load["State"]["ExitCode"] == 0, told
+    assert re.search(r"^load: \d+ answers \{200: \d+\}, ", told, re.MULTILINE), told
+    composed.compose("rm", "--force", "load")
+
+
 def test_one_that_is_killed_comes_back_by_itself(composed: Composed) -> None:
     before = composed.pid("mgeo-2")
     os.kill(before, signal.SIGKILL)
     assert statuses(composed, 20) == {200: 20}
     composed.wait_until_it_runs_again("mgeo-2", before)
     assert statuses(composed, 20) == {200: 20}
-
-
-def test_the_load_says_what_it_counted_when_it_is_stopped(composed: Composed) -> None:
-    composed.compose("stop", "load")
-    [load] = composed.inspect("load")
-    assert load["State"]["ExitCode"] == 0
