@@ -42,6 +42,7 @@ from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
+from service.retrieval.index import RULE
 from service.retrieval.register import Entry
 
 SINGLE, REPRESENTATIVE, DUPLICATE = KINDS = ("single", "representative", "duplicate")
@@ -207,13 +208,18 @@ class DedupeJob(BulkJob):
 
 
 class _Chosen:
-    """A scorer with the choice of duplicates in its identity, so that a resumed run keeps it."""
+    """A scorer with the choice of duplicates in its identity, so that a resumed run keeps it.
+
+    The way of searching is there too. The journal has the scores alone, and with another one they
+    would be taken for those of other pairs.
+    """
 
     def __init__(self, scorer: RowScorer[Result], choice: Choice, reach: Reach) -> None:
         self.chunk_rows = scorer.chunk_rows
         self.identity: Mapping[str, object] = {
             **scorer.identity,
             "choice of duplicates": [choice.threshold, reach.candidates, reach.least_share],
+            "way of searching": RULE,
         }
         self.score = scorer.score
 

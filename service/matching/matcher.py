@@ -17,7 +17,8 @@ from service.bulk.run import RowScorer
 from service.bulk.tables import DIGITS, Chunk, Result, Rows
 from service.http.schemas import Limits
 from service.matching.table import ADDRESS, fault_of
-from service.retrieval.ranking import MATCHING, ranked
+from service.retrieval.index import RULE
+from service.retrieval.ranking import MATCHING, ORDER, ranked
 from service.retrieval.register import CANDIDATES, Retriever
 
 MATCH, NO_MATCH = "match", "no_match"
@@ -117,6 +118,8 @@ class Matcher:
             **scorer.identity,
             "register": register.version,
             "choice of answers": [choice.top, choice.threshold, choice.candidates],
+            "order of answers": ORDER,
+            "way of searching": RULE,
         }
 
     def score(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import RegisterError
-from service.retrieval.terms import sought, terms
+from service.retrieval.terms import AREAS_COUNT, TERMS, sought, terms
 
 try:
     import scipy.sparse
@@ -40,6 +40,10 @@ _MOST_ENTRIES: Final = 0.1
 _FEW: Final = 1000
 """A register of at most this many entries drops no term: its counts are too small to tell common
 terms from rare ones."""
+
+RULE: Final = (TERMS, AREAS_COUNT, _LENGTH, _MOST_ENTRIES, _FEW)
+"""What decides which candidates an address has, beside the entries. A run that was begun with one
+rule is not resumed with another."""
 
 _AT_ONCE: Final = 20_000
 """Addresses whose terms are counted together. It bounds the memory of a build."""

@@ -20,6 +20,9 @@ _PLACE: Final = 0.5
 queries gave 0.57, by a script that is not kept; `python -m benchmarks.places` measures its worth.
 """
 
+ORDER: Final = f"log-odds of the similarity less {_PLACE:g} times ln of the place"
+"""Names the rule in `ranked`, so that a run of one rule is not resumed with another."""
+
 _CERTAIN: Final = 1e-6
 """Similarities are compared up to this distance from 0 and 1, where log-odds are infinite."""
 

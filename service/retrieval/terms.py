@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Final
 
 from service.scoring.han_numbers import NUMERALS, in_digits
 from service.scoring.readable import plain
+
+TERMS: Final = 1
+"""Version of these terms; raise it with any change of them, and `files.FORMAT` with it."""
 
 _TERM = re.compile(r"[0-9]+|[a-z]+|[^\W0-9a-z_]")
 

@@ -148,6 +148,21 @@ def test_a_run_goes_on_with_its_own_least_share(
     assert out.read_bytes() == wide.with_name("whole.csv").read_bytes()
 
 
+def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pairs would be others, and the journal has only their scores."""
+    out, cut_off = table.with_name("out.csv"), Knowing()
+    cut_off.dies_after = 1
+    with monkeypatch.context() as earlier:
+        earlier.setattr("service.matching.dedupe_job.RULE", "that of an earlier release")
+        with pytest.raises(KeyboardInterrupt):
+            dedupe(table, "-o", out, by=cut_off)
+    with pytest.raises(MGeoError, match="another way of searching"):
+        dedupe(table, "-o", out)
+    dedupe(table, "-o", out, "--restart")
+
+
 def test_blanks_that_part_two_numbers_part_two_texts(tmp_path: Path) -> None:
     table, out = tmp_path / "in.csv", tmp_path / "out.csv"
     table.write_text("address\n文三路1 2号\n文三路12号\n文三路1  2号\n")

@@ -158,6 +158,24 @@ def test_another_register_or_choice_is_not_gone_on_with(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "said"), [("ORDER", "another order of answers"), ("RULE", "another way of searching")]
+)
+def test_a_run_is_not_gone_on_with_by_the_rules_of_another_release(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rule: str, said: str
+) -> None:
+    out = folder / "out.csv"
+    cut_off = FakeScorer()
+    cut_off.dies_after = 0
+    with monkeypatch.context() as earlier:
+        earlier.setattr(f"service.matching.matcher.{rule}", "that of an earlier release")
+        with pytest.raises(KeyboardInterrupt):
+            match(folder / "left.csv", folder / "register", "-o", out, by=cut_off)
+    with pytest.raises(MGeoError, match=said):
+        match(folder / "left.csv", folder / "register", "-o", out)
+    match(folder / "left.csv", folder / "register", "-o", out, "--restart")
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--top", "21"), "--top 21 needs as many --candidates"),
