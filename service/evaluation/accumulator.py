@@ -15,7 +15,7 @@ from service.scoring.checkpoint import LABELS, Label
 _EXACT, _PARTIAL = LABELS.index("exact_match"), LABELS.index("partial_match")
 _FIRST_BAD = 10
 
-NO_LABEL = "its label is none that is known"
+NO_LABEL = "no known label: give its name by --labels"
 """The cell is not quoted: if the wrong column was named, it may hold an address."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from service.scoring.checkpoint import Label
 
 _NO_LABEL_AFTER = 1000
-"""Rows after which to stop reading a file in which no label was known."""
+"""Rows in which to look for a known label, before the model is asked."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--labels",
         metavar="NAMES",
         help=f"what the file calls the labels, as in {EXAMPLE}; several names of one label are "
-        "separated by | [the service's own names]",
+        "separated by |; they add to the known names [exact_match, 完全匹配, yes and others]",
     )
     add = parser.add_argument_group("results").add_argument
     add("--precision", type=_share, nargs="+", default=[0.95], metavar="SHARE",
@@ -91,11 +91,12 @@ def _evaluate(flags: argparse.Namespace) -> None:
             progress.note(source.notice)
         scorer = LocalScorer(settings.load(flags))
         with progress:
-            chunks = source.chunks(scorer.chunk_rows)
+            chunks = _labelled(source.chunks(scorer.chunk_rows), label, known, flags.input)
             for chunk, results in scorer.score(chunks, (pair[0], pair[1]), progress.advance):
                 _count(totals, chunk, results, (pair[0], pair[1], label), known)
     if not totals.pairs:
-        raise BulkError(f"{flags.input}: no row has a score and a label: {_bad(totals)}")
+        why = _bad(totals) or "there is none"
+        raise BulkError(f"{flags.input}: no row has a score and a label: {why}")
     model = dict(zip(("name", "version", "backend"), scorer.model, strict=True))
     summary = report.document(totals, model, flags.precision)
     console.show(formatted[flags.format](summary))
@@ -121,9 +122,28 @@ def _count(
     first, second, label = (chunk.values(column) for column in columns)
     truth = [labels.label_of(cell, known) for cell in label]
     totals.add(truth, results, list(zip(first, second, strict=True)))
-    if not totals.pairs and totals.rows >= _NO_LABEL_AFTER and not any(truth):
+
+
+def _labelled(
+    chunks: Iterable[Chunk], column: int, known: Mapping[str, Label], name: str
+) -> Iterator[Chunk]:
+    """The chunks, none before a known label was found: a large model takes minutes for some."""
+    from service.evaluation import labels
+
+    held: list[Chunk] = []
+    rows, found = 0, False
+    for chunk in chunks:
+        held.append(chunk)
+        rows += len(chunk)
+        found = found or any(labels.label_of(cell, known) for cell in chunk.values(column))
+        if found:
+            yield from held
+            held.clear()
+        elif rows >= _NO_LABEL_AFTER:
+            break
+    if held:
         raise BulkError(
-            f"the labels of the first {totals.rows:,} rows are none that is known: say what they "
+            f"{name}: the labels of the first {rows:,} rows have no known names: say what they "
             f"are called, as in {labels.EXAMPLE}, or name their column by --label"
         )
 
@@ -154,8 +174,15 @@ def _check_outputs(flags: argparse.Namespace, source: Path | None) -> None:
 
 
 def _bad(totals: Accumulator) -> str:
-    listed = "; ".join(f"row {row}: {reason}" for row, reason in totals.first_bad)
-    return listed + (" ..." if totals.bad > len(totals.first_bad) else "")
+    """The first bad rows by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for row, reason in totals.first_bad:
+        by_reason.setdefault(reason, []).append(str(row))
+    listed = "; ".join(
+        f"row{'s' if len(rows) > 1 else ''} {', '.join(rows)}: {reason}"
+        for reason, rows in by_reason.items()
+    )
+    return listed + ("; ..." if totals.bad > len(totals.first_bad) else "")
 
 
 def _line(mistake: Mistake) -> str:

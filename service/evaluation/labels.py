@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 from service.errors import BulkError
@@ -18,28 +19,33 @@ EXAMPLE = "--labels exact=2,partial=1,not=0"
 
 
 def names(given: str | None) -> dict[str, Label]:
-    """Parse `--labels`: the label of each name in the file.
+    """The label of each name that a file may use.
 
     Args:
-        given: Such as `exact=2,partial=1,not=0`; `|` separates several names of one label. None
-            for the known names.
+        given: Value of `--labels`, such as `exact=2,partial=1,not=0`; `|` separates several names
+            of one label. They are added to the known names, and count more. None for these alone.
 
     Raises:
         BulkError: It has another form, or one name stands for two labels.
     """
+    known = {_folded(name): label for label in LABELS for name in (label, *_KNOWN[label])}
     if given is None:
-        return {_folded(name): label for label in LABELS for name in (label, *_KNOWN[label])}
+        return known
     found: dict[str, Label] = {}
-    for part in given.split(","):
-        short, equals, listed = part.partition("=")
-        label = next((one for one in LABELS if _folded(short) in (one, one.split("_")[0])), None)
-        of_label = [_folded(name) for name in listed.split("|") if name.strip()]
+    # Input methods for Chinese make full-width signs.
+    for part in unicodedata.normalize("NFKC", given).split(","):
+        name, equals, listed = part.partition("=")
+        label = known.get(_folded(name))
+        of_label = [_folded(one) for one in listed.split("|") if one.strip()]
         if label is None or not equals or not of_label:
-            raise BulkError(f"--labels {given!r}: must be as in {EXAMPLE}")
+            raise BulkError(
+                f"--labels {given!r}: must have a label, = and what the file calls it, as in "
+                f"{EXAMPLE}"
+            )
         if twice := found.keys() & set(of_label):
             raise BulkError(f"--labels {given!r}: {min(twice)!r} stands for two labels")
         found |= dict.fromkeys(of_label, label)
-    return found
+    return known | found
 
 
 def label_of(cell: object, known: Mapping[str, Label]) -> Label | None:
@@ -50,4 +56,5 @@ def label_of(cell: object, known: Mapping[str, Label]) -> Label | None:
 
 
 def _folded(name: str) -> str:
-    return name.strip().casefold().replace(" ", "_").replace("-", "_")
+    plain = unicodedata.normalize("NFKC", name).strip().casefold()
+    return plain.replace(" ", "_").replace("-", "_")

@@ -174,7 +174,20 @@ def test_every_format_of_score_is_read(
             "exact_match=same|SAME HOUSE,partial_match=near,not_match=far",
             {"exact_match": "Same house", "partial_match": " near", "not_match": "FAR"},
         ),
+        (
+            "exact=完全匹配|一致，partial＝有关｜部分匹配,不匹配=无关",
+            {"exact_match": "一致", "partial_match": "有关", "not_match": "无关"},
+        ),
+        (
+            "not=不相关",  # the others keep the names that are known
+            {"exact_match": "完全匹配", "partial_match": "部分匹配", "not_match": "不相关"},
+        ),
+        (
+            "not=partial",  # a given name counts more than a known one
+            {"exact_match": "exact", "partial_match": "partial_match", "not_match": "partial"},
+        ),
         (None, {"exact_match": "是", "partial_match": "Partial", "not_match": "no-match"}),
+        (None, {"exact_match": "ＹＥＳ", "partial_match": "部分匹配", "not_match": "Ｎｏ　Match"}),
     ],
 )
 def test_labels_go_by_the_names_that_a_file_has(
@@ -201,6 +214,29 @@ def test_labels_go_by_the_names_that_a_file_has(
     assert figures(capsys) == expected
 
 
+def test_a_file_as_a_chinese_excel_saves_it_is_read(
+    tmp_path: Path, pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(pairs, "--format", "json")
+    expected = figures(capsys)
+    names = {"exact_match": "完全匹配", "partial_match": "部分匹配", "not_match": "不相关"}
+    rows = [("地址1", "地址2", "标签"), *((a, b, names[label]) for a, b, label in ROWS)]
+    path = tmp_path / "customers.csv"
+    path.write_bytes("".join(f"{','.join(row)}\r\n" for row in rows).encode("gb18030"))
+    flags = (
+        "--address1",
+        "地址1",
+        "--address2",
+        "地址2",
+        "--label",
+        "标签",
+        "--labels",
+        "not=不相关",
+    )
+    assert evaluate(path, "--encoding", "gb18030", *flags, "--format", "json") == 0
+    assert figures(capsys) == expected
+
+
 @pytest.mark.parametrize(
     "given", ["exact", "exact=", "=2", "same=2", "exact=1,partial=1", "exact=1|1,not=|1"]
 )
@@ -221,13 +257,34 @@ def test_bad_rows_are_counted_and_their_content_is_not_shown(
     assert "秘密" not in err + out
 
 
-def test_a_file_without_a_label_that_is_known_is_refused(tmp_path: Path) -> None:
-    path = csv(tmp_path / "in.csv", [("甲", "1", "7")] * 4)
-    with pytest.raises(BulkError, match="no row has a score and a label: row 1: its label"):
+@pytest.mark.parametrize(("rows", "read"), [(4, "4"), (1100, "1,002")])
+def test_a_file_without_a_known_label_is_refused_before_the_model_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, read: str
+) -> None:
+    monkeypatch.setattr(columns, "pairs", lambda *_: pytest.fail("a row was scored"))
+    path = csv(tmp_path / "in.csv", [("甲", "1", "7")] * rows)
+    with pytest.raises(BulkError, match=rf"the first {read} rows .* as in --labels exact=2"):
         evaluate(path)
-    path = csv(tmp_path / "long.csv", [("甲", "1", "7")] * 1100)
-    with pytest.raises(BulkError, match=r"labels of the first 1,0.* as in --labels exact=2"):
-        evaluate(path)
+
+
+def test_rows_before_the_first_label_count_as_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = csv(tmp_path / "in.csv", [*[("甲", "1", "")] * 11, *ROWS])
+    assert evaluate(path, "--format", "json") == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["rows"], json.loads(out)["pairs"]) == (19, 8)
+    assert f"rows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10: {NO_LABEL}; ..." in err
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"), [([], "there is none"), ([("", "1", "是")] * 2, "rows 1, 2: address1 ")]
+)
+def test_a_file_without_a_pair_is_refused(
+    tmp_path: Path, rows: list[tuple[str, str, str]], why: str
+) -> None:
+    with pytest.raises(BulkError, match=f"no row has a score and a label: {why}"):
+        evaluate(csv(tmp_path / "in.csv", rows))
 
 
 def test_a_label_that_no_row_has_is_said(
