@@ -14,7 +14,7 @@ import timeit
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from flask import Flask, Request
+from flask import Flask
 from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -38,7 +38,6 @@ from opentelemetry.trace import (
 from typing_extensions import override
 from werkzeug.test import EnvironBuilder
 
-from service.http.measure import MeasuredRequest
 from service.scoring.timeline import STAGES, Timeline
 from telemetry.exemplars import LastOfBucket
 from telemetry.instruments import LATENCY_SECONDS
@@ -144,10 +143,9 @@ def _record(readers: int) -> Callable[[], None]:
     return lambda: stage.record(0.012, labels)
 
 
-def _answer(sampler: Sampler | None, request_class: type[Request] = Request) -> Callable[[], None]:
+def _answer(sampler: Sampler | None) -> Callable[[], None]:
     """A request to an application of Flask, instrumented if there is a sampler; no metrics."""
     app = Flask("measured")
-    app.request_class = request_class
     app.add_url_rule("/predict", view_func=lambda: "", methods=["POST"])
     if sampler is not None:
         provider = TracerProvider(sampler, _RESOURCE, shutdown_on_exit=False)
@@ -187,11 +185,6 @@ def main() -> None:
             ("as it comes", _answer(None)),
             ("instrumented, without metrics", _answer(sampler)),
         )
-    _compare(
-        "the URL that the instrumentation asks for, not sampled",
-        ("by Flask's request", _answer(ALWAYS_OFF)),
-        ("by ours", _answer(ALWAYS_OFF, MeasuredRequest)),
-    )
     context = set_span_in_context(NonRecordingSpan(_REQUEST))
     _compare(
         "one measurement, kept for an exemplar",

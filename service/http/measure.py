@@ -10,12 +10,11 @@ import logging
 import os
 import re
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response, g, request
 from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.trace import SpanContext, get_current_span
-from werkzeug.utils import cached_property
 
 from service.errors import ClientGone, RequestError
 from service.http import request_context, statuses
@@ -82,8 +81,6 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
     for problem in RequestError.__subclasses__():
         instruments.request_problem.add(0, {"problem": problem.code})
     of_stage: dict[str, dict[str, dict[str, str]]] = {"": {s: {"stage": s} for s in STAGES}}
-
-    app.request_class = MeasuredRequest
 
     @app.before_request
     def begin() -> None:
@@ -163,21 +160,6 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
         excluded_urls=",".join([_HEALTH_URL, *_excluded_urls()]),
         enable_commenter=False,
     )
-
-
-class MeasuredRequest(Request):
-    """A request that tells its URL at little cost where its path is a route's own text.
-
-    The instrumentation asks each request for it, to look for what is excluded, and werkzeug quotes
-    and unquotes every part. In a path that a client has chosen there may be something to quote.
-    """
-
-    @cached_property
-    def url(self) -> str:
-        """As Flask has it."""
-        if self.url_rule is None or self.view_args or self.query_string or self.root_path:
-            return super().url
-        return f"{self.scheme}://{self.host}{self.path}"
 
 
 def _arrived_ns() -> int | None:

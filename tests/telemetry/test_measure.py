@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from flask import Flask, Request, g, request
+from flask import Flask, g
 from opentelemetry.trace import StatusCode
 
 from service.http import problems
@@ -137,25 +137,3 @@ def test_what_a_version_failed_on_is_timed_as_its_error(collector: Collector, st
         "status_class": "5xx",
         "model_version": "v2",
     }
-
-
-@pytest.mark.parametrize("host", ["localhost", "mgeo.example:5000", "[::1]:80", "a b"])
-@pytest.mark.parametrize(
-    "path", ["/predict", "//predict", "/predict?a=1", "/of/1", "/of/%E6%9D%AD", "/%E6%9D%AD/x"]
-)
-def test_a_request_tells_the_url_that_flask_would_tell(start: Start, path: str, host: str) -> None:
-    """The instrumentation looks in it for what is excluded."""
-    app, seen = app_of(start()), []
-
-    @app.get("/of/<name>")
-    def of(name: str) -> str:
-        return name
-
-    @app.before_request
-    def see() -> None:
-        seen.append((request.url, Request(request.environ).url))
-
-    answer = app.test_client().open(path, method="GET", headers={"Host": host})
-    answer.close()
-    [(told, flasks)] = seen
-    assert told == flasks
