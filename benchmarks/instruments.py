@@ -12,7 +12,6 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from flask import Flask
 from opentelemetry.context import attach, detach
@@ -20,8 +19,11 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
-from opentelemetry.sdk.metrics import AlignedHistogramBucketExemplarReservoir as Aligned
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import (
+    AlwaysOffExemplarFilter,
+    MeterProvider,
+    TraceBasedExemplarFilter,
+)
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -39,7 +41,6 @@ from typing_extensions import override
 from werkzeug.test import EnvironBuilder
 
 from service.scoring.timeline import STAGES, Timeline
-from telemetry.exemplars import LastOfBucket
 from telemetry.instruments import LATENCY_SECONDS
 from telemetry.privacy import AllowListExporter
 from telemetry.recording import ObservedCounter
@@ -129,14 +130,15 @@ def _tracer(*, counts: bool) -> Tracer:
     return provider.get_tracer("mgeo")
 
 
-def _meters(readers: int) -> MeterProvider:
+def _meters(readers: int, *, exemplars: bool = False) -> MeterProvider:
     made = [InMemoryMetricReader() for _ in range(readers)]
-    return MeterProvider(metric_readers=made, shutdown_on_exit=False)
+    kept = TraceBasedExemplarFilter() if exemplars else AlwaysOffExemplarFilter()
+    return MeterProvider(metric_readers=made, exemplar_filter=kept, shutdown_on_exit=False)
 
 
-def _record(readers: int) -> Callable[[], None]:
+def _record(readers: int, *, exemplars: bool = False) -> Callable[[], None]:
     """A record of a stage's duration."""
-    stage = _meters(readers).get_meter("mgeo").create_histogram(
+    stage = _meters(readers, exemplars=exemplars).get_meter("mgeo").create_histogram(
         "mgeo.request.stage.duration", explicit_bucket_boundaries_advisory=LATENCY_SECONDS
     )  # fmt: skip
     labels = {"stage": "admit", "model_version": "bc497b6c3d1d"}
@@ -185,23 +187,22 @@ def main() -> None:
             ("as it comes", _answer(None)),
             ("instrumented, without metrics", _answer(sampler)),
         )
-    context = set_span_in_context(NonRecordingSpan(_REQUEST))
-    _compare(
-        "one measurement, kept for an exemplar",
-        ("by the SDK", partial(Aligned(LATENCY_SECONDS).offer, 0.012, 1, {}, context)),
-        ("by ours", partial(LastOfBucket(LATENCY_SECONDS).offer, 0.012, 1, {}, context)),
-    )
     _compare(
         "one record of a histogram",
         ("for one reader", _record(1)),
         ("for two, as where metrics are both scraped and pushed", _record(2)),
     )
-    meters = _meters(2)
+    token = attach(set_span_in_context(NonRecordingSpan(_REQUEST)))
+    _compare(
+        "one record of a histogram for one reader, in a sampled request",
+        ("without exemplars", _record(1)),
+        ("with them", _record(1, exemplars=True)),
+    )
+    meters = _meters(2, exemplars=True)
     counter, tally = (
         meters.get_meter("mgeo").create_counter("mgeo.request"),
         ObservedCounter("mgeo.request"),
     )
-    token = attach(set_span_in_context(NonRecordingSpan(_REQUEST)))
     _compare(
         "one count",
         ("by the SDK's counter", lambda: counter.add(1, _LABELS)),

@@ -27,14 +27,9 @@ _ONE_VALUE = (str, bool, int, float)
 
 def allowed(attributes: Attributes) -> dict[str, AttributeValue]:
     """The attributes that may leave the process. Each of them is one value, no sequence."""
-    if not attributes:
-        return {}
-    # The SDK's own kind of attributes is a mapping in Python code, which is slow to read one by
-    # one. Its copy is a dictionary.
-    copied = getattr(attributes, "copy", lambda: attributes)()
     return {
         key: value
-        for key, value in copied.items()
+        for key, value in (attributes or {}).items()
         if key in ALLOWED_ATTRIBUTES and isinstance(value, _ONE_VALUE)
     }
 

@@ -41,7 +41,7 @@ from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import Tracer
 from typing_extensions import override
 
-from telemetry import environment, exemplars, exporters
+from telemetry import environment, exporters
 from telemetry.environment import TelemetryError
 from telemetry.gpu import GpuSampler
 from telemetry.instruments import LATENCY_SECONDS
@@ -281,7 +281,6 @@ def _meter_provider(
             instrument_name="process.open_file_descriptor.count",
             name="process.unix.file_descriptor.count",
         ),
-        *exemplars.views(),
     ]
     kept = read.get("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based")
     if kept == "always_on" and not read.get("OTEL_TRACES_SAMPLER", "").endswith("always_on"):
