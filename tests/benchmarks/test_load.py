@@ -147,12 +147,15 @@ def test_refusals_and_broken_connections_are_no_latencies() -> None:
 
 
 def test_what_is_not_answered_in_time_is_counted() -> None:
+    gate = threading.Event()
+
     def answer(number: int, connection: socket.socket) -> bool:
-        time.sleep(1.5)
+        gate.wait(60)
         return False
 
     with peer(answer) as one:
         result = Generator(job(one, rate=10.0, drain=0.1)).run()
+        gate.set()
     assert (result.sent, result.unanswered, result.latencies) == (3, 3, [])
 
 

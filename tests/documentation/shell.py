@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.documentation.blocks import ROOT
+from tests.waiting import RunningClock
 from tools.native import free_ports
 
 SERVES = re.compile(r"\bmake (?:run|stack)\b|\bpython -m service serve\b")
@@ -80,11 +81,11 @@ class Server:
         Raises:
             AssertionError: It has ended, or did not answer in time; with what it printed.
         """
-        deadline = time.monotonic() + seconds
+        clock = RunningClock()
         while not self._answers():
             told = self._log.read_text("utf-8")
             assert self._process.poll() is None, told
-            assert time.monotonic() < deadline, told
+            assert clock.seconds() < seconds, told
             time.sleep(0.1)
 
     def _answers(self) -> bool:

@@ -168,7 +168,9 @@ def test_a_client_that_hangs_up_while_it_waits_for_a_thread_is_counted(held: Hel
     with _connect(held) as client:
         client.sendall(RAW)
         eventually(lambda: held.service.predictions.waiting() == 1)
-    time.sleep(0.1)  # the loop reads the end
+        gone_from = client.getsockname()
+    channels = held.service.predictions._server.active_channels
+    eventually(lambda: gone_from not in [channel.addr for channel in list(channels.values())])
     held.gate.set()
     eventually(lambda: held.service.predictions.waiting() == 0)
     eventually(lambda: counted() == (requests + 1, problems + 1))

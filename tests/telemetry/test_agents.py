@@ -13,6 +13,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from typing_extensions import override
 
+from tests.conftest import eventually
 from tests.serving import Service
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
@@ -45,13 +46,15 @@ def check_spans(collector: Collector, times: int = 3) -> None:
 def test_under_opentelemetry_instrument_every_request_is_traced_once(collector: Collector) -> None:
     with Agent(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint) as service:
         predict(service)
-        seen = service.scrape()
+        timed = "http_server_request_duration_seconds_count"
+        # It is timed once its answer is sent.
+        seen = eventually(lambda: (page := service.scrape()).total(timed) >= 3 and page)
         assert service.terminate() == 0
 
     check_spans(collector)
     assert seen.repeated() == []
     assert "process_cpu_time_seconds" in seen.families
-    assert seen.total("http_server_request_duration_seconds_count") == 3
+    assert seen.total(timed) == 3
 
 
 @pytest.mark.slow

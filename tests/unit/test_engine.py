@@ -163,6 +163,7 @@ def test_a_device_without_memory_for_one_pair_is_waited_for_and_then_ends_the_pr
     # Since it could compute: the shortage before says nothing of this one.
     assert isinstance(bench.score().errors[0], EngineFailed)
     assert bench.lifecycle.state is State.READY
+    eventually(bench.engine.idle)  # by now it knows since when
     time.sleep(0.06)
     assert bench.submit().wait(60)
     assert bench.lifecycle.wait_while(State.READY, timeout=60) is State.FAILED
