@@ -101,9 +101,9 @@ def _evaluate(flags: argparse.Namespace) -> None:
     summary = report.document(totals, model, flags.precision)
     console.show(formatted[flags.format](summary))
     if flags.picture:
-        measured = f"{model['name']} {model['version']} on {Path(flags.input).name}"
-        title = f"{measured}: macro-F1 {summary['macro_f1']:.3f}"
-        flags.picture.write_text(picture.svg(totals, title), "utf-8")
+        title = f"macro-F1 {summary['macro_f1']:.3f} on {totals.pairs:,} pairs"
+        subtitle = f"{Path(flags.input).name}; {', '.join(scorer.model)}"
+        flags.picture.write_text(picture.svg(totals, title, subtitle), "utf-8")
     if flags.errors:
         flags.errors.write_text("".join(map(_line, totals.worst())), "utf-8")
     if totals.bad:

@@ -10,7 +10,7 @@ from service.evaluation.accumulator import Accumulator
 from service.evaluation.figures import Thresholds
 from service.evaluation.report import BOUNDARIES
 
-_SIDE, _LEFT, _TOP, _GAP, _BELOW = 260, 52, 64, 64, 96
+_SIDE, _LEFT, _TOP, _GAP, _BELOW = 260, 52, 88, 64, 80
 _PRECISION, _RECALL, _GREY = "#1f5fa8", "#c2571a", "#888"
 _POINTS = 201
 """Points of a curve: about one for each pixel."""
@@ -18,7 +18,7 @@ _POINTS = 201
 _Point = tuple[float, float]
 
 
-def svg(totals: Accumulator, title: str) -> str:
+def svg(totals: Accumulator, title: str, subtitle: str) -> str:
     """Draw precision and recall by threshold, for both boundaries, and the reliability diagram."""
     panels = [
         _curves(BOUNDARIES[0], totals.exact, 0),
@@ -33,6 +33,7 @@ def svg(totals: Accumulator, title: str) -> str:
             f"<title>{escape(title)}</title>",
             f'<rect width="{width}" height="{height}" fill="white"/>',
             _text(_LEFT, 24, title, size=15),
+            _text(_LEFT, 44, subtitle),
             *panels,
             "</svg>\n",
         ]
