@@ -115,7 +115,10 @@ def test_every_exemplar_leads_to_a_complete_trace_and_its_log_lines(
     assert len(ids) >= 20
     for trace_id in ids:
         spans = eventually(
-            f"trace {trace_id}", partial(jaeger.trace, trace_id), lambda s: len(s) >= 6, 60
+            f"trace {trace_id}",
+            partial(jaeger.trace, trace_id),
+            lambda found: {span.name for span in found} >= SPANS,
+            60,
         )
         assert {span.name for span in spans} - {"batch"} == SPANS
         known = {span.span_id for span in spans}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.clients import Prometheus, eventually, get
+from tests.stack.clients import Prometheus, eventually, exposed, get
 from tests.stack.conftest import prepare
 from tools.compose import REPOSITORY
 from tools.load import LoadSummary, run
@@ -84,8 +83,11 @@ def test_load_balancer_is_watched_too(found: Prometheus, sent: LoadSummary) -> N
 def test_an_instance_that_dies_is_taken_out(
     replicas: Stack, found: Prometheus, sent: LoadSummary
 ) -> None:
+    page = replicas.url("haproxy", 8404, "/metrics")
+    is_up = r'haproxy_server_status\{proxy="instances",server="mgeo-2",state="UP"\}'
+    assert exposed(page, is_up) == 1
     replicas.process("mgeo-2").kill()
-    time.sleep(4)  # two checks, a second apart
+    eventually("HAProxy has taken it out", lambda: exposed(page, is_up), lambda n: n == 0, 60)
     after = run(replicas.url("haproxy", 5080, "/predict"), requests=300, concurrency=4, seed=7)
     assert after.statuses == {200: 300}
     eventually(
