@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -226,3 +228,8 @@ def eventually(check: Any, seconds: float = 30.0) -> Any:
             told = f"; last: {error}"
         assert clock.seconds() < seconds, f"not true within {seconds:.0f} s{told}"
         time.sleep(0.02)
+
+
+def logged_here(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What this thread has logged; an exporter of an earlier test may still try its Collector."""
+    return [record for record in caplog.records if record.thread == threading.get_ident()]

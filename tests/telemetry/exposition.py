@@ -9,6 +9,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 from prometheus_client.samples import Sample
 
+from telemetry.setup import Telemetry
+
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 PLAIN = "text/plain;version=0.0.4"
 
@@ -55,3 +57,8 @@ class Exposition:
 
     def exemplars(self) -> list[Sample]:
         return [sample for sample in self.samples if sample.exemplar]
+
+
+def scrape(telemetry: Telemetry) -> Exposition:
+    """One scrape of telemetry that no listener serves."""
+    return Exposition(telemetry.prometheus.render(OPENMETRICS)[0])

@@ -14,6 +14,7 @@ import yaml
 from telemetry import environment
 from telemetry.config_file import SdkConfiguration
 from telemetry.environment import TelemetryError
+from tests.conftest import logged_here
 from tests.serving import Service, run
 from tests.telemetry.collector import Collector
 from tests.telemetry.exposition import Exposition
@@ -178,7 +179,7 @@ def test_a_file_that_cannot_be_honoured_is_refused_in_one_line(
     assert message.startswith(f"OTEL_CONFIG_FILE={str(file)!r}: ")
     assert says in message
     assert "\n" not in message
-    assert caplog.records == []
+    assert logged_here(caplog) == []
 
 
 @pytest.mark.slow

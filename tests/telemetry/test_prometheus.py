@@ -21,6 +21,7 @@ from telemetry import prometheus
 from telemetry.instruments import METRICS, REQUEST_DURATION, prometheus_name
 from telemetry.prometheus import PrometheusEndpoint
 from telemetry.recording import Instruments
+from tests.conftest import logged_here
 from tests.telemetry.exposition import OPENMETRICS, PLAIN, Exposition
 
 ROUTE = {"method": "POST", "endpoint": "/predict"}
@@ -343,7 +344,7 @@ def test_what_cannot_be_translated_fails_no_scrape(caplog: pytest.LogCaptureFixt
     for _ in range(2):
         assert scraped.scrape().value("even_total") == 1
 
-    assert [record.message for record in caplog.records] == ["not on /metrics"]
+    assert [record.message for record in logged_here(caplog)] == ["not on /metrics"]
 
 
 def test_a_gauge_that_raises_loses_its_series_alone(scraped: Scraped) -> None:

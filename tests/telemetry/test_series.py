@@ -12,11 +12,7 @@ import pytest
 from telemetry.setup import Telemetry
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
-from tests.telemetry.exposition import OPENMETRICS, Exposition
-
-
-def scrape(telemetry: Telemetry) -> Exposition:
-    return Exposition(telemetry.prometheus.render(OPENMETRICS)[0])
+from tests.telemetry.exposition import scrape
 
 
 def record(telemetry: Telemetry, version: str) -> None:

@@ -17,7 +17,7 @@ from telemetry.logs import ExportingHandler
 from telemetry.setup import Telemetry, TelemetryError
 from tests.telemetry.collector import Collector
 from tests.telemetry.conftest import Start
-from tests.telemetry.exposition import OPENMETRICS, Exposition
+from tests.telemetry.exposition import scrape
 from tests.waiting import Stopwatch
 
 IDENTITY = {
@@ -43,10 +43,6 @@ def use_all_signals(telemetry: Telemetry) -> SpanContext:
         telemetry.instruments.request_duration.record(0.2, ROUTE)
         logging.getLogger("mgeo.request").warning("done", extra={"status": 200})
         return trace.get_current_span().get_span_context()
-
-
-def scrape(telemetry: Telemetry) -> Exposition:
-    return Exposition(telemetry.prometheus.render(OPENMETRICS)[0])
 
 
 def remote_parent(*, sampled: bool) -> trace.Context:

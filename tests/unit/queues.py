@@ -33,6 +33,11 @@ def make_job(sizes: list[int], expires_in: float = NEVER) -> Job:
     return Job(pairs, expires_ns=time.perf_counter_ns() + expires_in * 1e9)
 
 
+def sizes_of(batch: list[Item]) -> list[int]:
+    """Tokens of each pair of a batch."""
+    return [len(item.pair.ids) for item in batch]
+
+
 def keyed(keys: str) -> Job:
     """A job of one pair for each letter: equal letters are equal pairs."""
     pairs = [TokenizedPair([ord(key)] * 5, 1, False) for key in keys]

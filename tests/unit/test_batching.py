@@ -15,6 +15,7 @@ from service.scoring.batching import INTERACTIVE_LINGERS_NS as LINGERS
 from service.scoring.job import Item, Job
 from service.scoring.tokens import TokenizedPair
 from tests.conftest import examples
+from tests.unit.queues import sizes_of
 
 BUDGET = 96
 SOON, LATER = 1, 2 * LINGERS
@@ -34,10 +35,6 @@ def _lanes(*items: Item) -> Lanes:
     return lanes
 
 
-def _sizes(batch: list[Item]) -> list[int]:
-    return [len(item.pair.ids) for item in batch]
-
-
 @given(sizes, st.integers(1, 200), st.sampled_from(Padding))
 def test_every_item_comes_out_once_and_batches_keep_the_budget(
     given_sizes: list[tuple[int, bool]], budget: int, padding: Padding
@@ -51,7 +48,7 @@ def test_every_item_comes_out_once_and_batches_keep_the_budget(
         assert not unwanted
         assert batch[0] in first, "whoever has waited longest in a lane goes first"
         assert len({item.interactive for item in batch}) == 1
-        cost = computed_tokens(len(batch), sum(_sizes(batch)), max(_sizes(batch)), padding)
+        cost = computed_tokens(len(batch), sum(sizes_of(batch)), max(sizes_of(batch)), padding)
         assert len(batch) == 1 or cost <= budget
         taken += batch
     assert sorted(map(id, taken)) == sorted(map(id, items))
@@ -73,9 +70,9 @@ def test_packed_batches_keep_the_order_of_each_lane(given_sizes: list[tuple[int,
 def test_where_padding_costs_pairs_of_like_length_go_together() -> None:
     lanes = _lanes(*map(_item, (10, 40, 11, 40, 9, 10)))
     batches = [lanes.next_batch(BUDGET, padding=Padding.LONGEST, now_ns=SOON)[0] for _ in range(2)]
-    assert list(map(_sizes, batches)) == [[10, 10, 11, 9], [40, 40]]
+    assert list(map(sizes_of, batches)) == [[10, 10, 11, 9], [40, 40]]
     packed = _lanes(*map(_item, (10, 40, 11, 40, 9, 10)))
-    assert _sizes(packed.next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=SOON)[0]) == [
+    assert sizes_of(packed.next_batch(BUDGET, padding=Padding.ROUNDED, now_ns=SOON)[0]) == [
         10,
         40,
         11,
@@ -141,7 +138,7 @@ def test_pairs_of_like_length_are_looked_for_in_four_full_batches(
     assert sum(ahead) == 4 * BUDGET - (last == 33)
     lanes = _lanes(*map(_item, [*ahead, 10]))
     batch, _ = lanes.next_batch(BUDGET, padding=Padding.LONGEST, now_ns=SOON)
-    assert _sizes(batch)[:2] == sizes
+    assert sizes_of(batch)[:2] == sizes
     assert lanes.depth() == len(ahead) + 1 - len(batch)
 
 
@@ -196,7 +193,7 @@ class Mix:
             batch, _ = lanes.next_batch(
                 FULL, padding=Padding.ROUNDED, now_ns=int(clock * 1e9), seconds=device.seconds
             )
-            tokens = sum(_sizes(batch))
+            tokens = sum(sizes_of(batch))
             took = device.seconds(tokens)
             if batch[0].interactive:
                 self.interactive_seconds += took
@@ -244,7 +241,7 @@ def test_after_a_silence_bulk_batches_are_full_again() -> None:
     assert lanes.bulk_limit(BUDGET, SOON, device.seconds) == BUDGET, "no single pair came yet"
 
     def take(now_ns: int) -> list[int]:
-        return _sizes(
+        return sizes_of(
             lanes.next_batch(
                 BUDGET, padding=Padding.ROUNDED, now_ns=now_ns, seconds=device.seconds
             )[0]
@@ -266,7 +263,7 @@ def test_bulk_work_alone_is_not_held_to_the_size_of_its_last_batch() -> None:
         batch, _ = lanes.next_batch(
             BUDGET, padding=Padding.ROUNDED, now_ns=SOON, seconds=Device(0.0, 1e-3).seconds
         )
-        assert sum(_sizes(batch)) == size
+        assert sum(sizes_of(batch)) == size
         for _ in range(9):
             lanes.append(_item(10, interactive=False))
 

@@ -32,7 +32,7 @@ from service.client import (
     Unreachable,
 )
 from service.http import request_context
-from tests.conftest import Running
+from tests.conftest import Running, logged_here
 from tests.waiting import Stopwatch
 
 PAIR = ("紫萱路363号人力社保局", "紫萱路363号市人社局")
@@ -385,7 +385,7 @@ def test_a_trace_that_cannot_be_passed_on_is_told_once(
     with MGeoClient(server.url) as client:
         for _ in range(3):
             client.predict(*PAIR)
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in logged_here(caplog)] == [
         "traces are not passed on: LookupError: no baggage"
     ]
 

@@ -7,6 +7,7 @@ import resource
 import pytest
 
 from service.descriptors import make_room
+from tests.conftest import logged_here
 
 
 class Limits:
@@ -42,7 +43,7 @@ def test_it_is_raised_to_what_is_needed(
     limits = Limits(monkeypatch, soft, hard)
     make_room(1000)
     assert limits.soft == then
-    assert caplog.records == []
+    assert logged_here(caplog) == []
 
 
 def test_one_line_says_so_where_it_cannot_be_raised_far_enough(
@@ -51,7 +52,7 @@ def test_one_line_says_so_where_it_cannot_be_raised_far_enough(
     limits = Limits(monkeypatch, 512, 1024)
     make_room(1000)
     assert limits.soft == 1024
-    [line] = caplog.records
+    [line] = logged_here(caplog)
     assert "MGEO_MAX_CONNECTIONS" in line.message
     assert (vars(line)["limit"], vars(line)["needed"]) == (1024, 1256)
 
@@ -65,4 +66,4 @@ def test_a_system_that_refuses_is_one_line_too(
     Limits(monkeypatch, 256, resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "setrlimit", refuse)
     make_room(1000)
-    assert len(caplog.records) == 1
+    assert len(logged_here(caplog)) == 1

@@ -18,6 +18,7 @@ from service import watch
 from service.errors import SettingsError, Unauthorized
 from service.http import keys
 from service.http.keys import Keys
+from tests.conftest import logged_here
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def _said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, dict[str, An
     usual = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
     return [
         (one.levelname, one.message, {k: v for k, v in vars(one).items() if k not in usual})
-        for one in caplog.records
+        for one in logged_here(caplog)
     ]
 
 
@@ -247,7 +248,7 @@ def test_permission_lost_is_noticed_though_the_file_is_as_it_was(
         clock.now += 61
         assert not _is_admitted(known, "abc")
     reason = f"MGEO_API_KEYS_FILE={file}: permission denied; let the service's user read it"
-    assert caplog.records[0].__dict__["reason"] == reason
+    assert logged_here(caplog)[0].__dict__["reason"] == reason
     file.chmod(0o644)
     assert _is_admitted(known, "abc")
 
@@ -317,7 +318,7 @@ def test_a_file_is_read_once_it_is_written_as_a_whole(
     assert known.admitted() == 100
     assert not parts
     # That it was read again is no warning.
-    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert not [one for one in logged_here(caplog) if one.levelno >= logging.WARNING]
 
 
 def test_whoever_comes_after_a_silence_waits_for_the_look(

@@ -17,6 +17,7 @@ from service.scoring.events import Batch
 from service.scoring.job import NEVER, Item, Job
 from service.scoring.queue import PairQueue, QueueClosed
 from service.scoring.tokens import TokenizedPair
+from tests.unit.queues import sizes_of
 
 
 def _job(*sizes: int, keys: str = "", **settings: float) -> Job:
@@ -34,10 +35,6 @@ def _queue(*sizes: int, max_pairs: int = 20, max_tokens: int = 100) -> PairQueue
 
 def _take(queue: PairQueue, budget: int = 1000, streams: int = 1) -> list[Item]:
     return queue.take(lambda: budget, padding=Padding.ROUNDED, streams=streams)
-
-
-def _lengths(batch: list[Item]) -> list[int]:
-    return [len(item.pair.ids) for item in batch]
 
 
 @pytest.mark.parametrize("sizes", [[5] * 20, [50, 50]], ids=["pairs", "tokens"])
@@ -60,7 +57,7 @@ def test_a_job_larger_than_the_queue_is_told_its_size_and_the_limit() -> None:
 def test_the_longest_pairs_of_a_job_go_first() -> None:
     queue = _queue()
     queue.put(_job(5, 30, 10))
-    assert _lengths(_take(queue)) == [30, 10, 5]
+    assert sizes_of(_take(queue)) == [30, 10, 5]
 
 
 def test_what_many_tokens_take_is_what_when_to_come_back_is_told_by() -> None:
@@ -137,7 +134,7 @@ def test_the_last_idle_stream_takes_all_that_waits() -> None:
     [(Padding.ROUNDED, [10, 40, 11]), (Padding.LONGEST, [10, 11]), (Padding.GRID, [10, 11])],
 )
 def test_a_batch_is_made_for_what_its_backend_pads(padding: Padding, batch: list[int]) -> None:
-    assert _lengths(_queue(10, 40, 11).take(lambda: 64, padding=padding)) == batch
+    assert sizes_of(_queue(10, 40, 11).take(lambda: 64, padding=padding)) == batch
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def test_a_small_job_goes_before_bulk_work_and_a_larger_one_behind_it(
     queue = _queue(max_tokens=1000)
     queue.put(_job(*[6] * 9))
     queue.put(_job(*[5] * pairs))
-    assert _lengths(_take(queue, budget=5 * INTERACTIVE_PAIRS))[: len(first)] == first
+    assert sizes_of(_take(queue, budget=5 * INTERACTIVE_PAIRS))[: len(first)] == first
 
 
 def test_what_waits_again_has_not_begun() -> None:
@@ -249,7 +246,7 @@ def test_a_stream_that_finds_only_what_nobody_waits_for_waits_on() -> None:
         taken = other.submit(_take, queue)
         assert found.wait(60)
         queue.put(_job(6))
-        assert _lengths(taken.result(60)) == [6]
+        assert sizes_of(taken.result(60)) == [6]
 
 
 def test_a_full_queue_makes_room_before_its_first_batch_too() -> None:
