@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from service.bulk.tables import Chunk, Result, Source
     from service.evaluation.accumulator import Accumulator, Mistake
     from service.scoring.checkpoint import Label
+
+_OUTPUTS = {"picture": ".svg", "errors": ".jsonl"}
+"""Flags that name an output file, and the only suffix that says what is in it."""
 
 _NO_LABEL_AFTER = 1000
 """Rows in which to look for a known label, before the model is asked."""
@@ -161,16 +165,22 @@ def _columns(flags: argparse.Namespace, source: Source) -> list[int]:
 
 
 def _check_outputs(flags: argparse.Namespace, source: Path | None) -> None:
-    for flag in ("picture", "errors"):
+    for flag, suffix in _OUTPUTS.items():
         path: Path | None = getattr(flags, flag)
         if path is None:
             continue
+        if path.suffix.lower() != suffix:
+            raise BulkError(f"--{flag} {path}: its name must end in {suffix}, its format")
         if source and path.exists() and path.samefile(source):
             raise BulkError(f"--{flag} would overwrite the input; name another file")
         if path.exists() and not flags.force:
             raise BulkError(f"{path} exists; give --force to replace it")
         if not path.parent.is_dir():
             raise BulkError(f"--{flag}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise BulkError(f"--{flag}: {path} is a folder; name a file")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise BulkError(f"--{flag}: {path} cannot be written; name another file")
 
 
 def _bad(totals: Accumulator) -> str:

@@ -123,11 +123,12 @@ class Thresholds:
         at = np.arange(self.steps + 1) / self.steps
         return at, _shares(found, found + wrong), _shares(found, np.full_like(found, found[0]))
 
-    def lowest_with(self, precision: float) -> tuple[float, float, float] | None:
+    def lowest_with(self, precision: float) -> tuple[float, float, float, int] | None:
         """The lowest threshold with at least this precision; it has the highest recall of those.
 
         Returns:
-            Threshold, precision and recall; None if no threshold reaches the precision.
+            Threshold, precision, recall, and the pairs that reach the threshold; None if no
+            threshold has the precision.
         """
         at, precise, recall = self.curve()
         enough = np.flatnonzero(np.nan_to_num(precise, nan=-1.0) >= precision)
@@ -137,7 +138,8 @@ class Thresholds:
         lowest = int(enough[0])
         if not recall[lowest]:
             return None
-        return float(at[lowest]), float(precise[lowest]), float(recall[lowest])
+        found = int(self._positive[lowest:].sum() + self._negative[lowest:].sum())
+        return float(at[lowest]), float(precise[lowest]), float(recall[lowest]), found
 
 
 def _shares(parts: Ints, wholes: Ints) -> Floats:

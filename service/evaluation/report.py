@@ -126,7 +126,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
                 "no threshold is so precise"
                 if one["similarity"] is None
                 else f"similarity >= {one['similarity']:.3f} "
-                f"(precision {one['precision']:.3f}, recall {one['recall']:.3f})"
+                f"(precision {one['precision']:.3f} of {one['pairs']:,} pairs, "
+                f"recall {one['recall']:.3f})"
             )
     for label, one in summary["labels"].items():
         if not one["pairs"]:
@@ -141,10 +142,10 @@ def _shown(counted: Thresholds) -> Iterator[tuple[float, float | None, float | N
 
 
 def _wanted(counted: Thresholds, precision: float) -> dict[str, float | None]:
-    found = counted.lowest_with(precision) or (None, None, None)
+    found = counted.lowest_with(precision) or (None, None, None, 0)
     return {
         "wanted": precision,
-        **dict(zip(("similarity", "precision", "recall"), found, strict=True)),
+        **dict(zip(("similarity", "precision", "recall", "pairs"), found, strict=True)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,14 +117,19 @@ def test_the_figures_are_those_worked_out_by_hand(
     assert at_half["recall"] == pytest.approx(2 / 5)
     enough, never = told["threshold_for_precision"]["exact_match"]
     assert (enough["similarity"], enough["precision"]) == (0.451, pytest.approx(2 / 3))
-    assert never == {"wanted": 1.0, "similarity": None, "precision": None, "recall": None}
+    assert enough["pairs"] == 3  # three 甲
+    nothing = dict.fromkeys(("similarity", "precision", "recall"))
+    assert never == {"wanted": 1.0, **nothing, "pairs": 0}
 
 
 def test_the_text_has_the_figures(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(pairs, "--precision", "0.65", "1") == 0
     out = capsys.readouterr().out
     assert "macro-F1   0.6111" in out
-    assert "exact_match with a precision of 0.65: similarity >= 0.451 (precision 0.667" in out
+    assert (
+        "exact_match with a precision of 0.65: similarity >= 0.451 (precision 0.667 of 3 pairs"
+        in out
+    )
     assert "exact_match with a precision of 1: no threshold is so precise" in out
     assert not set("甲乙丙") & set(out)
 
@@ -323,17 +329,32 @@ def test_the_picture_has_all_curves(pairs: Path, tmp_path: Path) -> None:
     [
         (("--label", "2"), "name the same column twice"),
         (("--label", "class"), "has no column 'class'"),
-        (("--picture", "pairs.csv"), "--picture would overwrite the input"),
+        (("--picture", "curves.png"), r"--picture curves.png: its name must end in \.svg"),
+        (("--errors", "errors.csv"), r"--errors errors.csv: its name must end in \.jsonl"),
+        (("--errors", "input.jsonl", "--from", "csv"), "--errors would overwrite the input"),
         (("--errors", "there.jsonl"), "exists; give --force"),
         (("--errors", "no/where.jsonl"), "there is no folder"),
+        (("--picture", "folder.svg", "--force"), "folder.svg is a folder"),
+        (("--picture", "locked/new.svg"), "locked/new.svg cannot be written"),
+        (("--errors", "locked/old.jsonl", "--force"), "locked/old.jsonl cannot be written"),
     ],
 )
 def test_what_cannot_be_right_is_refused_before_any_work(
     pairs: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(pairs.parent)
-    Path("there.jsonl").touch()
+    for folder in ("folder.svg", "locked"):
+        Path(folder).mkdir()
+    for file in ("there.jsonl", "locked/old.jsonl"):
+        Path(file).touch()
+    # Root may write everywhere, so no file mode makes a folder that it cannot write to.
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path))
+    monkeypatch.setattr(
+        "service.bulk.local.LocalScorer", lambda settings: pytest.fail("a model was loaded")
+    )
+    name = "input.jsonl" if "input.jsonl" in flags else "pairs.csv"
+    pairs.rename(name)
     with pytest.raises(BulkError, match=message):
-        evaluate(Path("pairs.csv"), *flags)
+        evaluate(Path(name), *flags)
     with pytest.raises(BulkError, match="there is no file"):
         evaluate(Path("none.csv"))

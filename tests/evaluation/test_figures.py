@@ -54,6 +54,7 @@ def test_no_other_threshold_finds_more_at_a_wanted_precision(
         assert best[2] == max(enough)
         assert best[1] >= wanted
         assert best[0] in at
+        assert best[3] == sum(value >= round(best[0] * 1000) for value, _ in pairs)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 40))
