@@ -14,10 +14,12 @@ from service.scoring.tokens import TokenizedPair
 BUDGET = 100
 
 
-def take_at_once(queue: PairQueue) -> list[Item]:
+def take_at_once(
+    queue: PairQueue, budget: int = BUDGET, padding: Padding = Padding.LONGEST
+) -> list[Item]:
     """The next batch, which is empty if nobody wants what waits: taking does not wait for more."""
-    queue._closed = True
-    batch = queue.take(lambda: BUDGET, padding=Padding.LONGEST)
+    queue._closed = not queue.wanted().pairs
+    batch = queue.take(lambda: budget, padding=padding)
     queue._closed = False
     return batch
 

@@ -15,6 +15,7 @@ from service.scoring.job import Item, Job
 from service.scoring.queue import PairQueue
 from service.scoring.tokens import TokenizedPair
 from tests.conftest import examples
+from tests.unit.queues import take_at_once
 
 MAX_PAIRS, MAX_TOKENS, BUDGET = 12, 160, 40
 TEXTS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=11)
@@ -98,13 +99,9 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: not self.computing and self.queue.depth())
     @rule()
     def take(self) -> None:
-        lanes = self.queue._lanes
-        wanted = any(map(_is_wanted, (*lanes.interactive.items, *lanes.bulk.items)))
-        if not wanted:  # it would wait for something that is
-            self.queue.close()
-        self.computing = self.queue.take(lambda: BUDGET, padding=self.padding)
-        self.queue._closed = False
-        assert bool(self.computing) == wanted
+        wanted = self.queue.wanted().pairs
+        self.computing = take_at_once(self.queue, BUDGET, self.padding)
+        assert bool(self.computing) == bool(wanted)
         assert all(map(_is_wanted, self.computing))
 
     @precondition(lambda self: self.computing)
