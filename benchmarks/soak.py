@@ -4,6 +4,8 @@
 measures how many requests it answers as fast as it can, and then sends a share of that at an even
 pace. No pair comes twice, so that the cache, too, fills up and turns over. Growth is counted from
 the tenth minute on: what is kept on purpose (cache, recent requests, metrics' series) is full then.
+The cache is smaller than the service's own: one of 32,768 pairs fills for half an hour at 16
+requests a second, and what it keeps of each would look like a leak.
 """
 
 from __future__ import annotations
@@ -82,8 +84,12 @@ def watched(pid: int, minutes: float, every: float) -> list[Sample]:
     return samples
 
 
-def soak(model: str, minutes: float, settled: float, share: float) -> bool:
-    """Run it and print; whether it has not grown."""
+def soak(model: str, minutes: float, settled: float, share: float, cache_pairs: int) -> bool:
+    """Run it and print; whether it has not grown.
+
+    Raises:
+        SystemExit: The cache would not be full yet when growth begins to be counted.
+    """
     [port] = free_ports(1)
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "benchmarks.sink", str(port)],
@@ -96,6 +102,7 @@ def soak(model: str, minutes: float, settled: float, share: float) -> bool:
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
             "OTEL_TRACES_SAMPLER": "parentbased_always_on",
+            "MGEO_CACHE_PAIRS": str(cache_pairs),
         }
         with service(model, "env", *(f"{k}={v}" for k, v in environment.items())) as running:
             predictions, operations, pid = running
@@ -105,6 +112,11 @@ def soak(model: str, minutes: float, settled: float, share: float) -> bool:
             rate = share * fast.answered / _CAPACITY_SECONDS
             print(f"capacity {fast.answered / _CAPACITY_SECONDS:.0f} requests/s, "
                   f"load {rate:.0f} requests/s for {minutes:g} minutes")  # fmt: skip
+            if (by_then := fast.answered + rate * settled * 60) < cache_pairs:
+                raise SystemExit(
+                    f"only {by_then:.0f} pairs by minute {settled:g}, and the cache keeps "
+                    f"{cache_pairs}: give a later --settled, or a smaller --cache-pairs"
+                )
             results: list[load.LoadSummary] = []
             sender = threading.Thread(
                 target=lambda: results.append(
@@ -136,9 +148,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--settled", type=float, default=10, help="minutes left out of account")
     parser.add_argument("--share", type=float, default=0.7, help="of the capacity")
+    parser.add_argument("--cache-pairs", type=int, default=4096, help="pairs that the cache keeps")
     options = parser.parse_args()
     end_what_was_started()
-    return int(not soak(options.model, options.minutes, options.settled, options.share))
+    return int(not soak(**vars(options)))
 
 
 if __name__ == "__main__":
