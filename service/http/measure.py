@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanContext, get_current_span
 
 from service.errors import ClientGone, RequestError
 from service.http import request_context, statuses
-from service.scoring.timeline import STAGES, Timeline
+from service.scoring.timeline import Timeline
 from telemetry.recent import RecentRequests
 from telemetry.setup import Telemetry
 from telemetry.spans import ArrivalTracerProvider, emit_stages
@@ -80,7 +80,6 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             instruments.request.add(0, {"method": "POST", "endpoint": endpoint, "status": status})
     for problem in RequestError.__subclasses__():
         instruments.request_problem.add(0, {"problem": problem.code})
-    of_stage: dict[str, dict[str, dict[str, str]]] = {"": {s: {"stage": s} for s in STAGES}}
 
     @app.before_request
     def begin() -> None:
@@ -136,14 +135,13 @@ def measure_requests(app: Flask, telemetry: Telemetry, recent: RecentRequests) -
             if problem:
                 instruments.request_problem.add(1, {"problem": problem})
             # By class, so that an error answered in a millisecond is no fast prediction.
-            timed = {**of_route, "status_class": f"{status // 100}xx"}
-            if version := timeline.model_version:
-                timed["model_version"] = version
-            instruments.request_duration.record(timeline.seconds, timed)
-            if version not in of_stage:  # few, and each is seen for long
-                of_stage[version] = {s: {"stage": s, "model_version": version} for s in STAGES}
+            of_class = {**of_route, "status_class": f"{status // 100}xx"}
+            version = timeline.model_version
+            of_version = {"model_version": version} if version else {}
+            instruments.request_duration.record(timeline.seconds, {**of_class, **of_version})
             for stage, start, end in timeline.stages():
-                instruments.stage_duration.record((end - start) / 1e9, of_stage[version][stage])
+                seconds = (end - start) / 1e9
+                instruments.stage_duration.record(seconds, {"stage": stage, **of_version})
             if is_sampled := span.trace_flags.sampled:
                 instruments.request_sampled.add(1)
                 emit_stages(telemetry.tracer, timeline, span, _links(timeline))
@@ -181,8 +179,6 @@ def _traceparent(span: SpanContext) -> str:
 
 def scoring_rule(path: str) -> str | None:
     """The rule of `SCORING` that a path is of, if it is of one."""
-    if path in SCORING:  # most have no parameters
-        return path
     return next((rule for rule, paths in _SCORING_PATHS.items() if paths.fullmatch(path)), None)
 
 

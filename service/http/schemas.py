@@ -61,8 +61,7 @@ def json_body() -> object:
         UnsupportedMediaType: It is not declared as JSON, or it is compressed.
         InvalidBody: It is not JSON.
     """
-    # As nearly all send it; any other is looked at in all its forms.
-    if request.environ.get("CONTENT_TYPE") != "application/json" and not request.is_json:
+    if not request.is_json:
         raise UnsupportedMediaType("the Content-Type must be application/json")
     return shapes.decode(raw_body())
 
