@@ -53,7 +53,7 @@ def _http(numbers: range, seed: int) -> int:
             f"the service counted {sample.labels}"
             for sample in service.scrape().samples
             if sample.name == "mgeo_request_total"
-            and sample.labels["status"].startswith("5")
+            and http_surface.is_failure(int(sample.labels["status"]))
             and sample.value
         ]
         failures += [str(line) for line in service.log() if line["level"] in ("error", "critical")]

@@ -230,9 +230,13 @@ class _Client:
                 self.close()
 
 
+def is_failure(status: int) -> bool:
+    """Whether the service failed: 501 and 505 say that the client asked for another protocol."""
+    return status >= 500 and status not in (501, 505)
+
+
 def _broken(response: HTTPResponse, body: bytes, case: Case) -> str:
-    # 501 and 505 say that the client has asked for another protocol.
-    if response.status >= 500 and response.status not in (501, 505):
+    if is_failure(response.status):
         return f"status {response.status}: {body[:300]!r}"
     if response.headers["Server"] or b"Traceback" in body:
         return "it says what it is made of"

@@ -94,3 +94,5 @@ def test_a_failure_is_seen() -> None:
     assert "no JSON" in broken(501)
     assert "what it is made of" in broken(200, server="waitress")
     assert broken(200) == ""
+    known = (200, 429, 499, 500, 501, 503, 504, 505)
+    assert [status for status in known if http_surface.is_failure(status)] == [500, 503, 504]
