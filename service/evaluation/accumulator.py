@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,33 @@ from service.scoring.checkpoint import LABELS, Label
 
 _EXACT, _PARTIAL = LABELS.index("exact_match"), LABELS.index("partial_match")
 _FIRST_BAD = 10
+
+
+class Rule(NamedTuple):
+    """A rule that finds the pairs whose value is at or above a threshold.
+
+    Attributes:
+        name: Its key in the JSON report.
+        found: The labels of the pairs that should be found.
+        value: What is compared with the threshold, for people.
+        key: The same in the JSON report.
+    """
+
+    name: str
+    found: str
+    value: str
+    key: str
+
+
+EXACT: Final = "exact_match"
+MATCH: Final = "exact_match or partial_match"
+RULES: Final = (
+    Rule(EXACT, EXACT, "similarity", "similarity"),
+    Rule(MATCH, MATCH, "similarity", "similarity"),
+    Rule(f"{MATCH} by probability", MATCH, "P(exact) + P(partial)", "probability"),
+)
+"""The similarity of a certain partial match is only .5, about that of a doubtful exact match. So
+the third rule finds more pairs than the second one."""
 
 NO_LABEL = "no known label: give its name by --labels"
 """The cell is not quoted: if the wrong column was named, it may hold an address."""
@@ -50,8 +78,7 @@ class Accumulator:
         first_bad: The first 10 of those: row number, from 1 without a header, and reason.
         confusion: Pairs by true label and predicted label. Shape (3, 3).
         reliability: Accuracy by confidence.
-        exact: Precision and recall by threshold, if exact matches are to be found.
-        partial: The same, if exact and partial matches are to be found.
+        thresholds: Precision and recall by threshold, of each of `RULES`.
     """
 
     def __init__(self, worst: int) -> None:
@@ -60,7 +87,7 @@ class Accumulator:
         self.first_bad: list[tuple[int, str]] = []
         self.confusion: Ints = np.zeros((len(LABELS), len(LABELS)), np.int64)
         self.reliability = Reliability()
-        self.exact, self.partial = Thresholds(), Thresholds()
+        self.thresholds = tuple(Thresholds() for _ in RULES)
         self._worst_limit = worst
         self._worst: list[tuple[float, int, Mistake]] = []
 
@@ -106,10 +133,17 @@ class Accumulator:
         if not labels:
             return
         indices, similarity = np.array(labels, np.int64), np.array(similarities, np.float64)
+        table = np.array(probabilities, np.float64)
         self.confusion += confusion(indices, np.array(guesses, np.int64), len(LABELS))
-        self.reliability.add(np.array(probabilities), indices)
-        self.exact.add(similarity, indices == _EXACT)
-        self.partial.add(similarity, indices <= _PARTIAL)
+        self.reliability.add(table, indices)
+        matches = indices <= _PARTIAL
+        by_rule = (
+            (similarity, indices == _EXACT),
+            (similarity, matches),
+            (table[:, : _PARTIAL + 1].sum(1), matches),
+        )
+        for counted, (values, positive) in zip(self.thresholds, by_rule, strict=True):
+            counted.add(values, positive)
 
     def _keep(self, mistake: Mistake) -> None:
         # A heap; its first item is the least bad of the mistakes that are kept.

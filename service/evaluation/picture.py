@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable
 from html import escape
 
-from service.evaluation.accumulator import Accumulator
+from service.evaluation.accumulator import RULES, Accumulator, Rule
 from service.evaluation.figures import Thresholds
-from service.evaluation.report import BOUNDARIES
 
 _SIDE, _LEFT, _TOP, _GAP, _BELOW = 260, 52, 88, 64, 80
 _PRECISION, _RECALL, _GREY = "#1f5fa8", "#c2571a", "#888"
@@ -19,13 +18,12 @@ _Point = tuple[float, float]
 
 
 def svg(totals: Accumulator, title: str, subtitle: str) -> str:
-    """Draw precision and recall by threshold, for both boundaries, and the reliability diagram."""
+    """Draw precision and recall by threshold, for each rule, and the reliability diagram."""
     panels = [
-        _curves(BOUNDARIES[0], totals.exact, 0),
-        _curves(BOUNDARIES[1], totals.partial, 1),
-        _reliability(totals, 2),
+        *map(_curves, RULES, totals.thresholds, range(len(RULES))),
+        _reliability(totals, len(RULES)),
     ]
-    width, height = _LEFT + 3 * (_SIDE + _GAP), _TOP + _SIDE + _BELOW
+    width, height = _LEFT + len(panels) * (_SIDE + _GAP), _TOP + _SIDE + _BELOW
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
@@ -40,7 +38,7 @@ def svg(totals: Accumulator, title: str, subtitle: str) -> str:
     )
 
 
-def _curves(boundary: str, counted: Thresholds, column: int) -> str:
+def _curves(rule: Rule, counted: Thresholds, column: int) -> str:
     at, precision, recall = counted.curve()
     every = max(1, (len(at) - 1) // (_POINTS - 1))
     lines = [
@@ -51,7 +49,7 @@ def _curves(boundary: str, counted: Thresholds, column: int) -> str:
         _legend(column, place, name, colour)
         for place, (name, colour) in enumerate((("precision", _PRECISION), ("recall", _RECALL)))
     ]
-    frame = _frame(column, f"taken for {boundary}", "similarity of at least", "share")
+    frame = _frame(column, f"taken for {rule.found}", f"{rule.value} of at least", "share")
     return "\n".join([frame, *lines, *legend])
 
 

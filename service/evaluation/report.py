@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from service.evaluation.accumulator import Accumulator
+from service.evaluation.accumulator import EXACT, MATCH, RULES, Accumulator, Rule
 from service.evaluation.figures import (
     Thresholds,
     f1_by_class,
@@ -20,8 +20,7 @@ from service.scoring.checkpoint import LABELS
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 """Thresholds in the table of the report."""
 
-BOUNDARIES = ("exact_match", "exact_match or partial_match")
-"""The two meanings of "similarity >= threshold" that are measured."""
+_SHORT = {EXACT: "exact", MATCH: "exact or partial"}
 
 
 def document(
@@ -62,15 +61,15 @@ def document(
             for sure, right, pairs in totals.reliability.rows()
         ],
         "thresholds": {
-            boundary: [
-                {"similarity": at, "precision": precise, "recall": recall}
+            rule.name: [
+                {rule.key: at, "precision": precise, "recall": recall}
                 for at, precise, recall in _shown(counted)
             ]
-            for boundary, counted in zip(BOUNDARIES, (totals.exact, totals.partial), strict=True)
+            for rule, counted in zip(RULES, totals.thresholds, strict=True)
         },
         "threshold_for_precision": {
-            boundary: [_wanted(counted, one) for one in precision]
-            for boundary, counted in zip(BOUNDARIES, (totals.exact, totals.partial), strict=True)
+            rule.name: [_wanted(rule, counted, one) for one in precision]
+            for rule, counted in zip(RULES, totals.thresholds, strict=True)
         },
     }
 
@@ -82,14 +81,20 @@ def text(summary: dict[str, Any]) -> str:
 
 def threshold_table(summary: dict[str, Any]) -> str:
     """Precision and recall by similarity, as a table in Markdown."""
-    lines = [
-        "| similarity | exact: precision | recall | exact or partial: precision | recall |",
-        "|---|---|---|---|---|",
-    ]
-    for exact, partial in zip(*(summary["thresholds"][one] for one in BOUNDARIES), strict=True):
-        cells = [_share(one[name]) for one in (exact, partial) for name in ("precision", "recall")]
-        lines.append(f"| ≥ {exact['similarity']:.2f} | {' | '.join(cells)} |")
+    names = (f"{_SHORT[rule.found]}, by {rule.value}: precision | recall" for rule in RULES)
+    lines = [f"| threshold | {' | '.join(names)} |", f"|{'---|' * (1 + 2 * len(RULES))}"]
+    for threshold, rows in _rows_of_thresholds(summary):
+        cells = [_share(one[name]) for one in rows for name in ("precision", "recall")]
+        lines.append(f"| ≥ {threshold:.2f} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _rows_of_thresholds(
+    summary: dict[str, Any],
+) -> Iterator[tuple[float, tuple[dict[str, Any], ...]]]:
+    """Each shown threshold, and the figures of each of `RULES` at it."""
+    by_rule = (summary["thresholds"][rule.name] for rule in RULES)
+    return zip(SHOWN, zip(*by_rule, strict=True), strict=True)
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
@@ -113,19 +118,20 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for one in summary["reliability"]:
         yield f"{one['confidence']:10.3f}{one['accuracy']:10.3f}{one['pairs']:9,}"
     yield ""
-    yield f"{'':12}{'taken for exact_match':>22}{'for exact or partial':>24}"
-    yield f"{'similarity':12}{'precision':>13}{'recall':>9}{'precision':>15}{'recall':>9}"
-    for exact, partial in zip(*(summary["thresholds"][one] for one in BOUNDARIES), strict=True):
-        first = f"{_share(exact['precision']):>13}{_share(exact['recall']):>9}"
-        second = f"{_share(partial['precision']):>15}{_share(partial['recall']):>9}"
-        yield f">= {exact['similarity']:<9.2f}{first}{second}"
+    yield f"{'find:':12}" + "".join(f"{_SHORT[rule.found]:>24}" for rule in RULES)
+    yield f"{'by:':12}" + "".join(f"{rule.value:>24}" for rule in RULES)
+    yield f"{'':12}" + f"{'precision':>15}{'recall':>9}" * len(RULES)
+    for threshold, by_rule in _rows_of_thresholds(summary):
+        yield f">= {threshold:<9.2f}" + "".join(
+            f"{_share(one['precision']):>15}{_share(one['recall']):>9}" for one in by_rule
+        )
     yield ""
-    for boundary, rows in summary["threshold_for_precision"].items():
-        for one in rows:
-            yield f"{boundary} with a precision of {one['wanted']:g}: " + (
-                "no threshold is so precise"
-                if one["similarity"] is None
-                else f"similarity >= {one['similarity']:.3f} "
+    for rule in RULES:
+        for one in summary["threshold_for_precision"][rule.name]:
+            yield f"{rule.found} with a precision of {one['wanted']:g}: " + (
+                f"no {rule.value} is so precise"
+                if one[rule.key] is None
+                else f"{rule.value} >= {one[rule.key]:.3f} "
                 f"(precision {one['precision']:.3f} of {one['pairs']:,} pairs, "
                 f"recall {one['recall']:.3f})"
             )
@@ -141,11 +147,11 @@ def _shown(counted: Thresholds) -> Iterator[tuple[float, float | None, float | N
         yield float(at[index]), _number(precise[index]), _number(recall[index])
 
 
-def _wanted(counted: Thresholds, precision: float) -> dict[str, float | None]:
+def _wanted(rule: Rule, counted: Thresholds, precision: float) -> dict[str, float | None]:
     found = counted.lowest_with(precision) or (None, None, None, 0)
     return {
         "wanted": precision,
-        **dict(zip(("similarity", "precision", "recall", "pairs"), found, strict=True)),
+        **dict(zip((rule.key, "precision", "recall", "pairs"), found, strict=True)),
     }
 
 

@@ -115,6 +115,12 @@ def test_the_figures_are_those_worked_out_by_hand(
     assert at_half["similarity"] == 0.5
     assert at_half["precision"] == pytest.approx(2 / 3)  # three 甲, one of them none
     assert at_half["recall"] == pytest.approx(2 / 5)
+    [at_70] = [
+        one
+        for one in told["thresholds"]["exact_match or partial_match by probability"]
+        if one["probability"] == 0.7
+    ]  # five of 甲 and 乙, two of them none
+    assert (at_70["precision"], at_70["recall"]) == (4 / 5, 4 / 5)
     enough, never = told["threshold_for_precision"]["exact_match"]
     assert (enough["similarity"], enough["precision"]) == (0.451, pytest.approx(2 / 3))
     assert enough["pairs"] == 3  # three 甲
@@ -130,7 +136,7 @@ def test_the_text_has_the_figures(pairs: Path, capsys: pytest.CaptureFixture[str
         "exact_match with a precision of 0.65: similarity >= 0.451 (precision 0.667 of 3 pairs"
         in out
     )
-    assert "exact_match with a precision of 1: no threshold is so precise" in out
+    assert "exact_match with a precision of 1: no similarity is so precise" in out
     assert not set("甲乙丙") & set(out)
 
 
@@ -139,9 +145,9 @@ def test_the_table_of_thresholds_is_printed_for_a_page(
 ) -> None:
     assert evaluate(pairs, "--format", "markdown") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "|---|---|---|---|---|"
-    assert "| ≥ 0.50 | 0.667 | 0.667 | 0.667 | 0.400 |" in lines
-    assert lines[-1] == "| ≥ 0.98 | - | 0.000 | - | 0.000 |"
+    assert lines[1] == "|---|---|---|---|---|---|---|"
+    assert "| ≥ 0.50 | 0.667 | 0.667 | 0.667 | 0.400 | 0.800 | 0.800 |" in lines
+    assert lines[-1] == "| ≥ 0.98 | - | 0.000 | - | 0.000 | 0.667 | 0.400 |"
 
 
 @pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "xlsx"])
@@ -318,7 +324,7 @@ def test_the_picture_has_all_curves(pairs: Path, tmp_path: Path) -> None:
     root = ElementTree.fromstring(picture.read_text("utf-8"))
     space = "{http://www.w3.org/2000/svg}"
     assert len(root.findall(f"{space}circle")) == 3  # one a bin
-    assert len(root.findall(f"{space}polyline")) == 5  # two and two, and the diagonal
+    assert len(root.findall(f"{space}polyline")) == 7  # two of each rule, and the diagonal
     shown = " ".join(one.text or "" for one in root.iter(f"{space}text"))
     assert "taken for exact_match or partial_match" in shown
     assert "macro-F1 0.611 on 8 pairs pairs.csv; fake, 1, none" in shown
