@@ -180,8 +180,7 @@ def _opened(directory: Path, contents: dict[str, Any]) -> StoredRegister:
     for name, expected in contents["files"].items():
         if (folder / name).stat().st_size != expected["bytes"]:
             raise RegisterError(f"{directory}: {name} is not whole: build it anew")
-    # "c" (copy on write), not "r": sparse_dot_topn rejects read-only arrays. The files stay as is.
-    arrays = {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
     texts = {
         name: Texts(_mapped(folder / f"{name}.txt"), arrays[f"{name}-starts"]) for name in _TEXTS
     }

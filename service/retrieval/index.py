@@ -37,16 +37,30 @@ COLUMNS: Final = 2**21
 
 _LENGTH: Final = 0.8
 _MOST_ENTRIES: Final = 0.1
+_MANY: Final = 100_000
+"""In a register of more entries a search has two stages. The first looks at rare terms alone, and
+the second adds the common ones to the scores of the first `_DEPTH` entries."""
+
+_COMMON: Final = 0.01
+"""Share of entries from which a term is common for this. Such terms are four fifths of the work."""
+
+_DEPTH: Final = 1000
+"""Entries that the first stage finds for an address, at least. docs/matching.md says what is lost
+and saved."""
+
 _FEW: Final = 1000
 """A register of at most this many entries drops no term: its counts are too small to tell common
 terms from rare ones."""
 
-RULE: Final = (TERMS, AREAS_COUNT, _LENGTH, _MOST_ENTRIES, _FEW)
+RULE: Final = (TERMS, AREAS_COUNT, _LENGTH, _MOST_ENTRIES, _FEW, _MANY, _COMMON, _DEPTH)
 """What decides which candidates an address has, beside the entries. A run that was begun with one
 rule is not resumed with another."""
 
 _AT_ONCE: Final = 20_000
 """Addresses whose terms are counted together. It bounds the memory of a build."""
+
+Found = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Places of entries and their scores, best match first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +69,7 @@ class Index:
 
     Attributes:
         starts: Offset of each term's row in `entries` and `values`. Shape (COLUMNS + 1,).
-        entries: Places of the entries that have the term. Shape (non-zeros,).
+        entries: Places of the entries that have the term, ascending. Shape (non-zeros,).
         values: Normalised weight of the term in each of them. Shape (non-zeros,).
         weights: Weight of each term in a query, 0 for a dropped term. Shape (COLUMNS,).
         size: Number of entries.
@@ -74,8 +88,7 @@ class Index:
         """
         if not addresses:
             return []
-        found = self._found(self._asked(addresses), most)
-        return [found.indices[begin:end] for begin, end in itertools.pairwise(found.indptr)]
+        return [places for places, _ in self._found(self._asked(addresses), most)]
 
     def candidates_with_shares(
         self, addresses: Sequence[str], most: int
@@ -87,21 +100,57 @@ class Index:
         if not addresses:
             return []
         asked = self._asked(addresses)
-        found = self._found(asked, most)
         itself = _scaled(_weighed(_counted(map(_once, addresses)), self.weights))
         full = np.asarray(asked.multiply(itself).sum(axis=1)).ravel()
-        shares = found.data / np.repeat(full, np.diff(found.indptr))
-        return [
-            (found.indices[begin:end], shares[begin:end])
-            for begin, end in itertools.pairwise(found.indptr)
-        ]
+        found = self._found(asked, most)
+        return [(places, scores / own) for (places, scores), own in zip(found, full, strict=True)]
 
     def _asked(self, addresses: Sequence[str]) -> csr_matrix:
         return _weighed(_counted(map(sought, addresses)), self.weights)
 
-    def _found(self, asked: csr_matrix, most: int) -> csr_matrix:
+    def _found(self, asked: csr_matrix, most: int) -> list[Found]:
+        if self.size <= _MANY:
+            return self._product(asked, most)
+        having = self.starts[asked.indices + 1] - self.starts[asked.indices]
+        is_common = having > _COMMON * self.size
+        rare, common = _where(asked, ~is_common), _where(asked, is_common)
+        depth = max(_DEPTH, 4 * most)
+        return [
+            # Without enough entries that have its rare terms, a query is searched as a whole.
+            self._product(asked[row], most)[0]
+            if len(near[0]) < depth
+            else self._with_common(common[row], near, most)
+            for row, near in enumerate(self._product(rare, depth))
+        ]
+
+    def _product(self, asked: csr_matrix, most: int) -> list[Found]:
         matrix = csr_matrix((self.values, self.entries, self.starts), (COLUMNS, self.size))
-        return sp_matmul_topn(asked, matrix, top_n=most, sort=True, n_threads=1)
+        # sparse_dot_topn copies its second matrix: it gets the rows of these terms alone.
+        used, columns = np.unique(asked.indices, return_inverse=True)
+        narrow = csr_matrix((asked.data, columns, asked.indptr), (asked.shape[0], len(used)))
+        found = sp_matmul_topn(narrow, matrix[used], top_n=most, sort=True, n_threads=1)
+        return [
+            (found.indices[begin:end], found.data[begin:end])
+            for begin, end in itertools.pairwise(found.indptr)
+        ]
+
+    def _with_common(self, asked: csr_matrix, near: Found, most: int) -> Found:
+        """The best `most` of the entries in `near`, with the common terms added to their scores."""
+        places, scores = near
+        for term, weight in zip(asked.indices, asked.data, strict=True):
+            row = slice(self.starts[term], self.starts[term + 1])
+            having, values = self.entries[row], self.values[row]
+            at = np.minimum(np.searchsorted(having, places), len(having) - 1)
+            scores = scores + np.where(having[at] == places, weight * values[at], 0)
+        best = np.argsort(-scores, kind="stable")[:most]
+        return places[best], scores[best]
+
+
+def _where(asked: csr_matrix, is_kept: NDArray[np.bool_]) -> csr_matrix:
+    kept = asked.copy()
+    kept.data *= is_kept
+    kept.eliminate_zeros()
+    return kept
 
 
 def build(addresses: Iterable[str]) -> Index:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,67 @@ def test_terms_that_most_entries_have_do_not_decide() -> None:
     many = [f"文三路{number}号" for number in range(1, 3001)] + ["江南大道华星大厦"]
     [found] = index.build(many).candidates(["文三路华星大厦号"], 1)
     assert many[int(found[0])] == "江南大道华星大厦"
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[index.Index, list[str]]:
+    """An index of more entries than `_DEPTH`, with common terms and rare ones."""
+    roads = [f"{one}{other}路" for one in "甲乙丙丁戊己庚辛壬癸" for other in "子丑寅卯辰巳午未"]
+    entries = [f"滨江区{road}{number}号" for road in roads for number in range(11, 51)]
+    return index.build(entries), entries
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Makes a search have two stages; has how many entries each first stage left to the second."""
+    left: list[int] = []
+    second = index.Index._with_common
+
+    def noted(self: index.Index, asked: object, near: index.Found, most: int) -> index.Found:
+        left.append(len(near[0]))
+        return second(self, asked, near, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index.Index, "_with_common", noted)
+        for name, value in (("_MANY", 0), ("_COMMON", 0.03), ("_DEPTH", 80)):
+            patch.setattr(index, name, value)
+        yield left
+
+
+def _whole(built: index.Index, asked: list[str], most: int) -> list[index.Found]:
+    """What one stage finds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "_MANY", built.size)
+        return built.candidates_with_shares(asked, most)
+
+
+@pytest.mark.parametrize("most", [1, 20])
+def test_two_stages_find_what_one_does(
+    large: tuple[index.Index, list[str]], staged: list[int], most: int
+) -> None:
+    built, entries = large
+    asked = [*entries[::90], "甲子路与癸未路口", "庚路13号楼", "", "长春"]
+    every = _whole(built, asked, len(entries))
+    found = built.candidates_with_shares(asked, most)
+    assert len(staged) > 30
+    for (places, shares), (_, best), (each, of_each) in zip(
+        found, _whole(built, asked, most), every, strict=True
+    ):
+        assert shares == pytest.approx(best, abs=1e-6)
+        known = dict(zip(each.tolist(), of_each.tolist(), strict=True))
+        assert [known[place] for place in places.tolist()] == pytest.approx(shares.tolist())
+
+
+@pytest.mark.parametrize("query", ["甲", "甲路", "辛癸", "子己路99号"])
+def test_a_query_with_few_entries_for_its_rare_terms_is_searched_as_a_whole(
+    large: tuple[index.Index, list[str]], staged: list[int], query: str
+) -> None:
+    built, _ = large
+    [found] = built.candidates_with_shares([query], 5)
+    [whole] = _whole(built, [query], 5)
+    assert len(whole[0]) == 5
+    assert [part.tolist() for part in found] == [part.tolist() for part in whole]
+    assert not staged
 
 
 def test_the_same_entries_are_the_same_version_and_others_another(tmp_path: Path) -> None:
