@@ -50,7 +50,9 @@ def welcome(predictions: str, operations: str, who_answers: str) -> None:
     """Say on standard error that the service is ready: where, by host and port, and who answers."""
     lines = (f"Page: http://{predictions}", f"Metrics: http://{operations}/metrics", who_answers)
     with contextlib.suppress(OSError):  # the terminal is gone
-        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        # In one write: another thread's log line cannot come between.
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
 
 
 def text(argument: str) -> str:
