@@ -165,22 +165,8 @@ class DedupeJob(BulkJob):
                 totals.add(done)
                 row += len(chunk)
             sink.close()
-        if same:
-            progress.note(
-                f"{count(same):,} rows have the text of an earlier one: they are in its cluster "
-                "without the model, and in no pair"
-            )
-        if entries.left_out:
-            progress.note(
-                f"{entries.left_out:,} times a row and one of its {self._reach.candidates} "
-                f"candidates were not compared, for they share less than "
-                f"{self._reach.least_share:g} of what is rare in the row (--least-share)"
-            )
-        if cut := sum(cluster.is_cut for cluster in found):
-            progress.note(
-                f"{cut:,} clusters were parts of chains whose ends do not match: "
-                "the column cut marks them"
-            )
+        for line in notices(same, entries.left_out, self._reach, found):
+            progress.note(line)
 
     def _linked(
         self,
@@ -279,6 +265,35 @@ class _Matching:
     def discard(self) -> None:
         """Release the output."""
         self._sink.discard()
+
+
+def notices(
+    same: SameTexts, left_out: int, reach: Reach, found: Sequence[Cluster]
+) -> Iterator[str]:
+    """What a user has to know of a run beside its results, one line each.
+
+    Args:
+        same: Rows that no model compared.
+        left_out: How many candidates were left out by `reach`.
+        reach: What each row was compared with.
+        found: The clusters.
+    """
+    if same:
+        yield (
+            f"{count(same):,} rows have the text of an earlier one: they are in its cluster "
+            "without the model, and in no pair"
+        )
+    if left_out:
+        yield (
+            f"{left_out:,} times a row and one of its {reach.candidates} candidates were not "
+            f"compared, for they share less than {reach.least_share:g} of what is rare in the row "
+            "(--least-share)"
+        )
+    if cut := sum(cluster.is_cut for cluster in found):
+        yield (
+            f"{cut:,} clusters were parts of chains whose ends do not match: "
+            "the column cut marks them"
+        )
 
 
 def _pairs(

@@ -23,12 +23,13 @@ from service import settings
 from service.bulk import columns
 from service.bulk.columns import FIELDS
 from service.bulk.command import MODEL_SETTINGS
+from service.bulk.progress import Progress
 from service.bulk.tables import RESULT_TYPES, Result, Rows, batched
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching import spark_worker as worker
 from service.matching.clusters import clusters
-from service.matching.dedupe_job import DUPLICATES, PAIR, Clustered, DedupeJob, of_row
+from service.matching.dedupe_job import DUPLICATES, PAIR, Clustered, DedupeJob, notices, of_row
 from service.matching.matcher import Choice, fields
 from service.matching.reach import LEAST_SHARE, Reach
 from service.matching.same_texts import firsts
@@ -122,7 +123,9 @@ def dedupe(
     """Append the columns of `dedupe`; rows keep their order.
 
     The model runs when this is called, not when its result is used. The workers find candidates
-    and score them; the driver builds the register of the rows, and the clusters.
+    and score them; the driver builds the register of the rows, and the clusters. It writes to
+    standard error what the command does: how many rows have the same text, how many comparisons
+    `least_share` left out, and how many clusters were cut.
 
     Args:
         rows: Rows with a column of text.
@@ -151,13 +154,18 @@ def dedupe(
         cells = numbered.select(rows.columns[column]).toLocalIterator()
         _, size = files.write(Path(folder), firsts(_entries(cells, limit), same))
         register = worker.send(spark.sparkContext, Path(folder))
+    reach = Reach(candidates, least_share)
     near = spark.range(size).mapInArrow(
-        partial(worker.near, register, Reach(candidates, least_share)),
-        "first long, second long, at long, rank long",
+        partial(worker.near, register, reach),
+        "first long, second long, at long, rank long, left_out long",
     )
+    near.persist()
+    [[left_out]] = near.agg(f.sum("left_out")).collect()
     # A pair that both of its rows find stands where a run on one machine would meet it first.
-    once = near.groupBy("first", "second").agg(f.min(f.struct("at", "rank")).alias("found"))
+    pairs = near.dropna(subset=["first"]).groupBy("first", "second")
+    once = pairs.agg(f.min(f.struct("at", "rank")).alias("found"))
     ordered, total = _numbered(once.orderBy("found").select("first", "second").persist())
+    near.unpersist()
     texts = ordered.mapInArrow(
         partial(worker.texts, register), _extended(t.StructType(), {**PAIR, _NUMBER: int})
     )
@@ -171,8 +179,10 @@ def dedupe(
         (edge.row1 - 1, edge.row2 - 1, edge.similarity)
         for edge in matching.select("row1", "row2", "similarity").collect()
     ]
-    found = of_row(clusters(count, edges, same))
-    assign = partial(worker.assign, found, column, limit, names)
+    made, progress = clusters(count, edges, same), Progress("dedupe", count)
+    for line in notices(same, left_out, reach, made):
+        progress.note(line)
+    assign = partial(worker.assign, of_row(made), column, limit, names)
     return numbered.mapInArrow(assign, schema), matching
 
 

@@ -116,18 +116,22 @@ def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBat
     """Pairs of each entry with those that it is compared with.
 
     A row of the result is the two places, smaller first, the place of the entry that found the
-    pair, and the candidate's rank.
+    pair, and the candidate's rank. The last row of a batch has none of these, but how many
+    candidates share too little with the batch's entries.
     """
+    names = ("first", "second", "at", "rank", "left_out")
     found = _register(register)
     for batch in batches:
-        rows: list[tuple[int, int, int, int]] = []
+        rows: list[tuple[int | None, ...]] = []
+        left_out = 0
         for places in batched(batch.column(0).to_pylist(), _ENTRIES):
             addresses = [found.entry(place).address for place in places]
             compared = reach.compared(found, places, addresses)
-            for at, (others, _) in zip(places, compared, strict=True):
+            for at, (others, without) in zip(places, compared, strict=True):
                 ranked = enumerate(others.tolist())
-                rows += [(min(at, other), max(at, other), at, rank) for rank, other in ranked]
-        names = ("first", "second", "at", "rank")
+                rows += [(min(at, other), max(at, other), at, rank, 0) for rank, other in ranked]
+                left_out += without
+        rows.append((None, None, None, None, left_out))
         yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(names)), names)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ from service.matching import command
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import DedupeJob
 from tests.bulk.jobs import FakeScorer
+from tests.conftest import TINY, Running
 from tests.matching.jobs import rows, run
 
 ROWS = ["文三路1号", "文三路一号", "无", "江南大道9号", "文三路1号", "", "长春", "江南大道９号"]
@@ -146,6 +148,33 @@ def test_a_run_goes_on_with_its_own_least_share(
     dedupe(wide, "-o", out)
     dedupe(wide, "-o", wide.with_name("whole.csv"))
     assert out.read_bytes() == wide.with_name("whole.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_service_gets_the_pairs_that_a_model_here_gets(
+    wide: Path,
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also the comparisons that are left out are those of a model here, and are said alike."""
+    monkeypatch.setattr("service.matching.reach._FEW", 0)
+    own = ["--model", TINY, "--backend", "openvino-f32", "--cpu-threads", "1"]
+    said = {}
+    for name, words in {"here": own, "there": ["--url", running.predictions]}.items():
+        flags = ["--threshold", "0", "--least-share", "0.5"]  # each pair compared is a match
+        parser = argparse.ArgumentParser()
+        command.add_dedupe_flags(parser)
+        given = [wide, "-o", wide.with_name(f"{name}.csv"), *flags, *words]
+        DedupeJob(parser.parse_args([str(word) for word in given])).run()
+        said[name] = re.findall(r"mgeo: .*--least-share.*|mgeo: .*cut.*", capsys.readouterr().err)
+    assert "--least-share" in said["here"][0]
+    assert said["there"] == said["here"]
+    here, there = (rows(wide.with_name(f"{name}.pairs.csv")) for name in ("here", "there"))
+    assert here
+    assert [(row["row1"], row["row2"]) for row in there] == [
+        (row["row1"], row["row2"]) for row in here
+    ]
 
 
 def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(

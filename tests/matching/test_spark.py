@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +26,7 @@ pytestmark = [
 ]
 
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+SAID = "^mgeo: .*(earlier one|--least-share|column cut)"
 CHUNK = 80 * 100 // 40
 """Rows, by the tokens of a batch: more chunks than one, the last one shorter."""
 
@@ -51,6 +55,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     when = pa.array(range(len(rows)), pa.timestamp("us", tz="UTC"))  # a type that pandas changes
     table = pa.table({"n": pa.array(range(len(rows)), pa.int16()), "at": when, "address": rows})
     pq.write_table(table, made / "rows.parquet", row_group_size=30)
+    # Enough texts for `least_share`, which leaves nearly all of their candidates out.
+    roads = [one + other for one in "甲乙丙丁戊" for other in "子丑寅卯辰巳午未"]
+    many = [f"{road}路{number}号" for road in roads for number in range(1, 27)]
+    pq.write_table(pa.table({"address": [*many, *many[:7]]}), made / "many.parquet")
     right = pa.table({"address": second})
     pq.write_table(right, made / "right.parquet")
     for words in (
@@ -59,14 +67,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["match", "rows.parquet", "register", "-o", "match.parquet", "--top=2",
          "--candidates=5", *FLAGS],
         ["dedupe", "rows.parquet", "-o", "dedupe.parquet", "--threshold=0.4", *FLAGS],
+        ["dedupe", "many.parquet", "-o", "out.parquet", "--candidates=2", "--least-share=0.9",
+         *FLAGS],
     ):  # fmt: skip
         is_file = [word.endswith(".parquet") or word == "register" for word in words]
         named = [str(made / w) if is_one else w for w, is_one in zip(words, is_file, strict=True)]
-        assert main(named) == 0
+        with contextlib.redirect_stderr(said := io.StringIO()):
+            assert main(named) == 0
+        (made / f"{words[1]}.said").write_text(said.getvalue(), "utf-8")
     command = [sys.executable, "-m", "tests.matching.spark_job", str(made)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr.partition("Traceback")[2][:4000] or done.stderr[-4000:]
+    (made / "spark.said").write_text(done.stderr, "utf-8")
     return made
+
+
+def test_the_driver_says_what_the_command_says_of_its_comparisons(folder: Path) -> None:
+    names = ("rows.parquet", "many.parquet", "spark")
+    lines = {name: (folder / f"{name}.said").read_text("utf-8").splitlines() for name in names}
+    expected = [line for name in names[:2] for line in lines[name] if re.search(SAID, line)]
+    assert [line for line in lines["spark"] if re.search(SAID, line)] == expected
+    assert any("--least-share" in line for line in expected)
+    assert sum("text of an earlier one" in line for line in expected) == 2
 
 
 @pytest.mark.parametrize("name", ["score", "match", "dedupe", "dedupe.pairs"])
