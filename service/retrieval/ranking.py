@@ -16,9 +16,8 @@ MATCHING: Final[tuple[Label, ...]] = ("exact_match", "partial_match")
 """Without a threshold, a candidate with one of these labels is an answer."""
 
 _PLACE: Final = 0.5
-"""Weight of a candidate's place in the index's order. A logistic regression on 300 generated
-queries gave 0.57, by a script that is not kept; `python -m benchmarks.places` measures its worth.
-"""
+"""Weight of a candidate's place in the index's order. By `python -m benchmarks.order`, of the
+weights tried it puts the right entry first for the most generated queries (docs/matching.md)."""
 
 ORDER: Final = f"log-odds of the similarity less {_PLACE:g} times ln of the place"
 """Names the rule in `ranked`, so that a run of one rule is not resumed with another."""
@@ -69,7 +68,7 @@ def ranked(candidates: Iterable[tuple[C, S]], is_answer: Callable[[S], bool]) ->
     scored = [
         (
             not is_answer(score),
-            _PLACE * math.log(place) - _log_odds(similarity),
+            _PLACE * math.log(place) - log_odds(similarity),
             similarity,
             Ranked(candidate, score, None),
         )
@@ -84,6 +83,7 @@ def ranked(candidates: Iterable[tuple[C, S]], is_answer: Callable[[S], bool]) ->
     ]
 
 
-def _log_odds(similarity: float) -> float:
+def log_odds(similarity: float) -> float:
+    """Log-odds of a similarity from 0 to 1, finite also at both ends."""
     share = min(max(similarity, _CERTAIN), 1 - _CERTAIN)
     return math.log(share / (1 - share))
