@@ -42,7 +42,8 @@ _MANY: Final = 100_000
 the second adds the common ones to the scores of the first `_DEPTH` entries."""
 
 _COMMON: Final = 0.01
-"""Share of entries from which a term is common for this. Such terms are four fifths of the work."""
+"""Share of entries from which a term is common for this. A search would spend most of its work on
+such terms."""
 
 _DEPTH: Final = 1000
 """Entries that the first stage finds for an address, at least. docs/matching.md says what is lost
