@@ -4,20 +4,28 @@ A connected component of matching pairs may be a chain: each link can hold a sma
 two ends can be different places. So each component is split into stars. The row that matches most
 others becomes a representative, the rows that match it become its cluster, and the same is done
 with the rest.
+
+A short text such as "4号老百姓大药房" matches shops in many cities. So rows that contradict each
+other, as `comparison.compare` says, are not put around one representative.
 """
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from service.comparison.compare import compare
 from service.matching.same_texts import SameTexts
 
 Similarities = Mapping[int, Mapping[int, float]]
 """Adjacency of the matching rows: row, then matching row, to similarity. Symmetric."""
+
+Contradict = Callable[[int, int], bool]
+"""Whether the addresses of two rows contradict each other; the first row is the lower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,12 @@ class Cluster:
     is_cut: bool
 
 
-def clusters(count: int, edges: Sequence[tuple[int, int, float]], same: SameTexts) -> list[Cluster]:
+def clusters(
+    count: int,
+    edges: Sequence[tuple[int, int, float]],
+    same: SameTexts,
+    address: Callable[[int], str],
+) -> list[Cluster]:
     """The clusters of two or more rows, sorted by their first row.
 
     Args:
@@ -43,13 +56,19 @@ def clusters(count: int, edges: Sequence[tuple[int, int, float]], same: SameText
         edges: The rows that match, as (row, row, similarity); each pair once. Of rows with the same
             text only the first has edges.
         same: The others with its text. They match it, and all that it matches.
+        address: The address of a row that has edges.
     """
     linked: dict[int, dict[int, float]] = defaultdict(dict)
     for one, other, value in edges:
         linked[one][other] = linked[other][one] = value
+
+    @functools.cache
+    def contradict(one: int, other: int) -> bool:
+        return bool(compare(address(one), address(other)).conflicts)
+
     alone = [row for row in same if row not in linked]
     parts = [*_components(count, edges), *([row] for row in alone)]
-    found = [cluster for rows in parts for cluster in _stars(rows, linked, same)]
+    found = [cluster for rows in parts for cluster in _stars(rows, linked, same, contradict)]
     return sorted(found, key=lambda cluster: min(cluster.similarities))
 
 
@@ -70,23 +89,40 @@ def _components(count: int, edges: Sequence[tuple[int, int, float]]) -> Iterator
     yield from members.values()
 
 
-def _stars(rows: Sequence[int], linked: Similarities, same: SameTexts) -> Iterator[Cluster]:
+def _stars(
+    rows: Sequence[int], linked: Similarities, same: SameTexts, contradict: Contradict
+) -> Iterator[Cluster]:
     left = set(rows)
     while left:
-        chosen = max(sorted(left), key=lambda row: _weight(_around(row, linked, left, same)))
-        similarities = _around(chosen, linked, left, same)
-        if len(similarities) == 1:
+        stars = (_star(row, linked, left, contradict) for row in sorted(left))
+        star = max(stars, key=lambda star: _weight(_with_same(star, same)))
+        members = _with_same(star, same)
+        if len(members) == 1:
             return  # none of the rest matches another of the rest
-        taken = left & similarities.keys()
-        yield Cluster(chosen, dict(sorted(similarities.items())), len(taken) < len(rows))
-        left -= taken
+        chosen = next(iter(star))
+        yield Cluster(chosen, dict(sorted(members.items())), len(star) < len(rows))
+        left -= star.keys()
 
 
-def _around(row: int, linked: Similarities, left: set[int], same: SameTexts) -> dict[int, float]:
-    """The row and all rows of `left` that it matches, with their similarities to it."""
-    values = {row: 1.0}
-    values |= {other: value for other, value in linked.get(row, {}).items() if other in left}
-    return {member: value for at, value in values.items() for member in (at, *same.get(at, ()))}
+def _star(
+    row: int, linked: Similarities, left: set[int], contradict: Contradict
+) -> dict[int, float]:
+    """The row, and those of `left` that it matches, most similar first; with similarities to it.
+
+    A row that contradicts a more similar one is not among them.
+    """
+    star = {row: 1.0}
+    matching = ((other, value) for other, value in linked.get(row, {}).items() if other in left)
+    for other, value in sorted(matching, key=lambda match: (-match[1], match[0])):
+        # Whether it is the same place as `row` is for the model alone to say.
+        if not any(contradict(*sorted((other, known))) for known in star if known != row):
+            star[other] = value
+    return star
+
+
+def _with_same(star: Mapping[int, float], same: SameTexts) -> dict[int, float]:
+    """A star with all rows of its texts."""
+    return {member: value for row, value in star.items() for member in (row, *same.get(row, ()))}
 
 
 def _weight(similarities: Mapping[int, float]) -> tuple[int, float]:

@@ -66,7 +66,8 @@ class Clustered(NamedTuple):
             counted from 1, without a header.
         members: Number of rows in the cluster.
         similarity: Similarity to the representative, from 0 to 1.
-        cut: Whether the cluster was cut out of a longer chain of matches.
+        cut: Whether the cluster was cut out of a longer chain of matches, or out of rows that
+            contradict each other.
         error: Why the row was left out; None if it was not.
     """
 
@@ -153,7 +154,7 @@ class DedupeJob(BulkJob):
             with self._pairs.open() as file:
                 linked = self._linked(register, scorer, file, source.style, journal, entries)
                 self._pairs.finish(file, None)
-        found = clusters(table.rows, linked, same)
+            found = clusters(table.rows, linked, same, address_of_row(register))
         known = of_row(found)
         limits, row = Limits(most_chars), 0
         with contextlib.closing(formats.open_source(self._source_format, self._reading)) as again:
@@ -291,8 +292,8 @@ def notices(
         )
     if cut := sum(cluster.is_cut for cluster in found):
         yield (
-            f"{cut:,} clusters were parts of chains whose ends do not match: "
-            "the column cut marks them"
+            f"{cut:,} clusters were cut out of chains whose ends do not match or contradict each "
+            "other: the column cut marks them"
         )
 
 
@@ -326,6 +327,12 @@ def pair_cells(register: StoredRegister, one: int, other: int) -> list[object]:
     """The cells of a pair, in the columns of `PAIR`; `one` and `other` are places from 0."""
     first, second = register.entry(one), register.entry(other)
     return [int(first.id), int(second.id), first.address, second.address]
+
+
+def address_of_row(register: StoredRegister) -> Callable[[int], str]:
+    """Looks up the address of a row, from 0, in a register whose ids are ascending row numbers."""
+    rows = np.fromiter((int(register.ids[at]) - 1 for at in range(len(register))), np.int64)
+    return lambda row: register.addresses[int(np.searchsorted(rows, row))]
 
 
 def of_row(found: Iterable[Cluster]) -> dict[int, Clustered]:

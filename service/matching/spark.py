@@ -29,7 +29,15 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching import spark_worker as worker
 from service.matching.clusters import clusters
-from service.matching.dedupe_job import DUPLICATES, PAIR, Clustered, DedupeJob, notices, of_row
+from service.matching.dedupe_job import (
+    DUPLICATES,
+    PAIR,
+    Clustered,
+    DedupeJob,
+    address_of_row,
+    notices,
+    of_row,
+)
 from service.matching.matcher import Choice, fields
 from service.matching.reach import LEAST_SHARE, Reach
 from service.matching.same_texts import firsts
@@ -179,7 +187,8 @@ def dedupe(
         (edge.row1 - 1, edge.row2 - 1, edge.similarity)
         for edge in matching.select("row1", "row2", "similarity").collect()
     ]
-    made, progress = clusters(count, edges, same), Progress("dedupe", count)
+    made = clusters(count, edges, same, address_of_row(worker.stored(register)))
+    progress = Progress("dedupe", count)
     for line in notices(same, left_out, reach, made):
         progress.note(line)
     assign = partial(worker.assign, of_row(made), column, limit, names)

@@ -64,7 +64,7 @@ class Work:
         scorer: RowScorer[Any] = model(replace(self.settings, cpu_threads=threads))
         if self.choice:
             most = self.settings.max_address_chars
-            scorer = Matcher(scorer, _register(self.register), self.choice, most)
+            scorer = Matcher(scorer, stored(self.register), self.choice, most)
         identity = json.dumps(scorer.identity)
         if self.identity and self.identity != identity:
             raise BulkError(
@@ -79,7 +79,8 @@ model = cache(LocalScorer)
 
 
 @cache
-def _register(name: str) -> StoredRegister:
+def stored(name: str) -> StoredRegister:
+    """The register that `send` has sent, on a worker or on the driver."""
     return files.read(Path(SparkFiles.get(name)))
 
 
@@ -120,7 +121,7 @@ def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBat
     candidates share too little with the batch's entries.
     """
     names = ("first", "second", "at", "rank", "left_out")
-    found = _register(register)
+    found = stored(register)
     for batch in batches:
         rows: list[tuple[int | None, ...]] = []
         left_out = 0
@@ -137,7 +138,7 @@ def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBat
 
 def texts(register: str, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Replace each pair's places by the columns of `PAIR`: its row numbers and addresses."""
-    entries = _register(register)
+    entries = stored(register)
     for batch in batches:
         first, second, numbers = batch.columns
         pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)

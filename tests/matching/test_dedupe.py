@@ -6,7 +6,9 @@ import argparse
 import itertools
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -287,9 +289,14 @@ def test_files_that_exist_are_replaced_only_by_force(table: Path) -> None:
     assert out.exists()
 
 
+def anywhere(row: int) -> str:
+    """The same address for all rows: none contradicts another."""
+    return "学府路"
+
+
 def test_a_chain_is_cut_where_its_ends_do_not_match() -> None:
     chain = [(row, row + 1, 0.9) for row in range(6)]
-    found = clusters(8, chain, {})
+    found = clusters(8, chain, {}, anywhere)
     assert all(cluster.is_cut for cluster in found)
     for cluster in found:
         for row in cluster.similarities:
@@ -298,7 +305,7 @@ def test_a_chain_is_cut_where_its_ends_do_not_match() -> None:
 
 def test_a_clique_stays_whole() -> None:
     clique = [(one, other, 0.9) for one, other in itertools.combinations(range(2, 6), 2)]
-    [found] = clusters(9, clique, {})
+    [found] = clusters(9, clique, {}, anywhere)
     assert (set(found.similarities), found.is_cut) == ({2, 3, 4, 5}, False)
 
 
@@ -310,10 +317,18 @@ edges = st.lists(
 )  # fmt: skip
 
 
-@given(edges, st.randoms(use_true_random=False))
-def test_each_member_matches_its_representative(edges, random) -> None:  # type: ignore[no-untyped-def]
+def at_two_numbers(row: int) -> str:
+    """Of two addresses that contradict each other, the one of this row."""
+    return f"学府路{row % 2 + 1}号"
+
+
+@pytest.mark.parametrize("address", [anywhere, at_two_numbers])
+@given(edges=edges, random=st.randoms(use_true_random=False))
+def test_each_member_matches_its_representative_and_contradicts_no_other(
+    address: Callable[[int], str], edges: list[tuple[int, int, float]], random: Random
+) -> None:
     """Laws: no row in two clusters, every member matches its representative, order is nothing."""
-    found = clusters(12, edges, {})
+    found = clusters(12, edges, {}, address)
     rows = [row for cluster in found for row in cluster.similarities]
     assert len(rows) == len(set(rows))
     pairs = {frozenset(edge[:2]): edge[2] for edge in edges}
@@ -322,9 +337,24 @@ def test_each_member_matches_its_representative(edges, random) -> None:  # type:
         for row, similarity in cluster.similarities.items():
             if row != cluster.representative:
                 assert pairs[frozenset((row, cluster.representative))] == similarity
+        others = cluster.similarities.keys() - {cluster.representative}
+        assert len({address(row) for row in others}) == 1
     shuffled = [*edges]
     random.shuffle(shuffled)
-    assert clusters(12, shuffled, {}) == found
+    assert clusters(12, shuffled, {}, address) == found
+
+
+def test_a_short_text_does_not_join_places_that_contradict_each_other() -> None:
+    addresses = [
+        "老百姓大药房",
+        "杭州市西湖区文三路478号老百姓大药房",
+        "成都市文三路478号老百姓大药房",
+        "成都市武侯区文三路478号老百姓大药房",
+        "文三路12号老百姓大药房",
+    ]
+    edges = [(0, 1, 0.6), (0, 2, 0.8), (0, 3, 0.7), (0, 4, 0.9), (2, 3, 0.95)]
+    [found] = clusters(5, edges, {}, addresses.__getitem__)
+    assert (found.similarities, found.is_cut) == ({0: 0.8, 2: 1.0, 3: 0.95}, True)
 
 
 @given(edges, st.dictionaries(st.integers(0, 11), st.integers(1, 3), max_size=6))
@@ -341,4 +371,4 @@ def test_rows_of_one_text_are_as_rows_that_match_alike(edges, more) -> None:  # 
         for one in (first, *same.get(first, ()))
         for other in (second, *same.get(second, ()))
     ]
-    assert clusters(count, edges, same) == clusters(count, every, {})
+    assert clusters(count, edges, same, anywhere) == clusters(count, every, {}, anywhere)

@@ -93,7 +93,7 @@ def test_pairs_to_compare_are_those_of_one_machine_in_its_order(
     register = Held(addresses, build(addresses))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.matching.reach._FEW", 0)
-        patch.setattr(spark_worker, "_register", lambda name: register)
+        patch.setattr(spark_worker, "stored", lambda name: register)
         places = [_batch({"id": place}) for place in range(len(addresses))]
         first: dict[tuple[int, int], tuple[int, int]] = {}
         near = _rows(spark_worker.near("", reach, places))
