@@ -91,8 +91,8 @@ COMMANDS = {
         {"in.csv": _ROWS},
     ),
     "evaluate": Command(
-        (*SERVICE, "evaluate", "in.csv", "--picture", "out.svg", "--errors", "out.csv"),
-        (f"{WORK}/out.(svg|csv)", OWN, TORCH),
+        (*SERVICE, "evaluate", "in.csv", "--picture", "out.svg", "--errors", "out.jsonl"),
+        (f"{WORK}/out.(svg|jsonl)", OWN, TORCH),
         {
             "in.csv": "address1,address2,label\n文三路1号,文三路1号,exact_match\n"
             "文三路1号,北京路2号,not_match\n文三路1号3栋,文三路1号,partial_match\n"
