@@ -80,7 +80,7 @@ def text(summary: dict[str, Any]) -> str:
 
 
 def threshold_table(summary: dict[str, Any]) -> str:
-    """Precision and recall by similarity, as a table in Markdown."""
+    """Precision and recall by threshold, of each of `RULES`, as a table in Markdown."""
     names = (f"{_SHORT[rule.found]}, by {rule.value}: precision | recall" for rule in RULES)
     lines = [f"| threshold | {' | '.join(names)} |", f"|{'---|' * (1 + 2 * len(RULES))}"]
     for threshold, rows in _rows_of_thresholds(summary):

@@ -25,7 +25,7 @@ Similarities = Mapping[int, Mapping[int, float]]
 """Adjacency of the matching rows: row, then matching row, to similarity. Symmetric."""
 
 Contradict = Callable[[int, int], bool]
-"""Whether the addresses of two rows contradict each other; the first row is the lower one."""
+"""Whether the addresses of two rows contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _star(
     matching = ((other, value) for other, value in linked.get(row, {}).items() if other in left)
     for other, value in sorted(matching, key=lambda match: (-match[1], match[0])):
         # Whether it is the same place as `row` is for the model alone to say.
-        if not any(contradict(*sorted((other, known))) for known in star if known != row):
+        if not any(contradict(other, known) for known in star if known != row):
             star[other] = value
     return star
 
