@@ -20,6 +20,10 @@ from service.comparison.parts import Part
 from service.scoring import simplified
 from service.scoring.readable import plain
 
+RULES: Final = 1
+"""Version of these rules; raise it with any change of them, of how parts are read, or of the table
+of divisions. A run of `dedupe` is not resumed with others."""
+
 
 class DifferingPart(NamedTuple):
     """A part that differs, or that only one address has.

@@ -114,7 +114,7 @@ def _star(
     star = {row: 1.0}
     matching = ((other, value) for other, value in linked.get(row, {}).items() if other in left)
     for other, value in sorted(matching, key=lambda match: (-match[1], match[0])):
-        # Whether it is the same place as `row` is for the model alone to say.
+        # Of two that match, the model has said that they are one place.
         if not any(contradict(other, known) for known in star if known != row):
             star[other] = value
     return star

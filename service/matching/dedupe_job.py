@@ -35,9 +35,10 @@ from service.bulk.tables import (
 )
 from service.errors import BulkError
 from service.http.schemas import Limits
+from service.matching import reach as reaching
 from service.matching.clusters import Cluster, clusters
 from service.matching.matcher import Choice
-from service.matching.reach import Reach
+from service.matching.reach import LeftOut, Reach
 from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
@@ -206,7 +207,7 @@ class _Chosen:
         self.identity: Mapping[str, object] = {
             **scorer.identity,
             "choice of duplicates": [choice.threshold, reach.candidates, reach.least_share],
-            "way of searching": RULE,
+            "way of searching": [RULE, reaching.RULE],
         }
         self.score = scorer.score
 
@@ -215,13 +216,13 @@ class _Entries:
     """Progress in rows. The run counts pairs, and their total is not known before the end.
 
     Attributes:
-        left_out: Number of candidates that share too little with an entry.
+        left_out: How many candidates were not compared with their entries.
     """
 
     def __init__(self, progress: Progress, same: SameTexts) -> None:
         self._add = progress.advance
         self._progress, self._same = progress, same
-        self.left_out = 0
+        self.left_out = LeftOut()
 
     def resume(self, rows: int) -> None:
         """Count the next rows as done by an earlier run."""
@@ -231,9 +232,9 @@ class _Entries:
         """Count the next rows as done by this run."""
         self._add = self._progress.advance
 
-    def add(self, entries: Sequence[Entry], left_out: int) -> None:
+    def add(self, entries: Sequence[Entry], left_out: LeftOut) -> None:
         """Count entries whose candidates were found, each for all rows of its text."""
-        self.left_out += left_out
+        self.left_out = self.left_out.and_also(left_out)
         rows = [int(entry.id) - 1 for entry in entries]
         self._add(sum(1 + len(self._same.get(row, ())) for row in rows))
 
@@ -269,13 +270,13 @@ class _Matching:
 
 
 def notices(
-    same: SameTexts, left_out: int, reach: Reach, found: Sequence[Cluster]
+    same: SameTexts, left_out: LeftOut, reach: Reach, found: Sequence[Cluster]
 ) -> Iterator[str]:
     """What a user has to know of a run beside its results, one line each.
 
     Args:
         same: Rows that no model compared.
-        left_out: How many candidates were left out by `reach`.
+        left_out: How many candidates `reach` did not compare.
         reach: What each row was compared with.
         found: The clusters.
     """
@@ -284,11 +285,18 @@ def notices(
             f"{count(same):,} rows have the text of an earlier one: they are in its cluster "
             "without the model, and in no pair"
         )
-    if left_out:
+    not_compared = (
+        f"times a row and one of its {reach.candidates} candidates were not compared, for"
+    )
+    if left_out.sharing_little:
         yield (
-            f"{left_out:,} times a row and one of its {reach.candidates} candidates were not "
-            f"compared, for they share less than {reach.least_share:g} of what is rare in the row "
-            "(--least-share)"
+            f"{left_out.sharing_little:,} {not_compared} they share less than "
+            f"{reach.least_share:g} of what is rare in the row (--least-share)"
+        )
+    if left_out.contradicting:
+        yield (
+            f"{left_out.contradicting:,} {not_compared} they contradict each other, in a number or "
+            "in another part"
         )
     if cut := sum(cluster.is_cut for cluster in found):
         yield (
@@ -298,7 +306,7 @@ def notices(
 
 
 def _pairs(
-    register: StoredRegister, reach: Reach, looked_at: Callable[[Sequence[Entry], int], None]
+    register: StoredRegister, reach: Reach, looked_at: Callable[[Sequence[Entry], LeftOut], None]
 ) -> Iterator[list[object]]:
     """Each pair in which one entry is compared with the other, once.
 
@@ -311,12 +319,12 @@ def _pairs(
     for begin in range(0, len(register), _ENTRIES):
         places = range(begin, min(begin + _ENTRIES, len(register)))
         entries = [register.entry(place) for place in places]
-        left_out = 0
+        left_out = LeftOut()
         compared = reach.compared(register, places, [entry.address for entry in entries])
         for place, (others, without) in zip(places, compared, strict=True):
             found[place, : len(others)] = others
-            left_out += without
-            for other in map(int, others):
+            left_out = left_out.and_also(without)
+            for other in others:
                 # An earlier entry that has this one among its own candidates has had the pair.
                 if other > place or place not in found[other]:
                     yield pair_cells(register, min(place, other), max(place, other))

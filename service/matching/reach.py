@@ -1,7 +1,9 @@
 """Which other entries of its own table's register each entry is compared with.
 
 An entry's candidates are cut off where they share too little with it: two writings of a place
-have most of what is rare in common, and chance neighbours little. docs/matching.md has figures.
+have most of what is rare in common, and chance neighbours little. Candidates that contradict it,
+as `comparison.compare` says, are another place without asking the model. docs/matching.md has
+figures.
 """
 
 from __future__ import annotations
@@ -10,19 +12,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-if TYPE_CHECKING:  # the command line reads its default before it needs the extra `match`
-    import numpy as np
-    from numpy.typing import NDArray
+from service.comparison import compare as comparison
+from service.comparison.compare import compare
 
+if TYPE_CHECKING:  # the command line reads its default before it needs the extra `match`
     from service.retrieval.files import StoredRegister
 
 LEAST_SHARE: Final = 0.2
 """Hardly a pair that is one place has less, and most candidates do. `python -m
 benchmarks.duplicates --least-share 0` measures what it loses and saves on generated rows."""
 
+RULE: Final = ("none that contradict each other", comparison.RULES)
+"""What decides which candidates are compared, beside a `Reach`. A run that was begun with one rule
+is not resumed with another."""
+
 _FEW: Final = 1000
 """A register of up to so many entries is compared without a least share. It says little there how
 rare a term is, and there is little to save."""
+
+
+class LeftOut(NamedTuple):
+    """How many times an entry and one of its candidates are not compared.
+
+    Attributes:
+        sharing_little: They share too little.
+        contradicting: They contradict each other.
+    """
+
+    sharing_little: int = 0
+    contradicting: int = 0
+
+    def and_also(self, other: LeftOut) -> LeftOut:
+        """The sum of both."""
+        return LeftOut(*(one + more for one, more in zip(self, other, strict=True)))
 
 
 class Neighbours(NamedTuple):
@@ -30,11 +52,11 @@ class Neighbours(NamedTuple):
 
     Attributes:
         places: Of other entries, best match first.
-        left_out: Number of candidates that share too little.
+        left_out: How many candidates it is not compared with.
     """
 
-    places: NDArray[np.int32]
-    left_out: int
+    places: list[int]
+    left_out: LeftOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +83,13 @@ class Reach:
         """
         least = self.least_share if len(register) > _FEW else 0.0
         found = register.candidates_with_shares(addresses, self.candidates + 1)
-        for place, (near, shares) in zip(places, found, strict=True):
+        for place, address, (near, shares) in zip(places, addresses, found, strict=True):
             is_other = near != place
             near, shares = (part[is_other][: self.candidates] for part in (near, shares))
-            kept = near[shares >= least]
-            yield Neighbours(kept, len(near) - len(kept))
+            sharing = near[shares >= least].tolist()
+            kept = [other for other in sharing if _may_be_one_place(register, address, other)]
+            yield Neighbours(kept, LeftOut(len(near) - len(sharing), len(sharing) - len(kept)))
+
+
+def _may_be_one_place(register: StoredRegister, address: str, other: int) -> bool:
+    return not compare(address, register.entry(other).address).conflicts

@@ -39,7 +39,7 @@ from service.matching.dedupe_job import (
     of_row,
 )
 from service.matching.matcher import Choice, fields
-from service.matching.reach import LEAST_SHARE, Reach
+from service.matching.reach import LEAST_SHARE, LeftOut, Reach
 from service.matching.same_texts import firsts
 from service.matching.spark_worker import Work
 from service.matching.table import ADDRESS, fault_of
@@ -133,7 +133,7 @@ def dedupe(
     The model runs when this is called, not when its result is used. The workers find candidates
     and score them; the driver builds the register of the rows, and the clusters. It writes to
     standard error what the command does: how many rows have the same text, how many comparisons
-    `least_share` left out, and how many clusters were cut.
+    were left out, and how many clusters were cut.
 
     Args:
         rows: Rows with a column of text.
@@ -165,10 +165,10 @@ def dedupe(
     reach = Reach(candidates, least_share)
     near = spark.range(size).mapInArrow(
         partial(worker.near, register, reach),
-        "first long, second long, at long, rank long, left_out long",
+        ", ".join(f"{name} long" for name in ("first", "second", "at", "rank", *LeftOut._fields)),
     )
     near.persist()
-    [[left_out]] = near.agg(f.sum("left_out")).collect()
+    [left_out] = near.agg(*map(f.sum, LeftOut._fields)).collect()
     # A pair that both of its rows find stands where a run on one machine would meet it first.
     pairs = near.dropna(subset=["first"]).groupBy("first", "second")
     once = pairs.agg(f.min(f.struct("at", "rank")).alias("found"))
@@ -189,7 +189,7 @@ def dedupe(
     ]
     made = clusters(count, edges, same, address_of_row(worker.stored(register)))
     progress = Progress("dedupe", count)
-    for line in notices(same, left_out, reach, made):
+    for line in notices(same, LeftOut(*left_out), reach, made):
         progress.note(line)
     assign = partial(worker.assign, of_row(made), column, limit, names)
     return numbered.mapInArrow(assign, schema), matching

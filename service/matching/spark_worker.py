@@ -25,7 +25,7 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.dedupe_job import PAIR, Clustered, clustered, pair_cells
 from service.matching.matcher import Choice, Matcher
-from service.matching.reach import Reach
+from service.matching.reach import LeftOut, Reach
 from service.matching.table import ADDRESS
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
@@ -117,22 +117,22 @@ def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBat
     """Pairs of each entry with those that it is compared with.
 
     A row of the result is the two places, smaller first, the place of the entry that found the
-    pair, and the candidate's rank. The last row of a batch has none of these, but how many
-    candidates share too little with the batch's entries.
+    pair, and the candidate's rank. The last row of a batch has none of these, but the counts of
+    candidates that its entries are not compared with.
     """
-    names = ("first", "second", "at", "rank", "left_out")
+    names = ("first", "second", "at", "rank", *LeftOut._fields)
     found = stored(register)
     for batch in batches:
         rows: list[tuple[int | None, ...]] = []
-        left_out = 0
+        left_out = LeftOut()
         for places in batched(batch.column(0).to_pylist(), _ENTRIES):
             addresses = [found.entry(place).address for place in places]
             compared = reach.compared(found, places, addresses)
             for at, (others, without) in zip(places, compared, strict=True):
-                ranked = enumerate(others.tolist())
-                rows += [(min(at, other), max(at, other), at, rank, 0) for rank, other in ranked]
-                left_out += without
-        rows.append((None, None, None, None, left_out))
+                ranked = enumerate(others)
+                rows += [(min(at, other), max(at, other), at, rank, 0, 0) for rank, other in ranked]
+                left_out = left_out.and_also(without)
+        rows.append((None, None, None, None, *left_out))
         yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(names)), names)
 
 
