@@ -261,5 +261,7 @@ def _houses(value: str) -> Iterator[_Houses]:
             stem, number, rest = found[1], int(found[2]), found[3]
             within = tuple(_WITHIN.findall(rest))
             yield _Houses(stem, number, number, within)
+            if within and not stem and within[-1] in "甲乙丙丁":  # 26甲号 and 26号甲 are 甲26号
+                yield _Houses(within[-1], number, number, within[:-1])
             if rest.startswith("-") and len(within) == 1 and int(within[0]) > number:
                 yield _Houses(stem, number, int(within[0]), ())
