@@ -62,7 +62,11 @@ def compare(first: str, second: str, default: tuple[Place, ...] = ()) -> Compari
         default: The division to assume for an address that names none, or names one that
             contains it. Several places, if its name has several meanings.
     """
-    one, two = _read(first, default), _read(second, default)
+    return compare_parts(read(first, default), read(second, default))
+
+
+def compare_parts(one: Address, two: Address) -> Comparison:
+    """Compare two addresses that `read` has taken apart."""
     conflict = _division_conflict(one.location.places, two.location.places)
     conflicts: list[PartKind] = [conflict] if conflict else []
     differences = list(_divisions(one.location, two.location, conflict))
@@ -103,18 +107,26 @@ def default_place(province: str | None, city: str | None) -> tuple[Place, ...]:
 _Parts = Mapping[PartKind, Sequence[Part]]
 
 
-class _Address(NamedTuple):
+class Address(NamedTuple):
+    """An address that was taken apart.
+
+    Attributes:
+        location: The divisions that it names, and where they may be.
+        parts: Its other parts, by kind.
+    """
+
     location: Location
     parts: _Parts
 
 
-def _read(address: str, default: tuple[Place, ...]) -> _Address:
+def read(address: str, default: tuple[Place, ...] = ()) -> Address:
+    """Take an address apart; `default` is as in `compare`."""
     text = _plain(address)
     location = divisions.read(text)
     found: dict[PartKind, list[Part]] = {}
     for part in parts.read(text, location.end):
         found.setdefault(part.kind, []).append(part)
-    return _Address(location.within(default) if default else location, found)
+    return Address(location.within(default) if default else location, found)
 
 
 def _plain(text: str) -> str:

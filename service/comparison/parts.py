@@ -52,7 +52,9 @@ _TOWN: Final = re.compile(
     r"|[^\W\d_号路街]{1,5}?(?:镇|乡|苏木)(?![路街道村镇巷江海])"
 )
 _TOWN_ENDS: Final = re.compile("(?:街道办事处|街道办|街道|地区办事处|镇|乡|苏木)$")
-_ENDS: Final = re.compile("(?:号楼|号栋|号幢|[栋幢]楼?|座|#楼?|楼|单元|号?[室房户]|(?<=[0-9])号|[层Ff])$")
+_ENDS: Final = re.compile(
+    "(?:号楼|号栋|号幢|[栋幢]楼?|座|#楼?|楼|单元|号?[室房户]|(?<=[0-9])号|[层Ff])$"
+)
 _NUMBER: Final = re.compile(f"[0-9]+|[{NUMERALS}]+")
 _MARKS: Final = re.compile(r"[\W_]+")
 

@@ -8,12 +8,13 @@ figures.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service.comparison import compare as comparison
-from service.comparison.compare import compare
+from service.comparison.compare import Address, compare_parts
 
 if TYPE_CHECKING:  # the command line reads its default before it needs the extra `match`
     from service.retrieval.files import StoredRegister
@@ -29,6 +30,12 @@ is not resumed with another."""
 _FEW: Final = 1000
 """A register of up to so many entries is compared without a least share. It says little there how
 rare a term is, and there is little to save."""
+
+
+@functools.lru_cache(maxsize=10_000)
+def _read(address: str) -> Address:
+    """Rows that are one place often stand near each other, and are candidates of one another."""
+    return comparison.read(address)
 
 
 class LeftOut(NamedTuple):
@@ -86,10 +93,7 @@ class Reach:
         for place, address, (near, shares) in zip(places, addresses, found, strict=True):
             is_other = near != place
             near, shares = (part[is_other][: self.candidates] for part in (near, shares))
-            sharing = near[shares >= least].tolist()
-            kept = [other for other in sharing if _may_be_one_place(register, address, other)]
+            sharing, own = near[shares >= least].tolist(), _read(address)
+            others = ((other, _read(register.entry(other).address)) for other in sharing)
+            kept = [other for other, its in others if not compare_parts(own, its).conflicts]
             yield Neighbours(kept, LeftOut(len(near) - len(sharing), len(sharing) - len(kept)))
-
-
-def _may_be_one_place(register: StoredRegister, address: str, other: int) -> bool:
-    return not compare(address, register.entry(other).address).conflicts

@@ -138,11 +138,16 @@ class Index:
     def _with_common(self, asked: csr_matrix, near: Found, most: int) -> Found:
         """The best `most` of the entries in `near`, with the common terms added to their scores."""
         places, scores = near
+        order = np.argsort(places)  # a search for ascending places takes half of the time
+        ascending, sums = places[order], scores[order]
         for term, weight in zip(asked.indices, asked.data, strict=True):
             row = slice(self.starts[term], self.starts[term + 1])
-            having, values = self.entries[row], self.values[row]
-            at = np.minimum(np.searchsorted(having, places), len(having) - 1)
-            scores = scores + np.where(having[at] == places, weight * values[at], 0)
+            having = self.entries[row]
+            at = np.minimum(np.searchsorted(having, ascending), len(having) - 1)
+            has = np.flatnonzero(having[at] == ascending)
+            sums[has] += weight * self.values[row][at[has]]
+        scores = np.empty_like(sums)
+        scores[order] = sums
         best = np.argsort(-scores, kind="stable")[:most]
         return places[best], scores[best]
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bulk.tables import Chunk, Result
+from service.comparison.compare import compare
 from service.errors import MGeoError
 from service.matching import command
 from service.matching.clusters import clusters
@@ -125,7 +126,7 @@ def test_rows_that_share_too_little_are_not_compared_and_counted(
     assert "--least-share" not in capsys.readouterr().err  # so few rows are all compared
     monkeypatch.setattr("service.matching.reach._FEW", count - 1)
     some = dedupe(wide, "-o", out, "--force", "--least-share", "0.5").pairs
-    [left_out] = re.findall(r"([\d,]+) times a row and one of its 10", capsys.readouterr().err)
+    [left_out] = re.findall(r"([\d,]+) times .*\(--least-share\)", capsys.readouterr().err)
     assert set(some) < set(every)
     # A pair is left out from one side or from both.
     gone = len(every) - len(some)
@@ -150,6 +151,29 @@ def test_a_run_goes_on_with_its_own_least_share(
     dedupe(wide, "-o", out)
     dedupe(wide, "-o", wide.with_name("whole.csv"))
     assert out.read_bytes() == wide.with_name("whole.csv").read_bytes()
+
+
+def test_rows_that_contradict_each_other_are_not_compared_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "in.csv"
+    written = [
+        "文三路1号",
+        "文三路2号",
+        "文三路1号3栋",
+        "文三路1号4栋",
+        "文三路",
+        "宁波市文三路1号",
+    ]
+    table.write_text("address\n" + "\n".join([*written, "杭州市文三路1号"]) + "\n")
+    scorer = dedupe(table, "-o", table.with_name("out.csv"))
+    every = [frozenset(pair) for pair in itertools.combinations([*written, "杭州市文三路1号"], 2)]
+    apart = [pair for pair in every if compare(*pair).conflicts]
+    assert frozenset(("文三路1号", "文三路2号")) in apart
+    assert frozenset(("宁波市文三路1号", "杭州市文三路1号")) in apart
+    assert sorted(map(sorted, scorer.pairs)) == sorted(sorted(p) for p in every if p not in apart)
+    [told] = re.findall(r"([\d,]+) times .*contradict each other, in", capsys.readouterr().err)
+    assert int(told) == 2 * len(apart)  # each is found from both sides
 
 
 @pytest.mark.slow
@@ -179,14 +203,15 @@ def test_a_service_gets_the_pairs_that_a_model_here_gets(
     ]
 
 
+@pytest.mark.parametrize("rule", ["dedupe_job.RULE", "reach.RULE"])
 def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(
-    table: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
     """Its pairs would be others, and the journal has only their scores."""
     out, cut_off = table.with_name("out.csv"), Knowing()
     cut_off.dies_after = 1
     with monkeypatch.context() as earlier:
-        earlier.setattr("service.matching.dedupe_job.RULE", "that of an earlier release")
+        earlier.setattr(f"service.matching.{rule}", "that of an earlier release")
         with pytest.raises(KeyboardInterrupt):
             dedupe(table, "-o", out, by=cut_off)
     with pytest.raises(MGeoError, match="another way of searching"):
@@ -204,7 +229,7 @@ def test_blanks_that_part_two_numbers_part_two_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dies_after", [0, 1, 2])
 def test_a_run_that_was_cut_off_ends_in_the_same_bytes(table: Path, dies_after: int) -> None:
     with table.open("a") as file:
-        file.writelines(f"{n},文三路{n}号\n" for n in range(9, 15))
+        file.writelines(f"{n},文三路{name}记面馆\n" for n, name in enumerate("赵钱孙李周吴", 9))
     whole = dedupe(table, "-o", table.with_name("whole.csv"))
     assert len(whole.scored) > 2
     cut_off = Knowing()
@@ -231,7 +256,7 @@ def test_progress_counts_rows_and_ends_with_all_of_them(
     monkeypatch.setattr("service.bulk.progress._EVERY_SECONDS", -1)
     monkeypatch.setattr("service.matching.dedupe_job._ENTRIES", 10)
     table = tmp_path / "in.csv"
-    many = [f"文三路{number}号" for number in range(1, 61)]
+    many = [f"文三路{chr(0x5000 + number)}记面馆" for number in range(60)]
     table.write_text("address\n" + "\n".join(many) + "\n")
     out = table.with_name("out.csv")
     if dies_after is not None:
