@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from service.bulk import command, inputs
 from service.bulk.command import number
 from service.bulk.formats import FORMATS
-from service.matching.reach import LEAST_SHARE
+from service.matching.choice import BY, LEAST_SHARE
 from service.retrieval.register import CANDIDATES
 
 
@@ -25,8 +26,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("answers").add_argument
     add("--top", type=number(int, 1, 100), default=1, metavar="INT",
         help="most answers for a row [1]")  # fmt: skip
-    add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
-        help="lowest similarity of an answer [the label decides: any but not_match]")  # fmt: skip
+    _add_threshold(add, "an answer", "any but not_match")
     add("--candidates", type=number(int, 1, 1000), default=CANDIDATES, metavar="INT",
         help=f"entries that the model compares with each row [{CANDIDATES}]")  # fmt: skip
     add("--id", metavar="COLUMN", help="column of a table RIGHT whose values name its entries "
@@ -45,14 +45,21 @@ def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("clusters").add_argument
     add("--pairs", metavar="FILE",
         help="file for the pairs that match [OUTPUT with .pairs in its name]")  # fmt: skip
-    add("--threshold", type=number(float, 0, 1), metavar="SIMILARITY",
-        help="lowest similarity of a match [the label decides: exact_match]")  # fmt: skip
+    _add_threshold(add, "a match", "exact_match")
     add("--candidates", type=number(int, 1, 1000), default=10, metavar="INT",
         help="rows that the model compares with each row, at most [10]")  # fmt: skip
     add("--least-share", type=number(float, 0, 1), default=LEAST_SHARE, metavar="SHARE",
         help="leave out those that share less than this of what is rare in the row, in a file of "
         f"over 1,000 texts [{LEAST_SHARE:g}]")  # fmt: skip
     _add_shared_flags(parser, "reading")
+
+
+def _add_threshold(add: Callable[..., object], what: str, labels: str) -> None:
+    add("--threshold", type=number(float, 0, 1), metavar="NUMBER",
+        help=f"lowest similarity of {what} [the label decides: {labels}]")  # fmt: skip
+    add("--by", choices=BY, default=BY[0],
+        help="what --threshold is compared with: the similarity, or the probability "
+        f"P(exact) + P(partial) [{BY[0]}]")  # fmt: skip
 
 
 def _add_shared_flags(parser: argparse.ArgumentParser, reading: str) -> None:

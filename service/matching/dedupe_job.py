@@ -36,8 +36,8 @@ from service.bulk.tables import (
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching import reach as reaching
+from service.matching.choice import Choice
 from service.matching.clusters import Cluster, clusters
-from service.matching.matcher import Choice
 from service.matching.reach import LeftOut, Reach
 from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
@@ -104,7 +104,7 @@ class DedupeJob(BulkJob):
 
     def __init__(self, flags: argparse.Namespace) -> None:
         self._choice = Choice(
-            threshold=flags.threshold, candidates=flags.candidates, labels=DUPLICATES
+            threshold=flags.threshold, candidates=flags.candidates, labels=DUPLICATES, by=flags.by
         )
         self._reach = Reach(flags.candidates, flags.least_share)
         super().__init__(flags)
@@ -206,7 +206,7 @@ class _Chosen:
         self.chunk_rows = scorer.chunk_rows
         self.identity: Mapping[str, object] = {
             **scorer.identity,
-            "choice of duplicates": [choice.threshold, reach.candidates, reach.least_share],
+            "choice of duplicates": [choice.rule, reach.candidates, reach.least_share],
             "way of searching": [RULE, reaching.RULE],
         }
         self.score = scorer.score
@@ -252,7 +252,7 @@ class _Matching:
         for row, result in zip(chunk.rows(), results, strict=True):
             if not isinstance(result, Result) or result.similarity is None:
                 continue
-            if self._choice.is_answer(result.similarity, result.label or ""):
+            if self._choice.is_answer(result):
                 cells.append([*row])
                 kept.append(result)
                 first, second = (int(str(number)) - 1 for number in (row[0], row[1]))

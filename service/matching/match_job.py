@@ -17,7 +17,8 @@ from service.bulk.job import BulkJob
 from service.bulk.run import Counts, RowScorer
 from service.bulk.tables import Chunk, Source
 from service.errors import BulkError
-from service.matching.matcher import ANSWERS, Choice, Matcher, fields, result_of
+from service.matching.choice import Choice
+from service.matching.matcher import ANSWERS, Matcher, fields, result_of
 from service.matching.table import Table, address_column
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
@@ -34,7 +35,7 @@ class MatchJob(BulkJob):
     values = ANSWERS
 
     def __init__(self, flags: argparse.Namespace) -> None:
-        self._choice = Choice(flags.top, flags.threshold, flags.candidates)
+        self._choice = Choice(flags.top, flags.threshold, flags.candidates, by=flags.by)
         if flags.candidates < flags.top:
             raise BulkError(f"--top {flags.top} needs as many --candidates at least")
         names = fields(flags.top)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,36 +16,14 @@ from service.bulk import columns
 from service.bulk.run import RowScorer
 from service.bulk.tables import DIGITS, Chunk, Result, Rows
 from service.http.schemas import Limits
+from service.matching.choice import Choice
 from service.matching.table import ADDRESS, fault_of
 from service.retrieval.index import RULE
-from service.retrieval.ranking import MATCHING, ORDER, ranked
-from service.retrieval.register import CANDIDATES, Retriever
+from service.retrieval.ranking import ORDER, ranked
+from service.retrieval.register import Retriever
 
 MATCH, NO_MATCH = "match", "no_match"
 ANSWERS = (MATCH, NO_MATCH)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which candidates are answers.
-
-    Attributes:
-        top: Most answers for a row, 1 or more.
-        threshold: Lowest similarity of an answer, from 0 to 1; None to decide by label.
-        candidates: Entries that the model compares with each row.
-        labels: Labels of an answer; used without a threshold.
-    """
-
-    top: int = 1
-    threshold: float | None = None
-    candidates: int = CANDIDATES
-    labels: Collection[str] = MATCHING
-
-    def is_answer(self, similarity: float, label: str) -> bool:
-        """Whether a candidate with this similarity and label is an answer."""
-        if self.threshold is None:
-            return label in self.labels
-        return similarity >= self.threshold
 
 
 def fields(top: int) -> dict[str, type]:
@@ -117,7 +95,7 @@ class Matcher:
         self.identity: Mapping[str, object] = {
             **scorer.identity,
             "register": register.version,
-            "choice of answers": [choice.top, choice.threshold, choice.candidates],
+            "choice of answers": [choice.top, choice.rule, choice.candidates],
             "order of answers": ORDER,
             "way of searching": RULE,
         }
@@ -169,7 +147,7 @@ class Matcher:
         return made
 
     def _matched(self, places: Sequence[int], results: Sequence[Result]) -> Any:
-        best = ranked(zip(places, results, strict=True), self._is_answer)
+        best = ranked(zip(places, results, strict=True), self._choice.is_answer)
         if results and not best:
             return self._result(error=results[0].error)
         if not best:
@@ -182,7 +160,7 @@ class Matcher:
             "margin": None if margin is None else round(margin, DIGITS),
             "candidates": len(best),
         }
-        answers = [one for one in best[: self._choice.top] if self._is_answer(one.score)]
+        answers = [one for one in best[: self._choice.top] if self._choice.is_answer(one.score)]
         for number, one in enumerate(answers, 1):
             end = "" if number == 1 else f"_{number}"
             entry = self._register.entry(one.candidate)
@@ -195,6 +173,3 @@ class Matcher:
         if answers:
             cells["answer"] = MATCH
         return self._result(**cells)
-
-    def _is_answer(self, result: Result) -> bool:
-        return self._choice.is_answer(result.similarity or 0.0, result.label or "")

@@ -11,17 +11,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from service.comparison import compare as comparison
 from service.comparison.compare import Address, compare_parts
-
-if TYPE_CHECKING:  # the command line reads its default before it needs the extra `match`
-    from service.retrieval.files import StoredRegister
-
-LEAST_SHARE: Final = 0.2
-"""Hardly a pair that is one place has less, and most candidates do. `python -m
-benchmarks.duplicates --least-share 0` measures what it loses and saves on generated rows."""
+from service.matching.choice import LEAST_SHARE
+from service.retrieval.files import StoredRegister
 
 RULE: Final = ("none that contradict each other", comparison.RULES)
 """What decides which candidates are compared, beside a `Reach`. A run that was begun with one rule

@@ -28,6 +28,7 @@ from service.bulk.tables import RESULT_TYPES, Result, Rows, batched
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching import spark_worker as worker
+from service.matching.choice import BY, LEAST_SHARE, Choice
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import (
     DUPLICATES,
@@ -38,8 +39,8 @@ from service.matching.dedupe_job import (
     notices,
     of_row,
 )
-from service.matching.matcher import Choice, fields
-from service.matching.reach import LEAST_SHARE, LeftOut, Reach
+from service.matching.matcher import fields
+from service.matching.reach import LeftOut, Reach
 from service.matching.same_texts import firsts
 from service.matching.spark_worker import Work
 from service.matching.table import ADDRESS, fault_of
@@ -92,6 +93,7 @@ def match(
     address: str = ADDRESS,
     top: int = 1,
     threshold: float | None = None,
+    by: str = BY[0],
     candidates: int = CANDIDATES,
     prefix: str = "",
     **model: object,
@@ -104,6 +106,8 @@ def match(
         address: Name of the column.
         top: Most answers for a row, 1 or more.
         threshold: Lowest similarity of an answer, from 0 to 1; None to decide by label.
+        by: What the threshold is compared with: "similarity", or "probability", which is
+            P(exact) + P(partial).
         candidates: Entries that the model compares with each row.
         prefix: Put before the names of the appended columns.
         model: Settings of the model, such as `model` and `backend`.
@@ -113,7 +117,7 @@ def match(
     """
     if candidates < top:
         raise BulkError(f"top={top} needs as many candidates at least")
-    choice, wanted = Choice(top, threshold, candidates), _settings(model)
+    choice, wanted = Choice(top, threshold, candidates, by=by), _settings(model)
     work = Work(wanted, worker.send(left.sparkSession.sparkContext, Path(register)), choice)
     return _scored(*_numbered(left), (address, address), work, _named(fields(top), prefix))
 
@@ -123,6 +127,7 @@ def dedupe(
     *,
     address: str = ADDRESS,
     threshold: float | None = None,
+    by: str = BY[0],
     candidates: int = 10,
     least_share: float = LEAST_SHARE,
     prefix: str = "",
@@ -140,6 +145,7 @@ def dedupe(
         address: Name of the column.
         threshold: Lowest similarity of two rows that match, from 0 to 1; None to require the
             label exact_match.
+        by: What the threshold is compared with, as for `match`.
         candidates: Rows that the model compares with each row, at most.
         least_share: Of what is rare in a row, that another must have to be compared with it.
         prefix: Put before the names of the appended columns.
@@ -153,7 +159,7 @@ def dedupe(
     """
     work, spark = Work(_settings(model)), rows.sparkSession
     limit = work.settings.max_address_chars
-    choice = Choice(threshold=threshold, candidates=candidates, labels=DUPLICATES)
+    choice = Choice(threshold=threshold, candidates=candidates, labels=DUPLICATES, by=by)
     names = _named(_CLUSTER, prefix)
     column, schema = _place(rows, address), _extended(rows.schema, names)
     numbered, count = _numbered(rows.persist())
@@ -178,11 +184,7 @@ def dedupe(
         partial(worker.texts, register), _extended(t.StructType(), {**PAIR, _NUMBER: int})
     )
     scored = _scored(texts, total, ("address1", "address2"), work, _RESULT)
-    # The same rule as `Choice.is_answer`.
-    is_answer = f.col("label").isin(*choice.labels)
-    if threshold is not None:
-        is_answer = f.col("similarity") >= threshold
-    matching = scored.filter(is_answer).persist()
+    matching = scored.mapInArrow(partial(worker.answers, choice), scored.schema).persist()
     edges = [
         (edge.row1 - 1, edge.row2 - 1, edge.similarity)
         for edge in matching.select("row1", "row2", "similarity").collect()

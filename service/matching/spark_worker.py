@@ -20,11 +20,12 @@ from service.bulk import columns
 from service.bulk.local import LocalScorer
 from service.bulk.parquet import KINDS, ParquetBatch
 from service.bulk.run import RowScorer
-from service.bulk.tables import Outcome, batched
+from service.bulk.tables import Outcome, Result, batched
 from service.errors import BulkError
 from service.http.schemas import Limits
+from service.matching.choice import Choice
 from service.matching.dedupe_job import PAIR, Clustered, clustered, pair_cells
-from service.matching.matcher import Choice, Matcher
+from service.matching.matcher import Matcher
 from service.matching.reach import LeftOut, Reach
 from service.matching.table import ADDRESS
 from service.retrieval import files
@@ -144,6 +145,15 @@ def texts(register: str, batches: Batches) -> Iterator[pa.RecordBatch]:
         pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
         found = _columns([pair_cells(entries, *pair) for pair in pairs], [*PAIR.values()])
         yield pa.RecordBatch.from_arrays([*found, numbers], [*PAIR, batch.schema.names[-1]])
+
+
+def answers(choice: Choice, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """The scored pairs that match."""
+    for batch in batches:
+        scores = batch.select([*Result._fields]).to_pylist()
+        yield batch.filter(
+            pa.array([choice.is_answer(Result(**score)) for score in scores], "bool")
+        )
 
 
 def assign(

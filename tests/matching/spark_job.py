@@ -35,7 +35,7 @@ def main() -> None:
     rows = spark.read.parquet(str(folder / "rows.parquet"))
     matched = mgeo.match(rows, folder / "register", top=2, candidates=5, **SETTINGS)
     matched.write.parquet(str(folder / "spark-match.parquet"))
-    clusters, linked = mgeo.dedupe(rows, threshold=0.4, **SETTINGS)
+    clusters, linked = mgeo.dedupe(rows, threshold=0.4, by="probability", **SETTINGS)
     clusters.write.parquet(str(folder / "spark-dedupe.parquet"))
     linked.write.parquet(str(folder / "spark-dedupe.pairs.parquet"))
     many = spark.read.parquet(str(folder / "many.parquet"))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from service.bulk.tables import Result
 from service.errors import MGeoError
 from service.matching import command
+from service.matching.choice import Choice
 from service.matching.match_job import MatchJob
-from service.matching.matcher import Choice
 from service.retrieval import files
 from service.retrieval.ranking import ranked
 from service.retrieval.register import Entry
@@ -249,9 +249,46 @@ def test_model_and_index_decide_together(shares: list[float], first: int) -> Non
         (None, 0.9, "not_match", False), (None, 0.1, "partial_match", True),
         (None, 0.9, "exact_match", True), (0.5, 0.5, "not_match", True),
         (0.5, 0.499, "exact_match", False), (0.0, 0.0, "not_match", True),
+        (0.0, None, None, False), (None, None, None, False),
     ],
 )  # fmt: skip
 def test_what_counts_as_an_answer(
-    threshold: float | None, similarity: float, label: str, is_answer: bool
+    threshold: float | None, similarity: float | None, label: str | None, is_answer: bool
 ) -> None:
-    assert Choice(threshold=threshold).is_answer(similarity, label) is is_answer
+    assert Choice(threshold=threshold).is_answer(Result(similarity, label)) is is_answer
+
+
+@pytest.mark.parametrize(
+    ("threshold", "exact", "partial", "is_answer"),
+    [(0.7, 0.1, 0.6, True), (0.7, 0.7, 0.0, True), (0.701, 0.1, 0.6, False), (0.0, 0.0, 0.0, True)],
+)
+def test_a_threshold_can_be_for_the_sum_of_both_probabilities(
+    threshold: float, exact: float, partial: float, is_answer: bool
+) -> None:
+    choice = Choice(threshold=threshold, by="probability")
+    assert choice.is_answer(Result(exact + partial / 2, "not_match", exact, partial)) is is_answer
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--by", "probability"], "by probability needs a threshold"),
+        (["--threshold", "0.5", "--by", "label"], "invalid choice: 'label'"),
+    ],
+)
+def test_what_a_threshold_cannot_be_compared_with_is_said(
+    folder: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises((MGeoError, SystemExit)) as raised:
+        match(folder / "left.csv", folder / "register", "-o", folder / "out.csv", *words)
+    assert said in capsys.readouterr().err + str(raised.value)
+
+
+def test_a_run_is_not_gone_on_with_by_another_kind_of_threshold(folder: Path) -> None:
+    words = (folder / "left.csv", folder / "register", "-o", folder / "out.csv", "--threshold", "0")
+    cut_off = FakeScorer()
+    cut_off.dies_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        match(*words, by=cut_off)
+    with pytest.raises(MGeoError, match="another choice of answers"):
+        match(*words, "--by", "probability")

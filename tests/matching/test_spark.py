@@ -66,7 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["score", "pairs.parquet", "-o", "score.parquet", *FLAGS],
         ["match", "rows.parquet", "register", "-o", "match.parquet", "--top=2",
          "--candidates=5", *FLAGS],
-        ["dedupe", "rows.parquet", "-o", "dedupe.parquet", "--threshold=0.4", *FLAGS],
+        ["dedupe", "rows.parquet", "-o", "dedupe.parquet", "--threshold=0.4", "--by=probability",
+         *FLAGS],
         ["dedupe", "many.parquet", "-o", "out.parquet", "--candidates=2", "--least-share=0.9",
          *FLAGS],
     ):  # fmt: skip
