@@ -12,6 +12,7 @@ other, as `comparison.compare` says, are not put around one representative.
 from __future__ import annotations
 
 import functools
+import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ Similarities = Mapping[int, Mapping[int, float]]
 
 Contradict = Callable[[int, int], bool]
 """Whether the addresses of two rows contradict each other."""
+
+
+_Weight = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +96,31 @@ def _components(count: int, edges: Sequence[tuple[int, int, float]]) -> Iterator
 def _stars(
     rows: Sequence[int], linked: Similarities, same: SameTexts, contradict: Contradict
 ) -> Iterator[Cluster]:
+    """Split a component: again and again the largest star becomes a cluster and is taken away."""
     left = set(rows)
-    while left:
-        stars = (_star(row, linked, left, contradict) for row in sorted(left))
-        star = max(stars, key=lambda star: _weight(_with_same(star, same)))
-        members = _with_same(star, same)
+    stars: dict[int, dict[int, float]] = {}
+    weights: dict[int, _Weight] = {}
+    heap: list[tuple[_Weight, int]] = []
+
+    def look_at(row: int) -> None:
+        stars[row] = _star(row, linked, left, contradict)
+        weights[row] = _weight(_with_same(stars[row], same))
+        heapq.heappush(heap, (weights[row], row))
+
+    for row in rows:
+        look_at(row)
+    while heap:
+        weight, row = heapq.heappop(heap)
+        if row not in left or weight != weights[row]:
+            continue  # it was looked at again since
+        members = _with_same(stars[row], same)
         if len(members) == 1:
             return  # none of the rest matches another of the rest
-        chosen = next(iter(star))
-        yield Cluster(chosen, dict(sorted(members.items())), len(star) < len(rows))
-        left -= star.keys()
+        yield Cluster(row, dict(sorted(members.items())), len(stars[row]) < len(rows))
+        left -= stars[row].keys()
+        # Only the stars of rows beside those that are gone are others now.
+        for beside in {other for one in stars[row] for other in linked.get(one, {})} & left:
+            look_at(beside)
 
 
 def _star(
@@ -125,5 +144,6 @@ def _with_same(star: Mapping[int, float], same: SameTexts) -> dict[int, float]:
     return {member: value for row, value in star.items() for member in (row, *same.get(row, ()))}
 
 
-def _weight(similarities: Mapping[int, float]) -> tuple[int, float]:
-    return len(similarities), round(sum(similarities.values()), 6)
+def _weight(similarities: Mapping[int, float]) -> _Weight:
+    """The largest star has the least weight, for a heap."""
+    return -len(similarities), -round(sum(similarities.values()), 6)
