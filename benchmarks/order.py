@@ -1,6 +1,6 @@
 """Learns how much a candidate's place in the index's order counts beside its similarity.
 
-`python -m benchmarks.order FOLDER --pairs FILE` takes real queries of half A that have an exact
+`python -m benchmarks.order FOLDER --pairs FILE` takes real queries of one half that have an exact
 match, and the register of `benchmarks.places prepare`, with all their candidates in it. The index
 finds candidates, and the bundled model scores them. A logistic regression then learns from all
 candidates whether one is the place that is meant. With `--gazetteer DIR` queries and their
@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of `benchmarks.places prepare`")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--gazetteer", type=Path, help="folder of gazetteer files: generated ones")
-    source.add_argument("--pairs", type=Path, help="labelled, JSON lines: the real ones of half A")
+    source.add_argument("--pairs", type=Path, help="labelled, JSON lines: real ones")
+    parser.add_argument("--half", choices=("A", "B"), default="A", help="of --pairs [A]")
     parser.add_argument("--queries", type=int, default=300)
     flags = parser.parse_args()
     print(machine.in_a_line(), flush=True)
@@ -63,7 +64,7 @@ def main() -> None:
             files.write(Path(made), entries)
             register = files.read(Path(made))
         else:
-            queries, _ = real_queries(flags.pairs, "A")
+            queries, _ = real_queries(flags.pairs, flags.half)
             having = ((query, set(exact)) for query, exact, _ in queries if exact)
             meant = dict(itertools.islice(having, flags.queries))
             register = files.read(flags.folder / "register")
@@ -90,7 +91,7 @@ def main() -> None:
     print(f"log-odds of the similarity {similar:.3f}, ln place {place:.3f}: the place counts "
           f"{-place / similar:.2f}")  # fmt: skip
     print("| weight of ln place | the place that is meant comes first |\n|--:|--:|")
-    for weight in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0):
+    for weight in (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0):
         best: dict[str, tuple[float, bool]] = {}
         for (query, _, _), (odds, ln_rank), is_it in zip(asked, features, is_meant, strict=True):
             value = (odds - weight * ln_rank, is_it)
