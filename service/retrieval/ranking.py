@@ -15,12 +15,10 @@ from service.scoring.checkpoint import Label
 MATCHING: Final[tuple[Label, ...]] = ("exact_match", "partial_match")
 """Without a threshold, a candidate with one of these labels is an answer."""
 
-_PLACE: Final = 0.5
-"""Weight of a candidate's place in the index's order. By `python -m benchmarks.order`, of the
-weights tried it puts the right entry first for the most generated queries (docs/matching.md)."""
-
-ORDER: Final = f"log-odds of the similarity less {_PLACE:g} times ln of the place"
-"""Names the rule in `ranked`, so that a run of one rule is not resumed with another."""
+ORDER: Final = "odds of the similarity, divided by the place in the index's order"
+"""Names the rule in `ranked`, so that a run of one rule is not resumed with another. By `python -m
+benchmarks.order`, other weights of the place put the right entry first no more often for real
+queries (docs/matching.md)."""
 
 _CERTAIN: Final = 1e-6
 """Similarities are compared up to this distance from 0 and 1, where log-odds are infinite."""
@@ -57,9 +55,8 @@ class Ranked(NamedTuple, Generic[C, S]):
 def ranked(candidates: Iterable[tuple[C, S]], is_answer: Callable[[S], bool]) -> list[Ranked[C, S]]:
     """The candidates that have a score, best first. Ties keep their order.
 
-    The answers come before the others. Among both, the log-odds of the similarity decide, less
-    half the logarithm of the place in the index's order: the tenth has to be more similar than the
-    first.
+    The answers come before the others. Among both, the odds of the similarity decide, divided by
+    the place in the index's order: the tenth needs ten times the odds of the first.
 
     Args:
         candidates: In the order of the index.
@@ -68,7 +65,7 @@ def ranked(candidates: Iterable[tuple[C, S]], is_answer: Callable[[S], bool]) ->
     scored = [
         (
             not is_answer(score),
-            _PLACE * math.log(place) - log_odds(similarity),
+            math.log(place) - log_odds(similarity),
             similarity,
             Ranked(candidate, score, None),
         )

@@ -230,8 +230,8 @@ def test_answers_come_first_and_of_equals_the_likelier(shares: list[float], from
     [
         ([0.5, 0.51], 0),  # about as similar: the index decides
         ([0.5, 0.7], 1),  # the model is sure
-        ([0.6, *[0.1] * 18, 0.8], 0),  # the further down, the surer it has to be
-        ([0.6, *[0.1] * 18, 0.9], 19),
+        ([0.6, *[0.1] * 18, 0.9], 0),  # the further down, the surer it has to be
+        ([0.6, *[0.1] * 18, 0.97], 19),
         ([1.0, 1.0], 0),
         ([0.0, 0.0], 0),
         ([0.0, 1.0], 1),
