@@ -16,7 +16,7 @@ LEAST_SHARE: Final = 0.2
 """Hardly a pair that is one place has less, and most candidates do. `python -m
 benchmarks.duplicates --least-share 0` measures what it loses and saves on generated rows."""
 
-BY: Final = ("similarity", "probability")
+SIMILARITY, PROBABILITY = BY = ("similarity", "probability")
 """What a threshold is compared with: the similarity, or P(exact) + P(partial)."""
 
 
@@ -39,24 +39,24 @@ class Choice:
     threshold: float | None = None
     candidates: int = CANDIDATES
     labels: Collection[str] = MATCHING
-    by: str = BY[0]
+    by: str = SIMILARITY
 
     def __post_init__(self) -> None:
         if self.by not in BY:
             raise BulkError(f"by is {self.by!r}: give one of {', '.join(BY)}")
-        if self.threshold is None and self.by != BY[0]:
+        if self.threshold is None and self.by != SIMILARITY:
             raise BulkError(f"by {self.by} needs a threshold: without one, the label decides")
 
     @property
     def rule(self) -> object:
         """What decides, as JSON."""
-        return self.threshold if self.by == BY[0] else [self.by, self.threshold]
+        return self.threshold if self.by == SIMILARITY else [self.by, self.threshold]
 
     def is_answer(self, result: Result) -> bool:
         """Whether a candidate with this score is an answer; one without a score is none."""
         value = result.similarity
         if value is None or self.threshold is None:
             return result.label in self.labels
-        if self.by != BY[0]:
+        if self.by == PROBABILITY:
             value = round((result.exact_match or 0.0) + (result.partial_match or 0.0), DIGITS)
         return value >= self.threshold

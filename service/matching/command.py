@@ -8,7 +8,7 @@ from collections.abc import Callable
 from service.bulk import command, inputs
 from service.bulk.command import number
 from service.bulk.formats import FORMATS
-from service.matching.choice import BY, LEAST_SHARE
+from service.matching.choice import BY, LEAST_SHARE, SIMILARITY
 from service.retrieval.register import CANDIDATES
 
 
@@ -57,9 +57,9 @@ def add_dedupe_flags(parser: argparse.ArgumentParser) -> None:
 def _add_threshold(add: Callable[..., object], what: str, labels: str) -> None:
     add("--threshold", type=number(float, 0, 1), metavar="NUMBER",
         help=f"lowest similarity of {what} [the label decides: {labels}]")  # fmt: skip
-    add("--by", choices=BY, default=BY[0],
+    add("--by", choices=BY, default=SIMILARITY,
         help="what --threshold is compared with: the similarity, or the probability "
-        f"P(exact) + P(partial) [{BY[0]}]")  # fmt: skip
+        f"P(exact) + P(partial) [{SIMILARITY}]")  # fmt: skip
 
 
 def _add_shared_flags(parser: argparse.ArgumentParser, reading: str) -> None:

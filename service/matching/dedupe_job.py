@@ -35,10 +35,9 @@ from service.bulk.tables import (
 )
 from service.errors import BulkError
 from service.http.schemas import Limits
-from service.matching import reach as reaching
 from service.matching.choice import Choice
 from service.matching.clusters import Cluster, clusters
-from service.matching.reach import LeftOut, Reach
+from service.matching.reach import COMPARES, LeftOut, Reach
 from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
@@ -207,7 +206,7 @@ class _Chosen:
         self.identity: Mapping[str, object] = {
             **scorer.identity,
             "choice of duplicates": [choice.rule, reach.candidates, reach.least_share],
-            "way of searching": [RULE, reaching.RULE],
+            "way of searching": [RULE, COMPARES],
         }
         self.score = scorer.score
 

@@ -18,7 +18,7 @@ from service.comparison.compare import Address, compare_parts
 from service.matching.choice import LEAST_SHARE
 from service.retrieval.files import StoredRegister
 
-RULE: Final = ("none that contradict each other", comparison.RULES)
+COMPARES: Final = ("none that contradict each other", comparison.RULES)
 """What decides which candidates are compared, beside a `Reach`. A run that was begun with one rule
 is not resumed with another."""
 

@@ -28,7 +28,7 @@ from service.bulk.tables import RESULT_TYPES, Result, Rows, batched
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching import spark_worker as worker
-from service.matching.choice import BY, LEAST_SHARE, Choice
+from service.matching.choice import LEAST_SHARE, SIMILARITY, Choice
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import (
     DUPLICATES,
@@ -93,7 +93,7 @@ def match(
     address: str = ADDRESS,
     top: int = 1,
     threshold: float | None = None,
-    by: str = BY[0],
+    by: str = SIMILARITY,
     candidates: int = CANDIDATES,
     prefix: str = "",
     **model: object,
@@ -127,7 +127,7 @@ def dedupe(
     *,
     address: str = ADDRESS,
     threshold: float | None = None,
-    by: str = BY[0],
+    by: str = SIMILARITY,
     candidates: int = 10,
     least_share: float = LEAST_SHARE,
     prefix: str = "",

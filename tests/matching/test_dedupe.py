@@ -203,7 +203,7 @@ def test_a_service_gets_the_pairs_that_a_model_here_gets(
     ]
 
 
-@pytest.mark.parametrize("rule", ["dedupe_job.RULE", "reach.RULE"])
+@pytest.mark.parametrize("rule", ["RULE", "COMPARES"])
 def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(
     table: Path, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(
     out, cut_off = table.with_name("out.csv"), Knowing()
     cut_off.dies_after = 1
     with monkeypatch.context() as earlier:
-        earlier.setattr(f"service.matching.{rule}", "that of an earlier release")
+        earlier.setattr(f"service.matching.dedupe_job.{rule}", "that of an earlier release")
         with pytest.raises(KeyboardInterrupt):
             dedupe(table, "-o", out, by=cut_off)
     with pytest.raises(MGeoError, match="another way of searching"):
