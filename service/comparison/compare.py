@@ -62,11 +62,11 @@ def compare(first: str, second: str, default: tuple[Place, ...] = ()) -> Compari
         default: The division to assume for an address that names none, or names one that
             contains it. Several places, if its name has several meanings.
     """
-    return compare_parts(read(first, default), read(second, default))
+    return compare_parsed(parse(first, default), parse(second, default))
 
 
-def compare_parts(one: Address, two: Address) -> Comparison:
-    """Compare two addresses that `read` has taken apart."""
+def compare_parsed(one: ParsedAddress, two: ParsedAddress) -> Comparison:
+    """Compare two addresses that `parse` has taken apart."""
     conflict = _division_conflict(one.location.places, two.location.places)
     conflicts: list[PartKind] = [conflict] if conflict else []
     differences = list(_divisions(one.location, two.location, conflict))
@@ -107,7 +107,7 @@ def default_place(province: str | None, city: str | None) -> tuple[Place, ...]:
 _Parts = Mapping[PartKind, Sequence[Part]]
 
 
-class Address(NamedTuple):
+class ParsedAddress(NamedTuple):
     """An address that was taken apart.
 
     Attributes:
@@ -119,14 +119,14 @@ class Address(NamedTuple):
     parts: _Parts
 
 
-def read(address: str, default: tuple[Place, ...] = ()) -> Address:
+def parse(address: str, default: tuple[Place, ...] = ()) -> ParsedAddress:
     """Take an address apart; `default` is as in `compare`."""
     text = _plain(address)
     location = divisions.read(text)
     found: dict[PartKind, list[Part]] = {}
     for part in parts.read(text, location.end):
         found.setdefault(part.kind, []).append(part)
-    return Address(location.within(default) if default else location, found)
+    return ParsedAddress(location.within(default) if default else location, found)
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from service.comparison import compare as comparison
-from service.comparison.compare import Address, compare_parts
+from service.comparison.compare import ParsedAddress, compare_parsed
 from service.matching.choice import LEAST_SHARE
 from service.retrieval.files import StoredRegister
 
@@ -28,9 +28,9 @@ rare a term is, and there is little to save."""
 
 
 @functools.lru_cache(maxsize=10_000)
-def _read(address: str) -> Address:
+def _parsed(address: str) -> ParsedAddress:
     """Rows that are one place often stand near each other, and are candidates of one another."""
-    return comparison.read(address)
+    return comparison.parse(address)
 
 
 class LeftOut(NamedTuple):
@@ -88,7 +88,7 @@ class Reach:
         for place, address, (near, shares) in zip(places, addresses, found, strict=True):
             is_other = near != place
             near, shares = (part[is_other][: self.candidates] for part in (near, shares))
-            sharing, own = near[shares >= least].tolist(), _read(address)
-            others = ((other, _read(register.entry(other).address)) for other in sharing)
-            kept = [other for other, its in others if not compare_parts(own, its).conflicts]
+            sharing, own = near[shares >= least].tolist(), _parsed(address)
+            others = ((other, _parsed(register.entry(other).address)) for other in sharing)
+            kept = [other for other, its in others if not compare_parsed(own, its).conflicts]
             yield Neighbours(kept, LeftOut(len(near) - len(sharing), len(sharing) - len(kept)))
