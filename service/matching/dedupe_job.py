@@ -37,7 +37,7 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.choice import Choice
 from service.matching.clusters import Cluster, clusters
-from service.matching.reach import COMPARES, LeftOut, Reach
+from service.matching.reach import COMPARES, LeftOut, Neighbours, Reach
 from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
@@ -151,8 +151,9 @@ class DedupeJob(BulkJob):
             files.write(Path(folder), firsts(table.entries(lambda rows: None), same))
             register = files.read(Path(folder))
             entries = _Entries(progress, same)
-            with self._pairs.open() as file:
-                linked = self._linked(register, scorer, file, source.style, journal, entries)
+            kept = self._kept_candidates(register, journal)
+            with self._pairs.open() as file, kept or contextlib.nullcontext():
+                linked = self._linked(register, scorer, file, source.style, journal, entries, kept)
                 self._pairs.finish(file, None)
             found = clusters(table.rows, linked, same, address_of_row(register))
         known = of_row(found)
@@ -168,6 +169,8 @@ class DedupeJob(BulkJob):
             sink.close()
         for line in notices(same, entries.left_out, self._reach, found):
             progress.note(line)
+        if kept:
+            kept.remove()
 
     def _linked(
         self,
@@ -177,16 +180,26 @@ class DedupeJob(BulkJob):
         style: TextStyle,
         journal: Journal | None,
         entries: _Entries,
+        kept: Journal | None,
     ) -> list[tuple[int, int, float]]:
         """Write the pairs that match; return their rows, from 0, and their similarities."""
         names = Result._fields
         writing = Writing(file, str(self._pairs_path), names, RESULT_TYPES)
         table: Any = _PairsTable(style)
         sink = _Matching(formats.open_sink(self._pairs_format, writing, table), self._choice)
-        pairs = _pairs(register, self._reach, entries.add)
+        pairs = _pairs(register, self._reach, entries.add, kept)
         chunks: Iterator[Chunk] = (Rows(cells, {}) for cells in batched(pairs, scorer.chunk_rows))
         run(chunks, (2, 3), scorer, sink, journal, entries, Counts("label"), Result)
         return sink.linked
+
+    def _kept_candidates(self, register: StoredRegister, journal: Journal | None) -> Journal | None:
+        """The journal of the candidates. Finding them takes as long as scoring them, or longer."""
+        if journal is None:
+            return None
+        path = Path(self._flags.output).resolve()
+        identity = {"register": register.version, "rows in a search": _ENTRIES}
+        restart = not journal.is_resumed
+        return Journal(path.with_name(f"{path.name}.candidates"), identity, restart=restart)
 
     def _is_begun(self) -> bool:
         """Whether an interrupted run left its journal beside the output."""
@@ -305,7 +318,10 @@ def notices(
 
 
 def _pairs(
-    register: StoredRegister, reach: Reach, looked_at: Callable[[Sequence[Entry], LeftOut], None]
+    register: StoredRegister,
+    reach: Reach,
+    looked_at: Callable[[Sequence[Entry], LeftOut], None],
+    kept: Journal | None = None,
 ) -> Iterator[list[object]]:
     """Each pair in which one entry is compared with the other, once.
 
@@ -313,17 +329,29 @@ def _pairs(
         register: Of the table.
         reach: What each entry is compared with.
         looked_at: Told of entries, and how many candidates of theirs are left out.
+        kept: Has the candidates that an earlier run found, and keeps new ones.
+
+    Raises:
+        BulkError: `kept` does not fit the register.
     """
+    known = kept.replay(Neighbours) if kept else iter(())
     found = np.full((len(register), reach.candidates), -1, np.int32)
     for begin in range(0, len(register), _ENTRIES):
         places = range(begin, min(begin + _ENTRIES, len(register)))
         entries = [register.entry(place) for place in places]
         left_out = LeftOut()
-        compared = reach.compared(register, places, [entry.address for entry in entries])
-        for place, (others, without) in zip(places, compared, strict=True):
-            found[place, : len(others)] = others
-            left_out = left_out.and_also(without)
-            for other in others:
+        compared = next(known, None)
+        if compared is None:
+            addresses = [entry.address for entry in entries]
+            compared = [*reach.compared(register, places, addresses)]
+            if kept:
+                kept.append(compared)
+        if len(compared) != len(entries):
+            raise BulkError("the journal of the candidates does not fit the input; give --restart")
+        for place, one in zip(places, compared, strict=True):
+            found[place, : len(one.places)] = one.places
+            left_out = left_out.and_also(one.left_out)
+            for other in one.places:
                 # An earlier entry that has this one among its own candidates has had the pair.
                 if other > place or place not in found[other]:
                     yield pair_cells(register, min(place, other), max(place, other))

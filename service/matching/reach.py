@@ -50,15 +50,24 @@ class LeftOut(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """What one entry is compared with.
+    """What one entry is compared with. A `Journal` takes it for a result.
 
     Attributes:
         places: Of other entries, best match first.
-        left_out: How many candidates it is not compared with.
+        sharing_little: Number of candidates that share too little.
+        contradicting: Number of candidates that contradict it.
+        error: Never.
     """
 
     places: list[int]
-    left_out: LeftOut
+    sharing_little: int
+    contradicting: int
+    error: None = None
+
+    @property
+    def left_out(self) -> LeftOut:
+        """How many candidates it is not compared with."""
+        return LeftOut(self.sharing_little, self.contradicting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +100,4 @@ class Reach:
             sharing, own = near[shares >= least].tolist(), _parsed(address)
             others = ((other, _parsed(register.entry(other).address)) for other in sharing)
             kept = [other for other, its in others if not compare_parsed(own, its).conflicts]
-            yield Neighbours(kept, LeftOut(len(near) - len(sharing), len(sharing) - len(kept)))
+            yield Neighbours(kept, len(near) - len(sharing), len(sharing) - len(kept))

@@ -129,10 +129,10 @@ def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBat
         for places in batched(batch.column(0).to_pylist(), _ENTRIES):
             addresses = [found.entry(place).address for place in places]
             compared = reach.compared(found, places, addresses)
-            for at, (others, without) in zip(places, compared, strict=True):
-                ranked = enumerate(others)
+            for at, one in zip(places, compared, strict=True):
+                ranked = enumerate(one.places)
                 rows += [(min(at, other), max(at, other), at, rank, 0, 0) for rank, other in ranked]
-                left_out = left_out.and_also(without)
+                left_out = left_out.and_also(one.left_out)
         rows.append((None, None, None, None, *left_out))
         yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(names)), names)
 

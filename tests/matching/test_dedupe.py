@@ -20,6 +20,7 @@ from service.errors import MGeoError
 from service.matching import command
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import DedupeJob
+from service.matching.reach import Reach
 from tests.bulk.jobs import FakeScorer
 from tests.conftest import TINY, Running
 from tests.matching.jobs import rows, run
@@ -219,6 +220,33 @@ def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(
     dedupe(table, "-o", out, "--restart")
 
 
+def test_what_an_earlier_run_found_is_not_searched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.matching.dedupe_job._ENTRIES", 4)
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    names = [f"文三路{chr(0x5000 + number)}记面馆" for number in range(40)]
+    table.write_text("address\n" + "\n".join(names) + "\n")
+    searched: list[int] = []
+    compared = Reach.compared
+
+    def counted(self, register, places, addresses):  # type: ignore[no-untyped-def]
+        searched.extend(places)
+        yield from compared(self, register, places, addresses)
+
+    monkeypatch.setattr(Reach, "compared", counted)
+    cut_off = Knowing()
+    cut_off.dies_after = 5
+    with pytest.raises(KeyboardInterrupt):
+        dedupe(table, "-o", out, by=cut_off)
+    first, searched[:] = [*searched], []
+    assert first
+    dedupe(table, "-o", out)
+    assert first + searched == [*range(40)]
+    dedupe(table, "-o", tmp_path / "whole.csv")
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
 def test_blanks_that_part_two_numbers_part_two_texts(tmp_path: Path) -> None:
     table, out = tmp_path / "in.csv", tmp_path / "out.csv"
     table.write_text("address\n文三路1 2号\n文三路12号\n文三路1  2号\n")
@@ -239,6 +267,7 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(table: Path, dies_after: 
         dedupe(table, "-o", out, by=cut_off)
     rest = dedupe(table, "-o", out)
     assert len(rest.scored) == len(whole.scored) - dies_after
+    assert not list(table.parent.glob("*.candidates"))
     for name in ("{}.csv", "{}.pairs.csv"):
         one, other = (table.with_name(name.format(stem)) for stem in ("out", "whole"))
         assert one.read_bytes() == other.read_bytes()
