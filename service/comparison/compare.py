@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from service.answers import PART_KINDS, PartKind
 from service.comparison import divisions, parts
 from service.comparison.divisions import LEVELS, Level, Location, Place
-from service.comparison.parts import Part
+from service.comparison.parts import STEMS, Part
 from service.scoring import simplified
 from service.scoring.readable import plain
 
@@ -232,7 +232,7 @@ def _may_be_one(one: str, two: str) -> bool:
 
 
 def _form(value: str) -> str:
-    return re.sub("[甲乙丙丁]", "甲", re.sub("[A-Z]", "A", re.sub("[0-9]+", "0", value)))
+    return re.sub(f"[{STEMS}]", "甲", re.sub("[A-Z]", "A", re.sub("[0-9]+", "0", value)))
 
 
 class _Houses(NamedTuple):
@@ -251,8 +251,8 @@ class _Houses(NamedTuple):
     within: tuple[str, ...]
 
 
-_HOUSE: Final = re.compile("([甲乙丙丁新]?)([0-9]+)(.*)")
-_WITHIN: Final = re.compile("[0-9]+|[A-Z甲乙丙丁]")
+_HOUSE: Final = re.compile(f"([{STEMS}新]?)([0-9]+)(.*)")
+_WITHIN: Final = re.compile(f"[0-9]+|[A-Z{STEMS}]")
 
 
 def _may_be_one_house(one: str, two: str) -> bool:
@@ -273,7 +273,7 @@ def _houses(value: str) -> Iterator[_Houses]:
             stem, number, rest = found[1], int(found[2]), found[3]
             within = tuple(_WITHIN.findall(rest))
             yield _Houses(stem, number, number, within)
-            if within and not stem and within[-1] in "甲乙丙丁":  # 26甲号 and 26号甲 are 甲26号
+            if within and not stem and within[-1] in STEMS:  # 26甲号 and 26号甲 are 甲26号
                 yield _Houses(within[-1], number, number, within[:-1])
             if rest.startswith("-") and len(within) == 1 and int(within[0]) > number:
                 yield _Houses(stem, number, int(within[0]), ())

@@ -28,8 +28,8 @@ Similarities = Mapping[int, Mapping[int, float]]
 Contradict = Callable[[int, int], bool]
 """Whether the addresses of two rows contradict each other."""
 
-
 _Weight = tuple[int, float]
+"""Size of a star and sum of its similarities, both negative."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.choice import Choice
 from service.matching.clusters import Cluster, clusters
-from service.matching.reach import COMPARES, LeftOut, Neighbours, Reach
+from service.matching.pairs import ENTRIES, PAIR, pairs
+from service.matching.reach import COMPARES, LeftOut, Reach
 from service.matching.same_texts import SameTexts, count, firsts
 from service.matching.table import ADDRESS, Table, address_column, fault_of
 from service.retrieval import files
@@ -49,12 +50,6 @@ SINGLE, REPRESENTATIVE, DUPLICATE = KINDS = ("single", "representative", "duplic
 
 DUPLICATES = ("exact_match",)
 """Without a threshold, two rows with one of these labels are the same place."""
-
-PAIR = {"row1": int, "row2": int, "address1": str, "address2": str}
-"""Columns of the file of pairs, before those of the score. Rows are counted from 1."""
-
-_ENTRIES = 256
-"""Rows in one search for candidates."""
 
 
 class Clustered(NamedTuple):
@@ -160,7 +155,7 @@ class DedupeJob(BulkJob):
         limits, row = Limits(most_chars), 0
         with contextlib.closing(formats.open_source(self._source_format, self._reading)) as again:
             sink = formats.open_sink(self._sink_format, writing, again)
-            for chunk in again.chunks(_ENTRIES):
+            for chunk in again.chunks(ENTRIES):
                 read = columns.addresses(chunk, pair[0], limits, ADDRESS)
                 done = [clustered(known, *one) for one in enumerate(read, row)]
                 sink.write(chunk, done)
@@ -187,8 +182,8 @@ class DedupeJob(BulkJob):
         writing = Writing(file, str(self._pairs_path), names, RESULT_TYPES)
         table: Any = _PairsTable(style)
         sink = _Matching(formats.open_sink(self._pairs_format, writing, table), self._choice)
-        pairs = _pairs(register, self._reach, entries.add, kept)
-        chunks: Iterator[Chunk] = (Rows(cells, {}) for cells in batched(pairs, scorer.chunk_rows))
+        found = pairs(register, self._reach, entries.add, kept)
+        chunks: Iterator[Chunk] = (Rows(cells, {}) for cells in batched(found, scorer.chunk_rows))
         run(chunks, (2, 3), scorer, sink, journal, entries, Counts("label"), Result)
         return sink.linked
 
@@ -197,7 +192,7 @@ class DedupeJob(BulkJob):
         if journal is None:
             return None
         path = Path(self._flags.output).resolve()
-        identity = {"register": register.version, "rows in a search": _ENTRIES}
+        identity = {"register": register.version, "rows in a search": ENTRIES}
         restart = not journal.is_resumed
         return Journal(path.with_name(f"{path.name}.candidates"), identity, restart=restart)
 
@@ -246,7 +241,7 @@ class _Entries:
 
     def add(self, entries: Sequence[Entry], left_out: LeftOut) -> None:
         """Count entries whose candidates were found, each for all rows of its text."""
-        self.left_out = self.left_out.and_also(left_out)
+        self.left_out = LeftOut.of((self.left_out, left_out))
         rows = [int(entry.id) - 1 for entry in entries]
         self._add(sum(1 + len(self._same.get(row, ())) for row in rows))
 
@@ -315,53 +310,6 @@ def notices(
             f"{cut:,} clusters were cut out of chains whose ends do not match or contradict each "
             "other: the column cut marks them"
         )
-
-
-def _pairs(
-    register: StoredRegister,
-    reach: Reach,
-    looked_at: Callable[[Sequence[Entry], LeftOut], None],
-    kept: Journal | None = None,
-) -> Iterator[list[object]]:
-    """Each pair in which one entry is compared with the other, once.
-
-    Args:
-        register: Of the table.
-        reach: What each entry is compared with.
-        looked_at: Told of entries, and how many candidates of theirs are left out.
-        kept: Has the candidates that an earlier run found, and keeps new ones.
-
-    Raises:
-        BulkError: `kept` does not fit the register.
-    """
-    known = kept.replay(Neighbours) if kept else iter(())
-    found = np.full((len(register), reach.candidates), -1, np.int32)
-    for begin in range(0, len(register), _ENTRIES):
-        places = range(begin, min(begin + _ENTRIES, len(register)))
-        entries = [register.entry(place) for place in places]
-        left_out = LeftOut()
-        compared = next(known, None)
-        if compared is None:
-            addresses = [entry.address for entry in entries]
-            compared = [*reach.compared(register, places, addresses)]
-            if kept:
-                kept.append(compared)
-        if len(compared) != len(entries):
-            raise BulkError("the journal of the candidates does not fit the input; give --restart")
-        for place, one in zip(places, compared, strict=True):
-            found[place, : len(one.places)] = one.places
-            left_out = left_out.and_also(one.left_out)
-            for other in one.places:
-                # An earlier entry that has this one among its own candidates has had the pair.
-                if other > place or place not in found[other]:
-                    yield pair_cells(register, min(place, other), max(place, other))
-        looked_at(entries, left_out)
-
-
-def pair_cells(register: StoredRegister, one: int, other: int) -> list[object]:
-    """The cells of a pair, in the columns of `PAIR`; `one` and `other` are places from 0."""
-    first, second = register.entry(one), register.entry(other)
-    return [int(first.id), int(second.id), first.address, second.address]
 
 
 def address_of_row(register: StoredRegister) -> Callable[[int], str]:

@@ -9,16 +9,15 @@ figures.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from service.comparison import compare as comparison
-from service.comparison.compare import ParsedAddress, compare_parsed
+from service.comparison.compare import RULES, compare_parsed, parse
 from service.matching.choice import LEAST_SHARE
 from service.retrieval.files import StoredRegister
 
-COMPARES: Final = ("none that contradict each other", comparison.RULES)
+COMPARES: Final = ("none that contradict each other", RULES)
 """What decides which candidates are compared, beside a `Reach`. A run that was begun with one rule
 is not resumed with another."""
 
@@ -27,10 +26,8 @@ _FEW: Final = 1000
 rare a term is, and there is little to save."""
 
 
-@functools.lru_cache(maxsize=10_000)
-def _parsed(address: str) -> ParsedAddress:
-    """Rows that are one place often stand near each other, and are candidates of one another."""
-    return comparison.parse(address)
+_parsed = functools.lru_cache(maxsize=10_000)(parse)
+"""Rows that are one place often stand near each other, and are candidates of one another."""
 
 
 class LeftOut(NamedTuple):
@@ -44,9 +41,11 @@ class LeftOut(NamedTuple):
     sharing_little: int = 0
     contradicting: int = 0
 
-    def and_also(self, other: LeftOut) -> LeftOut:
-        """The sum of both."""
-        return LeftOut(*(one + more for one, more in zip(self, other, strict=True)))
+    @classmethod
+    def of(cls, found: Iterable[Neighbours | LeftOut]) -> LeftOut:
+        """The sum of several."""
+        counts = [(one.sharing_little, one.contradicting) for one in found]
+        return cls(*map(sum, zip(*counts, strict=True)))
 
 
 class Neighbours(NamedTuple):
@@ -63,11 +62,6 @@ class Neighbours(NamedTuple):
     sharing_little: int
     contradicting: int
     error: None = None
-
-    @property
-    def left_out(self) -> LeftOut:
-        """How many candidates it is not compared with."""
-        return LeftOut(self.sharing_little, self.contradicting)
 
 
 @dataclass(frozen=True, slots=True)

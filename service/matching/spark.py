@@ -32,7 +32,6 @@ from service.matching.choice import LEAST_SHARE, SIMILARITY, Choice
 from service.matching.clusters import clusters
 from service.matching.dedupe_job import (
     DUPLICATES,
-    PAIR,
     Clustered,
     DedupeJob,
     address_of_row,
@@ -40,6 +39,7 @@ from service.matching.dedupe_job import (
     of_row,
 )
 from service.matching.matcher import fields
+from service.matching.pairs import PAIR
 from service.matching.reach import LeftOut, Reach
 from service.matching.same_texts import firsts
 from service.matching.spark_worker import Work
@@ -171,7 +171,7 @@ def dedupe(
     reach = Reach(candidates, least_share)
     near = spark.range(size).mapInArrow(
         partial(worker.near, register, reach),
-        ", ".join(f"{name} long" for name in ("first", "second", "at", "rank", *LeftOut._fields)),
+        _extended(t.StructType(), dict.fromkeys(worker.NEAR, int)),
     )
     near.persist()
     [left_out] = near.agg(*map(f.sum, LeftOut._fields)).collect()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pyarrow as pa
 from pyspark import SparkContext, SparkFiles, TaskContext
@@ -24,8 +24,9 @@ from service.bulk.tables import Outcome, Result, batched
 from service.errors import BulkError
 from service.http.schemas import Limits
 from service.matching.choice import Choice
-from service.matching.dedupe_job import PAIR, Clustered, clustered, pair_cells
+from service.matching.dedupe_job import Clustered, clustered
 from service.matching.matcher import Matcher
+from service.matching.pairs import ENTRIES, PAIR, pair_cells
 from service.matching.reach import LeftOut, Reach
 from service.matching.table import ADDRESS
 from service.retrieval import files
@@ -34,8 +35,8 @@ from service.settings import Settings
 
 Batches = Iterable[pa.RecordBatch]
 
-_ENTRIES = 256
-"""Rows in one search for candidates."""
+NEAR: Final = ("first", "second", "at", "rank", *LeftOut._fields)
+"""Columns of `near`, whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +119,20 @@ def near(register: str, reach: Reach, batches: Batches) -> Iterator[pa.RecordBat
     """Pairs of each entry with those that it is compared with.
 
     A row of the result is the two places, smaller first, the place of the entry that found the
-    pair, and the candidate's rank. The last row of a batch has none of these, but the counts of
+    pair, and the candidate's rank. The last row of each search has none of these, but the counts of
     candidates that its entries are not compared with.
     """
-    names = ("first", "second", "at", "rank", *LeftOut._fields)
     found = stored(register)
     for batch in batches:
         rows: list[tuple[int | None, ...]] = []
-        left_out = LeftOut()
-        for places in batched(batch.column(0).to_pylist(), _ENTRIES):
+        for places in batched(batch.column(0).to_pylist(), ENTRIES):
             addresses = [found.entry(place).address for place in places]
-            compared = reach.compared(found, places, addresses)
+            compared = [*reach.compared(found, places, addresses)]
             for at, one in zip(places, compared, strict=True):
                 ranked = enumerate(one.places)
                 rows += [(min(at, other), max(at, other), at, rank, 0, 0) for rank, other in ranked]
-                left_out = left_out.and_also(one.left_out)
-        rows.append((None, None, None, None, *left_out))
-        yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(names)), names)
+            rows.append((None, None, None, None, *LeftOut.of(compared)))
+        yield pa.RecordBatch.from_arrays(_columns(rows, (int,) * len(NEAR)), NEAR)
 
 
 def texts(register: str, batches: Batches) -> Iterator[pa.RecordBatch]:

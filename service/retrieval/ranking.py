@@ -17,8 +17,8 @@ MATCHING: Final[tuple[Label, ...]] = ("exact_match", "partial_match")
 
 ORDER: Final = "odds of the similarity, divided by the place in the index's order"
 """Names the rule in `ranked`, so that a run of one rule is not resumed with another. By `python -m
-benchmarks.order`, other weights of the place put the right entry first no more often for real
-queries (docs/matching.md)."""
+benchmarks.order`, no other weight of the place puts more of the real queries' entries first, both
+halves together (docs/matching.md)."""
 
 _CERTAIN: Final = 1e-6
 """Similarities are compared up to this distance from 0 and 1, where log-odds are infinite."""

@@ -6,19 +6,14 @@ import argparse
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.bulk.tables import Chunk, Result
 from service.comparison.compare import compare
 from service.errors import MGeoError
 from service.matching import command
-from service.matching.clusters import clusters
 from service.matching.dedupe_job import DedupeJob
 from service.matching.reach import Reach
 from tests.bulk.jobs import FakeScorer
@@ -223,7 +218,7 @@ def test_a_run_is_not_gone_on_with_by_the_search_of_another_release(
 def test_what_an_earlier_run_found_is_not_searched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.matching.dedupe_job._ENTRIES", 4)
+    monkeypatch.setattr("service.matching.pairs.ENTRIES", 4)
     table, out = tmp_path / "in.csv", tmp_path / "out.csv"
     names = [f"文三路{chr(0x5000 + number)}记面馆" for number in range(40)]
     table.write_text("address\n" + "\n".join(names) + "\n")
@@ -283,7 +278,7 @@ def test_progress_counts_rows_and_ends_with_all_of_them(
     dies_after: int | None,
 ) -> None:
     monkeypatch.setattr("service.bulk.progress._EVERY_SECONDS", -1)
-    monkeypatch.setattr("service.matching.dedupe_job._ENTRIES", 10)
+    monkeypatch.setattr("service.matching.pairs.ENTRIES", 10)
     table = tmp_path / "in.csv"
     many = [f"文三路{chr(0x5000 + number)}记面馆" for number in range(60)]
     table.write_text("address\n" + "\n".join(many) + "\n")
@@ -341,88 +336,3 @@ def test_files_that_exist_are_replaced_only_by_force(table: Path) -> None:
         dedupe(table, "-o", out)
     dedupe(table, "-o", out, "--force")
     assert out.exists()
-
-
-def anywhere(row: int) -> str:
-    """The same address for all rows: none contradicts another."""
-    return "学府路"
-
-
-def test_a_chain_is_cut_where_its_ends_do_not_match() -> None:
-    chain = [(row, row + 1, 0.9) for row in range(6)]
-    found = clusters(8, chain, {}, anywhere)
-    assert all(cluster.is_cut for cluster in found)
-    for cluster in found:
-        for row in cluster.similarities:
-            assert row == cluster.representative or abs(row - cluster.representative) == 1
-
-
-def test_a_clique_stays_whole() -> None:
-    clique = [(one, other, 0.9) for one, other in itertools.combinations(range(2, 6), 2)]
-    [found] = clusters(9, clique, {}, anywhere)
-    assert (set(found.similarities), found.is_cut) == ({2, 3, 4, 5}, False)
-
-
-edges = st.lists(
-    st.tuples(st.integers(0, 11), st.integers(0, 11), st.floats(0.5, 1)).filter(
-        lambda edge: edge[0] < edge[1]
-    ),
-    max_size=30, unique_by=lambda edge: edge[:2],
-)  # fmt: skip
-
-
-def at_two_numbers(row: int) -> str:
-    """Of two addresses that contradict each other, the one of this row."""
-    return f"学府路{row % 2 + 1}号"
-
-
-@pytest.mark.parametrize("address", [anywhere, at_two_numbers])
-@given(edges=edges, random=st.randoms(use_true_random=False))
-def test_each_member_matches_its_representative_and_contradicts_no_other(
-    address: Callable[[int], str], edges: list[tuple[int, int, float]], random: Random
-) -> None:
-    """Laws: no row in two clusters, every member matches its representative, order is nothing."""
-    found = clusters(12, edges, {}, address)
-    rows = [row for cluster in found for row in cluster.similarities]
-    assert len(rows) == len(set(rows))
-    pairs = {frozenset(edge[:2]): edge[2] for edge in edges}
-    for cluster in found:
-        assert len(cluster.similarities) > 1
-        for row, similarity in cluster.similarities.items():
-            if row != cluster.representative:
-                assert pairs[frozenset((row, cluster.representative))] == similarity
-        others = cluster.similarities.keys() - {cluster.representative}
-        assert len({address(row) for row in others}) == 1
-    shuffled = [*edges]
-    random.shuffle(shuffled)
-    assert clusters(12, shuffled, {}, address) == found
-
-
-def test_a_short_text_does_not_join_places_that_contradict_each_other() -> None:
-    addresses = [
-        "老百姓大药房",
-        "杭州市西湖区文三路478号老百姓大药房",
-        "成都市文三路478号老百姓大药房",
-        "成都市武侯区文三路478号老百姓大药房",
-        "文三路12号老百姓大药房",
-    ]
-    edges = [(0, 1, 0.6), (0, 2, 0.8), (0, 3, 0.7), (0, 4, 0.9), (2, 3, 0.95)]
-    [found] = clusters(5, edges, {}, addresses.__getitem__)
-    assert (found.similarities, found.is_cut) == ({0: 0.8, 2: 1.0, 3: 0.95}, True)
-
-
-@given(edges, st.dictionaries(st.integers(0, 11), st.integers(1, 3), max_size=6))
-def test_rows_of_one_text_are_as_rows_that_match_alike(edges, more) -> None:  # type: ignore[no-untyped-def]
-    """Law: to leave later rows of a text out is to have every pair of them and of what matches."""
-    numbers = itertools.count(12)
-    same = {row: list(itertools.islice(numbers, times)) for row, times in more.items()}
-    count = next(numbers)
-    every = [(one, other, 1.0) for one, its in same.items() for other in its]
-    every += [(*pair, 1.0) for its in same.values() for pair in itertools.combinations(its, 2)]
-    every += [
-        (one, other, value)
-        for first, second, value in edges
-        for one in (first, *same.get(first, ()))
-        for other in (second, *same.get(second, ()))
-    ]
-    assert clusters(count, edges, same, anywhere) == clusters(count, every, {}, anywhere)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import BulkError
-from service.matching import dedupe_job, spark_worker
+from service.matching import pairs, spark_worker
 from service.matching.reach import LeftOut, Reach
 from service.matching.spark_worker import Work
 from service.retrieval.index import Index, build
@@ -107,7 +107,7 @@ def test_pairs_to_compare_are_those_of_one_machine_in_its_order(
         got = [[*row.values()] for row in _rows(spark_worker.texts("", ordered))]
         left_out: list[LeftOut] = []
         told = lambda entries, without: left_out.append(without)  # noqa: E731
-        expected = [*dedupe_job._pairs(cast(Any, register), reach, told)]
+        expected = [*pairs.pairs(cast(Any, register), reach, told)]
     for number, name in enumerate(LeftOut._fields):
         assert sum(row[name] for row in near) == sum(one[number] for one in left_out)
     assert got == [[*row, number] for number, row in enumerate(expected)]
