@@ -38,12 +38,13 @@ def test_a_named_backend_is_the_only_candidate(backend: str) -> None:
     [
         ("avx2 avx512_vnni", ("openvino-int8", "openvino-f32")),
         ("avx2 avx_vnni", ("openvino-int8", "openvino-f32")),
-        ("avx2 amx_int8 amx_bf16", ("openvino-int8", "openvino-bf16", "openvino-f32")),
+        ("avx2 avx512_vnni amx_int8 amx_bf16", ("openvino-bf16", "openvino-f32")),
+        ("avx2 amx_int8", ("openvino-int8", "openvino-f32")),
         ("avx2 avx512f", ("onnxruntime-int8", "openvino-f32")),
         ("sse4_2", ("openvino-f32",)),
         ("", ("openvino-f32",)),
     ],
-    ids=["AVX-512 VNNI", "AVX VNNI", "AMX", "AVX2", "old", "unknown"],
+    ids=["AVX-512 VNNI", "AVX VNNI", "AMX", "AMX of 8 bits alone", "AVX2", "old", "unknown"],
 )
 def test_a_cpu_is_offered_what_it_has_instructions_for(
     monkeypatch: pytest.MonkeyPatch, flags: str, names: tuple[str, ...]
