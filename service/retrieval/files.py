@@ -12,7 +12,6 @@ a build that is killed leaves the old one in place.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -109,11 +109,15 @@ def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
         with _Written(made, "ids") as ids, _Written(made, "addresses") as addresses:
             index = indexes.build(_passing(entries, ids, addresses))
         for name in _ARRAYS:
-            np.save(made / f"{name}.npy", getattr(index, name))
+            _save(made / f"{name}.npy", getattr(index, name))
         files = {path.name: _described(path) for path in sorted(made.iterdir())}
         version = hashlib.sha256(json.dumps([FORMAT, files]).encode()).hexdigest()[:12]
         contents = {"format": FORMAT, "version": version, "entries": index.size, "files": files}
         _exchange(directory, made, version, contents)
+    except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
+        # A full disk is told without a name, and the caller may write to other disks as well.
+        raise OSError(error.errno, error.strerror, error.filename or str(directory)) from error
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
@@ -124,12 +128,16 @@ def read(directory: Path) -> StoredRegister:
     """Open the register in a directory; its files are memory-mapped.
 
     Raises:
-        RegisterError: There is no register, or it is incomplete.
+        RegisterError: There is no register, or it is incomplete or damaged.
     """
     for _ in range(2):  # once more, if a build replaced the files after the manifest was read
         contents = manifest(directory)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             return _opened(directory, contents)
+        except FileNotFoundError:
+            continue
+        except (AttributeError, KeyError, TypeError, ValueError):  # what they hold is no register's
+            raise RegisterError(f"{directory} is damaged: build it anew") from None
     raise _lacking(directory)
 
 
@@ -137,7 +145,7 @@ def manifest(directory: Path) -> dict[str, Any]:
     """Read a register's manifest, `register.json`.
 
     Raises:
-        RegisterError: There is no register, or it has another format.
+        RegisterError: There is no register, it has another format, or it is not whole.
     """
     try:
         contents = json.loads((directory / MANIFEST).read_text("utf-8"))
@@ -153,6 +161,8 @@ def manifest(directory: Path) -> dict[str, Any]:
         raise RegisterError(
             f"{directory} is not of format {FORMAT}, which this release reads: build it anew"
         )
+    if not contents.keys() >= {"version", "entries", "files"}:
+        raise RegisterError(f"{directory / MANIFEST} is not whole: build it anew")
     return contents
 
 
@@ -210,10 +220,17 @@ class _Written:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-        np.save(self._starts_path, np.frombuffer(self._starts, np.int64))
+        _save(self._starts_path, np.frombuffer(self._starts, np.int64))
 
     def add(self, text: str) -> None:
         self._starts.append(self._starts[-1] + self._file.write(text.encode()))
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array. NumPy by itself does not say why a disk takes no more of it."""
+    with path.open("wb") as file:
+        writer: Any = SimpleNamespace(write=file.write)  # it takes no shortcut past the file
+        np.save(writer, array)
 
 
 def _passing(entries: Iterable[Entry], ids: _Written, addresses: _Written) -> Iterator[str]:
@@ -234,9 +251,11 @@ def _exchange(directory: Path, made: Path, version: str, contents: dict[str, Any
     for path in made.iterdir():
         _to_disk(path)
     folder = directory / version
-    if folder.exists():
+    if _holds(folder, contents["files"]):
         shutil.rmtree(made)  # the same content, under the same name
     else:
+        if folder.exists():  # damaged: this build is what mends it
+            folder.rename(made.with_name(f"{made.name}-damaged"))
         made.rename(folder)
     written = directory / f"{MANIFEST}.partial"
     written.write_text(json.dumps(contents, indent=2) + "\n", "utf-8")
@@ -247,6 +266,14 @@ def _exchange(directory: Path, made: Path, version: str, contents: dict[str, Any
     for other in directory.iterdir():
         if other.is_dir() and other.name != version and _is_ours(other):
             shutil.rmtree(other)
+
+
+def _holds(folder: Path, files: dict[str, dict[str, object]]) -> bool:
+    """Whether a folder has these files, undamaged."""
+    return all(
+        (folder / name).is_file() and _described(folder / name) == expected
+        for name, expected in files.items()
+    )
 
 
 def _is_ours(folder: Path) -> bool:

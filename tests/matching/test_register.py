@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -295,6 +297,11 @@ def test_what_is_not_whole_is_refused_at_once(directory: Path) -> None:
         ("{", "cannot be read"),
         ("[]", "is not of format"),
         (json.dumps({"format": 99}), "is not of format"),
+        (json.dumps({"format": files.FORMAT}), "is not whole: build it anew"),
+        (
+            json.dumps({"format": files.FORMAT, "version": "x", "entries": 1, "files": []}),
+            "is damaged: build it anew",
+        ),
     ],
 )
 def test_what_is_no_register_is_said_in_one_line(
@@ -305,3 +312,54 @@ def test_what_is_no_register_is_said_in_one_line(
     with pytest.raises(RegisterError, match=said) as error:
         files.read(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["values.npy", "ids-starts.npy"])
+def test_an_array_that_is_none_is_said_in_one_line(directory: Path, name: str) -> None:
+    path = directory / files.manifest(directory)["version"] / name
+    path.write_bytes(b"X" * 16 + path.read_bytes()[16:])
+    with pytest.raises(RegisterError, match="is damaged: build it anew"):
+        files.read(directory)
+
+
+@pytest.mark.parametrize("name", ["values.npy", "addresses.txt"])
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_building_a_damaged_one_anew_mends_it(
+    directory: Path, name: str, *, is_missing: bool
+) -> None:
+    """The same rows have the same version, and so the name of the folder that is damaged."""
+    version = files.manifest(directory)["version"]
+    path = directory / version / name
+    path.unlink() if is_missing else path.write_bytes(b"X" * path.stat().st_size)
+    files.write(directory, ENTRIES)
+    files.check(directory)
+    assert sorted(path.name for path in directory.iterdir()) == sorted([version, files.MANIFEST])
+
+
+@pytest.mark.parametrize("name", ["_save", "_to_disk"])
+def test_a_full_disk_is_named_with_the_reason(
+    directory: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = sorted(directory.rglob("*"))
+    monkeypatch.setattr(files, name, full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        files.write(directory, ENTRIES[1:])
+    assert raised.value.filename == str(directory)
+    assert sorted(directory.rglob("*")) == before
+
+
+def test_an_array_that_a_disk_does_not_take_says_why() -> None:
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        files._save(Path("/dev/full"), np.zeros(1 << 20))
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_an_array_is_written_as_numpy_does(tmp_path: Path) -> None:
+    """Versions are checksums of these files, so their bytes may not change."""
+    array = np.arange(1 << 17, dtype=np.float32)
+    files._save(tmp_path / "own.npy", array)
+    np.save(tmp_path / "numpy.npy", array)
+    assert (tmp_path / "own.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
