@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from service.bulk.tables import Chunk, Reading, Source
+from service.bulk.tables import Chunk, Reading, Source, decoded
 from service.errors import BulkError, RequestError
 from service.http import schemas
 from service.http.schemas import Limits
@@ -105,7 +105,7 @@ def addresses(chunk: Chunk, column: int, limits: Limits, name: str) -> list[str 
     shape = schemas.address(limits)
     read: list[str | Fault] = []
     for at, cell in enumerate(chunk.values(column)):
-        value = _decoded(cell) if isinstance(cell, bytes) else cell
+        value = decoded(cell)
         fault = chunk.faults.get(at) or _fault(value, name)
         try:
             read.append(Fault(fault) if fault else shape.read(value, name))
@@ -133,15 +133,6 @@ def _fault(address: object, name: str) -> str | None:
     if isinstance(address, str) and _EXCEL_ERROR.fullmatch(_plain(address)):
         return f"{name} is an error of a formula in a workbook, such as #N/A"
     return None
-
-
-def _decoded(cell: bytes) -> object:
-    """The text of UTF-8 bytes: some writers, such as Hive, do not mark text as text. Else the
-    bytes."""
-    try:
-        return cell.decode()
-    except UnicodeDecodeError:
-        return cell
 
 
 def _plain(name: str) -> str:

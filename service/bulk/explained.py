@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from service.bulk.run import RowScorer
-from service.bulk.tables import Chunk, text
+from service.bulk.tables import Chunk, decoded, text
 from service.comparison import explaining
 from service.comparison.explaining import Explain
 from service.errors import BulkError
@@ -83,7 +83,7 @@ class ExplainingScorer:
         *cells, error = result
         if error is not None or second is None:
             return self._result(*cells, None, None, error)
-        found = explaining.of((text(first), text(second)), self._default)
+        found = explaining.of((text(decoded(first)), text(decoded(second))), self._default)
         assert found is not None  # noqa: S101 - it is asked for
         differences = json.dumps(found["differences"], ensure_ascii=False)
         return self._result(*cells, " ".join(found["conflicts"]), differences, None)

@@ -147,11 +147,16 @@ class Source(Protocol):
     style: TextStyle
     notice: str
 
-    def column(self, name: str, flag: str) -> int:
+    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
         """The place of a column by its name or its number.
 
+        Args:
+            name: The name or the number.
+            flag: Of the command line, that gave it.
+            is_text: Whether it must hold text, where the format has types.
+
         Raises:
-            BulkError: There is none, or more than one.
+            BulkError: There is none, or more than one, or it must hold text and does not.
         """
         ...
 
@@ -260,6 +265,17 @@ def text(cell: object) -> str:
     if isinstance(cell, list | dict):
         return json.dumps(cell, ensure_ascii=False, default=plain)
     return str(plain(cell))
+
+
+def decoded(cell: object) -> object:
+    """The text of UTF-8 bytes: some writers, such as Hive, do not mark text as text. Else the
+    cell."""
+    if not isinstance(cell, bytes):
+        return cell
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell
 
 
 def plain(cell: object) -> object:

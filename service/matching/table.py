@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from service.bulk import columns
 from service.bulk.columns import Fault
-from service.bulk.tables import Source, text
+from service.bulk.tables import Source, decoded, text
 from service.http.schemas import Limits
 from service.retrieval.register import Entry
 from service.scoring.refusal import placeholder_error
@@ -47,7 +47,7 @@ class Table:
     ) -> None:
         self._source = source
         self._address = address_column(source, address, flags[0])
-        self._id = None if id is None else source.column(id, flags[1])
+        self._id = None if id is None else source.column(id, flags[1], is_text=False)
         self._limits = Limits(most_chars)
         self.rows = self.left_out = 0
         self.first_left_out: list[str] = []
@@ -69,7 +69,7 @@ class Table:
                     if self.left_out <= _FIRST:
                         self.first_left_out.append(f"row {row}: {reason}")
                     continue
-                yield Entry(str(row) if ids is None else text(ids[at]), address)
+                yield Entry(str(row) if ids is None else text(decoded(ids[at])), address)
             self.rows += len(chunk)
             report(len(chunk))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.bulk import formats
@@ -112,3 +114,12 @@ def test_flags_that_cannot_be_meant_are_refused_before_any_work(
     with pytest.raises(BulkError, match=said):
         score(given, "-o", out, *flags)
     assert not out.exists()
+
+
+def test_text_that_parquet_holds_as_bytes_is_explained_as_text(given: Path) -> None:
+    """As Hive writes it. Its address was compared as the Base64 that a cell of bytes becomes."""
+    names, out = ("address1", "address2"), given.with_name("out.csv")
+    columns = [pa.array(texts).cast(pa.binary()) for texts in zip(*PAIRS, strict=True)]
+    pq.write_table(pa.table(columns, names), given.with_name("in.parquet"))
+    score(given.with_name("in.parquet"), "-o", out, "--explain")
+    assert [row["conflicts"] for row in rows(out)] == CONFLICTS

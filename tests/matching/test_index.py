@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.__main__ import main
@@ -95,3 +97,20 @@ def test_other_files_are_not_built_over(table: Path, capsys: pytest.CaptureFixtu
 def test_info_of_what_is_none_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["index", "info", str(tmp_path)]) == 2
     assert "is no register" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ids", "read"),
+    [
+        (pa.array([7, None, 12345678901234567]), ["7", "", "12345678901234567"]),
+        (pa.array(["007", "甲", ""]).cast(pa.binary()), ["007", "甲", ""]),
+        (pa.array(["007", "甲", "007"]).dictionary_encode(), ["007", "甲", "007"]),
+    ],
+)
+def test_ids_in_parquet_need_not_be_text(tmp_path: Path, ids: pa.Array, read: list[str]) -> None:
+    addresses = [f"文三路{number}号" for number in range(3)]
+    pq.write_table(pa.table([ids, addresses], ["id", "address"]), tmp_path / "in.parquet")
+    words = ["index", "build", str(tmp_path / "in.parquet"), "-o", str(tmp_path / "register")]
+    assert main([*words, "--id", "id"]) == 0
+    register = files.read(tmp_path / "register")
+    assert [register.entry(place).id for place in range(3)] == read
