@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from service.matching.matcher import ANSWERS, Matcher, fields, result_of
 from service.matching.table import Table, address_column
 from service.retrieval import files
 from service.retrieval.files import StoredRegister
+
+_READING_FLAG = re.compile("--(from|no-header|header-row|sheet|encoding|delimiter|quotes)")
 
 
 class MatchJob(BulkJob):
@@ -45,6 +48,10 @@ class MatchJob(BulkJob):
         if self._is_register() and (flags.right_address or flags.id):
             raise BulkError("--right-address and --id are for a table: a register has them in it")
         super().__init__(flags)
+        if self._output and self._output.is_at(self._right):
+            raise BulkError("the output would overwrite RIGHT; name another -o")
+        if flags.input == flags.right == "-":
+            raise BulkError("LEFT and RIGHT cannot both be standard input: name a file for one")
 
     @override
     def _columns(self, source: Source) -> tuple[int, int]:
@@ -77,14 +84,30 @@ class MatchJob(BulkJob):
     ) -> StoredRegister:
         if self._is_register():
             return files.read(self._right)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgeo-register-")))
+        try:
+            self._make_register(folder, note, most_chars)
+        except BulkError as error:
+            raise BulkError(_of_right(str(error))) from None
+        return files.read(folder)
+
+    def _make_register(self, folder: Path, note: Callable[[str], None], most_chars: int) -> None:
+        """Make a register of the table RIGHT."""
         flags = argparse.Namespace(**{**vars(inputs.defaults()), "input": self._flags.right})
         name, reading = inputs.reading(flags)
         with contextlib.closing(formats.open_source(name, reading)) as source:
             flag_names = ("--right-address", "--id")
             table = Table(source, self._flags.right_address, self._flags.id, flag_names, most_chars)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgeo-register-")))
             note(f"making a register of {reading.name}; `index build` makes one to keep")
+            if source.notice:
+                note(_of_right(source.notice))
             files.write(folder, table.entries(lambda rows: None))
         if notice := table.notice(reading.name):
             note(notice)
-        return files.read(folder)
+
+
+def _of_right(told: str) -> str:
+    """What is told of reading RIGHT, with what to do about a flag that it names."""
+    if not _READING_FLAG.search(told):
+        return told
+    return f"{told}. Here such flags are for LEFT: make a register of RIGHT by `index build`"

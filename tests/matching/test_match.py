@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 from itertools import pairwise
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,6 +201,60 @@ def test_a_right_side_that_is_none_is_said(folder: Path) -> None:
         match(folder / "left.csv", folder / "nothing.csv", "-o", out)
     with pytest.raises(MGeoError, match="is no register"):
         match(folder / "left.csv", folder, "-o", out)
+
+
+@pytest.mark.parametrize("end", ["", ".partial", ".journal"])
+def test_the_output_does_not_overwrite_the_right_side(folder: Path, end: str) -> None:
+    right = folder / f"right.csv{end}"
+    right.write_bytes((folder / "right.csv").read_bytes())
+    before = right.read_bytes()
+    with pytest.raises(MGeoError, match="would overwrite RIGHT"):
+        match(folder / "left.csv", right, "-o", folder / "right.csv", "--force")
+    assert right.read_bytes() == before
+
+
+def test_standard_input_is_not_both_sides(folder: Path) -> None:
+    with pytest.raises(MGeoError, match="cannot both be standard input"):
+        match("-", "-", "-o", folder / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "said"),
+    [
+        ("gb18030", None, "give --encoding gb18030. "),
+        ("utf-8", "文三路1号,文三路2号\n文三路3号,文三路4号\n", "give --no-header. "),
+        ("utf-8", "表\n,\nk,address\n1,文三路1号\n", "give --header-row 3. "),
+    ],
+)
+def test_flags_that_would_read_the_right_side_are_those_of_index_build(
+    folder: Path, encoding: str, text: str | None, said: str
+) -> None:
+    """Given to `match`, as the message would have it, they are for the left side."""
+    right = folder / "right.csv"
+    right.write_bytes((text or right.read_text("utf-8")).encode(encoding))
+    with pytest.raises(MGeoError) as raised:
+        match(folder / "left.csv", right, "-o", folder / "out.csv")
+    assert str(raised.value).endswith(
+        f"{said}Here such flags are for LEFT: make a register of RIGHT by `index build`"
+    )
+
+
+def test_which_sheet_of_the_right_side_is_read_is_said(folder: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["address"], ["文三路478号"]):
+        book.active.append(row)
+    book.create_sheet("other")
+    book.save(folder / "right.xlsx")
+    told: list[str] = []
+    words = [str(folder / name) for name in ("left.csv", "right.xlsx")]
+    parser = argparse.ArgumentParser()
+    command.add_flags(parser)
+    job = MatchJob(parser.parse_args([*words, "-o", str(folder / "out.csv")]))
+    with contextlib.ExitStack() as stack:
+        job._register(told.append, stack, 512)
+    assert any(
+        "the sheet Sheet is read; --sheet reads another: other. Here" in line for line in told
+    )
 
 
 def test_candidates_that_the_model_fails_on_are_passed_over() -> None:
