@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 the service failed while running or is not ready, 2 the command
-        cannot run, 130 `score` or `evaluate` was interrupted.
+        cannot run, 130 a command for files was interrupted.
     """
     closed = console.open_streams()
     parsed = _parser().parse_args(arguments)

@@ -138,7 +138,7 @@ def run_to_the_end(work: Callable[[], None], standing: Callable[[], str]) -> int
         raise
     except OSError as error:
         raise BulkError(
-            f"{error.filename or 'the output'}: {error.strerror}; {standing()}"
+            f"{error.filename or 'the output'}: {error.strerror or error}; {standing()}"
         ) from None
     return 0
 

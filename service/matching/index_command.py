@@ -9,8 +9,9 @@ from pathlib import Path
 
 from service import console, settings
 from service.bulk import formats, inputs
+from service.bulk.command import NOTHING_KEPT, run_to_the_end
 from service.bulk.formats import FORMATS
-from service.errors import BulkError, MGeoError
+from service.errors import BulkError
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(flags: argparse.Namespace) -> int:
+    return run_to_the_end(lambda: _write(flags), lambda: NOTHING_KEPT)
+
+
+def _write(flags: argparse.Namespace) -> None:
     from service.bulk.progress import Progress, duration
     from service.matching.table import Table
     from service.retrieval import files
@@ -52,18 +57,15 @@ def _build(flags: argparse.Namespace) -> int:
         try:
             with progress:
                 version, entries = files.write(directory, table.entries(progress.advance))
-        except OSError as error:
-            raise BulkError(f"{error.filename or directory}: {error.strerror}") from None
-        except MGeoError:
+        except BaseException:
             if not was_there:
-                shutil.rmtree(directory)
+                shutil.rmtree(directory, ignore_errors=True)
             raise
     if notice := table.notice(reading.name):
         progress.note(notice)
     progress.note(
         f"{directory}: {entries:,} entries, version {version}, in {duration(progress.seconds)}"
     )
-    return 0
 
 
 def _info(flags: argparse.Namespace) -> int:

@@ -117,7 +117,9 @@ def write(directory: Path, entries: Iterable[Entry]) -> tuple[str, int]:
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
         # A full disk is told without a name, and the caller may write to other disks as well.
-        raise OSError(error.errno, error.strerror, error.filename or str(directory)) from error
+        if error.errno and not error.filename:
+            error.filename = str(directory)
+        raise
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise

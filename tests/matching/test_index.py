@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -114,3 +115,29 @@ def test_ids_in_parquet_need_not_be_text(tmp_path: Path, ids: pa.Array, read: li
     assert main([*words, "--id", "id"]) == 0
     register = files.read(tmp_path / "register")
     assert [register.entry(place).id for place in range(3)] == read
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, "mgeo: interrupted: nothing is kept\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "disk"), 2, "disk: No space left on"),
+        (OSError("2097153 requested and 0 written"), 2, "2097153 requested and 0 written"),
+    ],
+)
+def test_a_build_that_is_cut_off_says_so_and_leaves_nothing(
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    failure: BaseException,
+    status: int,
+    said: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(files, "_exchange", fail)
+    out = table.with_name("register")
+    assert main(["index", "build", str(table), "-o", str(out), "--address", "where"]) == status
+    assert said in capsys.readouterr().err
+    assert not out.exists()
