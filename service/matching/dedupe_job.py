@@ -185,6 +185,7 @@ class DedupeJob(BulkJob):
         found = pairs(register, self._reach, entries.add, kept)
         chunks: Iterator[Chunk] = (Rows(cells, {}) for cells in batched(found, scorer.chunk_rows))
         run(chunks, (2, 3), scorer, sink, journal, entries, Counts("label"), Result)
+        entries.finish()
         return sink.linked
 
     def _kept_candidates(self, register: StoredRegister, journal: Journal | None) -> Journal | None:
@@ -222,28 +223,39 @@ class _Chosen:
 class _Entries:
     """Progress in rows. The run counts pairs, and their total is not known before the end.
 
+    Rows are looked at before it is known whether the scores of their pairs are from before.
+
     Attributes:
         left_out: How many candidates were not compared with their entries.
     """
 
     def __init__(self, progress: Progress, same: SameTexts) -> None:
-        self._add = progress.advance
+        self._count = progress.advance
+        self._looked_at = 0
         self._progress, self._same = progress, same
         self.left_out = LeftOut()
 
     def resume(self, rows: int) -> None:
-        """Count the next rows as done by an earlier run."""
-        self._add = self._progress.resume
+        """Count the rows that were looked at as done by an earlier run."""
+        self._count = self._progress.resume
+        self.finish()
 
     def advance(self, rows: int) -> None:
-        """Count the next rows as done by this run."""
-        self._add = self._progress.advance
+        """Count the rows that were looked at as done by this run."""
+        self._count = self._progress.advance
+        self.finish()
+
+    def finish(self) -> None:
+        """Count the rows that were looked at like those before them."""
+        if self._looked_at:
+            self._count(self._looked_at)
+            self._looked_at = 0
 
     def add(self, entries: Sequence[Entry], left_out: LeftOut) -> None:
-        """Count entries whose candidates were found, each for all rows of its text."""
+        """Look at entries whose candidates were found, each for all rows of its text."""
         self.left_out = LeftOut.of((self.left_out, left_out))
         rows = [int(entry.id) - 1 for entry in entries]
-        self._add(sum(1 + len(self._same.get(row, ())) for row in rows))
+        self._looked_at += sum(1 + len(self._same.get(row, ())) for row in rows)
 
 
 class _Matching:

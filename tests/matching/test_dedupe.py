@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import re
 from collections import Counter
@@ -268,6 +269,28 @@ def test_a_run_that_was_cut_off_ends_in_the_same_bytes(table: Path, dies_after: 
         assert one.read_bytes() == other.read_bytes()
     assert not list(table.parent.glob("*.journal"))
     assert not list(table.parent.glob("*.partial"))
+
+
+@pytest.mark.parametrize(("dies_after", "from_before"), [(0, 0), (1, 0), (2, 4), (3, 8), (4, 12)])
+def test_rows_whose_pairs_were_scored_before_are_said_to_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    dies_after: int,
+    from_before: int,
+) -> None:
+    """The pairs of the last rows may be in the journal too: all rows are from before then."""
+    monkeypatch.setattr("service.matching.pairs.ENTRIES", 4)
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    table.write_text("address\n" + "".join(f"长春{name}\n" for name in "甲乙丙丁戊己庚辛壬癸子丑"))
+    for dies in (dies_after, None):
+        scorer = Knowing()
+        scorer.chunk_rows, scorer.dies_after = 20, dies
+        with pytest.raises(KeyboardInterrupt) if dies is not None else contextlib.nullcontext():
+            dedupe(table, "-o", out, by=scorer)
+    told = capsys.readouterr().err
+    said = f", {from_before} of them from before" if from_before else ""
+    assert f"12 rows{said}, in" in told
 
 
 @pytest.mark.parametrize("dies_after", [None, 2])
