@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -87,6 +88,16 @@ class Output:
             os.close(directory)
         if journal:
             journal.remove()
+
+    def refuse_another(self, file: BinaryIO) -> None:
+        """Refuse to replace a file that is not what an interrupted run finished: the same bytes.
+
+        Raises:
+            BulkError: It is another one.
+        """
+        file.flush()
+        if self._path.exists() and not filecmp.cmp(self._path, self._partial, shallow=False):
+            raise BulkError(f"{self._name} exists and is not of this run; --force replaces it")
 
     def _refuse_existing(self) -> None:
         if self._path.exists() and not self._is_replaced:

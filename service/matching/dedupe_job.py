@@ -149,6 +149,8 @@ class DedupeJob(BulkJob):
             kept = self._kept_candidates(register, journal)
             with self._pairs.open() as file, kept or contextlib.nullcontext():
                 linked = self._linked(register, scorer, file, source.style, journal, entries, kept)
+                if not self._flags.force:
+                    self._pairs.refuse_another(file)
                 self._pairs.finish(file, None)
             found = clusters(table.rows, linked, same, address_of_row(register))
         known = of_row(found)

@@ -359,3 +359,27 @@ def test_files_that_exist_are_replaced_only_by_force(table: Path) -> None:
         dedupe(table, "-o", out)
     dedupe(table, "-o", out, "--force")
     assert out.exists()
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_a_resumed_run_replaces_no_pairs_but_its_own(
+    table: Path, monkeypatch: pytest.MonkeyPatch, *, is_ours: bool
+) -> None:
+    """It may find its own, if it was cut off after they were complete."""
+    out, pairs = table.with_name("out.csv"), table.with_name("mine.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr("service.matching.dedupe_job.clusters", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            dedupe(table, "-o", out, *(("--pairs", pairs) if is_ours else ()))
+    if not is_ours:
+        pairs.write_text("of another\n")
+        with pytest.raises(MGeoError, match=r"mine.csv exists and is not of this run; --force"):
+            dedupe(table, "-o", out, "--pairs", pairs)
+        assert pairs.read_text() == "of another\n"
+    words = () if is_ours else ("--force",)
+    dedupe(table, "-o", out, "--pairs", pairs, *words)
+    assert [(row["row1"], row["row2"]) for row in rows(pairs)] == [("1", "2")]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
