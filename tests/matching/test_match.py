@@ -242,7 +242,7 @@ def test_flags_that_would_read_the_right_side_are_those_of_index_build(
 def test_which_sheet_of_the_right_side_is_read_is_said(folder: Path) -> None:
     book = openpyxl.Workbook()
     for row in (["address"], ["文三路478号"]):
-        book.active.append(row)
+        book.worksheets[0].append(row)
     book.create_sheet("other")
     book.save(folder / "right.xlsx")
     told: list[str] = []
