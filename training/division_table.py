@@ -92,6 +92,11 @@ def _districts(years: list[dict[str, str]], latest: str) -> Iterator[Row]:
     here = [row for row in counties if row["year"] == latest]
     by_city: dict[tuple[str, str], set[str]] = defaultdict(set)
     by_province: dict[tuple[str, str], set[str]] = defaultdict(set)
+    cities_of: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for row in counties:
+        cities_of[row["year"], row["province_id"], row["county_short"]].add(row["city_id"])
+    # A 矿区 of one city did not become that of another: both were there at one time.
+    of_several = {key[1:] for key, found in cities_of.items() if len(found) > 1}
     exactly = {(row["city_id"], row["county_name"]): row["county_adcode"] for row in here}
     for row in here:
         by_city[row["city_id"], row["county_short"]].add(row["county_adcode"])
@@ -101,7 +106,9 @@ def _districts(years: list[dict[str, str]], latest: str) -> Iterator[Row]:
         if name.endswith(("山", "镇")):  # two that were administered by themselves for a while
             continue
         # A county that became a district, or moved to another city, is still the same place.
-        own = by_city[row["city_id"], short] or by_province[province, short]
+        own = by_city[row["city_id"], short]
+        if not own and (province, short) not in of_several:
+            own = by_province[province, short]
         code = exactly.get((row["city_id"], name)) or (own.copy().pop() if len(own) == 1 else None)
         district = code or f"{row['city_id']}-{short}"
         if row["city_name"] == "直辖县":

@@ -20,7 +20,7 @@ from service.comparison.parts import STEMS, Part
 from service.scoring import simplified
 from service.scoring.readable import plain
 
-RULES: Final = 1
+RULES: Final = 2
 """Version of these rules; raise it with any change of them, of how parts are read, or of the table
 of divisions. A run of `dedupe` is not resumed with others."""
 

@@ -195,7 +195,10 @@ def _stands_alone(name: str, places: tuple[Place, ...], around: tuple[Place, ...
         return False  # a district's short name alone mostly names something else
     for kind in "市区县旗":
         known = _table().get(name + kind)
-        if known and len(_within(_chosen(known.full, around), places)) < len(known.full):
+        full = known.full if known else ()
+        if around:  # 辽宁朝阳 is a city, though 朝阳区 is elsewhere
+            full = _within(full, around)
+        if len(_within(_chosen(full, around), places)) < len(full):
             return False
     return True
 
