@@ -121,7 +121,7 @@ class ParsedAddress(NamedTuple):
 
 def parse(address: str, default: tuple[Place, ...] = ()) -> ParsedAddress:
     """Take an address apart; `default` is as in `compare`."""
-    text = _plain(address)
+    text = parts.joined(_plain(address))
     location = divisions.read(text)
     found: dict[PartKind, list[Part]] = {}
     for part in parts.read(text, location.end):
@@ -211,28 +211,82 @@ _MOST_PARTS: Final = 8
 
 
 def _may_be_same(kind: PartKind, one: _Parts, two: _Parts) -> bool:
-    agree = _may_be_one_house if kind == "number" else _may_be_one
-    mine, theirs = ({part.value for part in found[kind]} for found in (one, two))
+    mine, theirs = one[kind], two[kind]
     if max(len(mine), len(theirs)) > _MOST_PARTS:
         return True
-    if any(agree(a, b) for a in mine for b in theirs):
+    if kind == "number":
+        return _may_be_same_house(mine, theirs) or _has_house(one, two) or _has_house(two, one)
+    if _may_be_one(kind, mine, theirs):
         return True
-    # In an estate, and in a lane of Shanghai, 13号 means building 13 (13号楼).
-    return kind in ("number", "building") and (_has_house(one, two) or _has_house(two, one))
+    if kind == "building":
+        # In an estate, and in a lane of Shanghai, 13号 means building 13 (13号楼).
+        return any(_has_house(a, b) or _has_unit(a, b) for a, b in ((one, two), (two, one)))
+    return kind == "floor" and (_has_building(one, two) or _has_building(two, one))
+
+
+def _values(found: _Parts, kind: PartKind) -> set[str]:
+    return {part.value for part in found.get(kind, ())}
 
 
 def _has_house(one: _Parts, two: _Parts) -> bool:
-    buildings = {part.value for part in two.get("building", ())}
-    return any(part.value.removesuffix("号") in buildings for part in one.get("number", ()))
+    buildings = _values(two, "building")
+    return any(value.removesuffix("号") in buildings for value in _values(one, "number"))
 
 
-def _may_be_one(one: str, two: str) -> bool:
-    """Whether the values are equal, or of different form: A座 and 1号楼 may be one building."""
-    return one == two or _form(one) != _form(two)
+def _has_unit(one: _Parts, two: _Parts) -> bool:
+    """Whether 3-501 may be unit 3: the other has one, and which building it is is not said."""
+    bare = {part.value for part in one["building"] if part.text[-1:].isdecimal()}
+    return "unit" not in one and not bare.isdisjoint(_values(two, "unit"))
 
 
-def _form(value: str) -> str:
-    return re.sub(f"[{STEMS}]", "甲", re.sub("[A-Z]", "A", re.sub("[0-9]+", "0", value)))
+def _has_building(one: _Parts, two: _Parts) -> bool:
+    """Whether 12楼 may be building 12: the other has one, and this one names no other."""
+    floors = {part.value for part in one["floor"] if part.text.endswith("楼")}
+    return "building" not in one and not floors.isdisjoint(_values(two, "building"))
+
+
+def _may_be_one(kind: PartKind, mine: Sequence[Part], theirs: Sequence[Part]) -> bool:
+    """Whether they agree, form by form: A座 may be 1号楼, but 1号楼A座 is not 1号楼B座."""
+    ours, others = _by_form(kind, mine), _by_form(kind, theirs)
+    return all(
+        not values.isdisjoint(others[form])
+        or ("-" in form and any(_may_be_one_house(a, b) for a in values for b in others[form]))
+        for form, values in ours.items()
+        if form in others
+    )
+
+
+def _by_form(kind: PartKind, found: Sequence[Part]) -> Mapping[str, set[str]]:
+    forms: dict[str, set[str]] = {}
+    for part in found:
+        for value in part.value.split("、"):
+            form = value.translate(_FORMS)
+            # Room 3 of floor 12 is room 1203, and a flat may be counted through: 3 or 301.
+            form = _DIGITS.sub(_few_or_many if kind == "room" else "0", form)
+            forms.setdefault(form, set()).add(value)
+    return forms
+
+
+_FORMS: Final = str.maketrans(
+    {**dict.fromkeys("123456789", "0"), **dict.fromkeys(STEMS, "甲")}
+    | dict.fromkeys("BCDEFGHIJKLMNOPQRSTUVWXYZ", "A")
+)
+_DIGITS: Final = re.compile("0+")
+
+
+def _few_or_many(digits: re.Match[str]) -> str:
+    return "0" if len(digits[0]) < _LEAST_OF_WHOLE else "000"
+
+
+_LEAST_OF_WHOLE: Final = 3
+"""Digits of the shortest room number that includes the floor, as 501 does."""
+
+
+def _may_be_same_house(mine: Sequence[Part], theirs: Sequence[Part]) -> bool:
+    # 文三路12号 and 3号 of an estate are two countings: that estate may be at 文三路12号.
+    if {part.on_road for part in mine}.isdisjoint(part.on_road for part in theirs):
+        return True
+    return any(_may_be_one_house(a.value, b.value) for a in mine for b in theirs)
 
 
 class _Houses(NamedTuple):
@@ -252,6 +306,7 @@ class _Houses(NamedTuple):
 
 
 _HOUSE: Final = re.compile(f"([{STEMS}新]?)([0-9]+)(.*)")
+_SEVERAL_PARTS: Final = re.compile("附[0-9]+(?:号?、|-).*")
 _WITHIN: Final = re.compile(f"[0-9]+|[A-Z{STEMS}]")
 
 
@@ -268,12 +323,13 @@ def _may_be_one_house(one: str, two: str) -> bool:
 
 def _houses(value: str) -> Iterator[_Houses]:
     """The possible meanings of a house number: 12-3号 is in house 12; 12-16号 may be a range."""
-    for piece in value.split("、"):
+    for piece in _SEVERAL_PARTS.sub("", value).split("、"):
         if found := _HOUSE.match(piece):
             stem, number, rest = found[1], int(found[2]), found[3]
             within = tuple(_WITHIN.findall(rest))
             yield _Houses(stem, number, number, within)
             if within and not stem and within[-1] in STEMS:  # 26甲号 and 26号甲 are 甲26号
                 yield _Houses(within[-1], number, number, within[:-1])
-            if rest.startswith("-") and len(within) == 1 and int(within[0]) > number:
+            is_range = rest.startswith("-") or (rest.startswith("号-") and rest.endswith("号"))
+            if is_range and len(within) == 1 and int(within[0]) > number:
                 yield _Houses(stem, number, int(within[0]), ())
