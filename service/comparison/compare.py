@@ -229,8 +229,9 @@ def _values(found: _Parts, kind: PartKind) -> set[str]:
 
 
 def _has_house(one: _Parts, two: _Parts) -> bool:
-    buildings = _values(two, "building")
-    return any(value.removesuffix("号") in buildings for value in _values(one, "number"))
+    # 15号16栋 is not 15号15栋: a number that both have is that of a house.
+    numbers, buildings = _values(one, "number") - _values(two, "number"), _values(two, "building")
+    return any(value.removesuffix("号") in buildings for value in numbers)
 
 
 def _has_unit(one: _Parts, two: _Parts) -> bool:
