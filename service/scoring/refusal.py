@@ -41,20 +41,24 @@ PLACEHOLDERS: Final = frozenset(_WORDS.split())
 未知路 are places."""
 
 _ONE_CHARACTER: Final = frozenset("0x×某无空零〇")
-"""A text of nothing but one of these, however often, is one as well: 000, xxx, ××."""
+"""Each of these alone is one as well, and so are 000, xxx, ××."""
 
-_LONGEST: Final = 32
-"""Characters of a text that is looked at. Addresses are longer than placeholders."""
+_MOST_DIFFERENT: Final = 24
+"""Different characters of a text that is looked at. Addresses have more than placeholders, which a
+database may have filled up with blanks to any length."""
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a text stands for an address that is missing, or holds no letter and no digit."""
-    if len(text) > _LONGEST:
+    """Whether a text stands for an address that is missing, or holds no letter and no digit.
+
+    A placeholder may be repeated: NULL NULL is what a program makes of a street and a number that
+    are both missing.
+    """
+    if len(set(text)) > _MOST_DIFFERENT:
         return not any(map(str.isalnum, text))
     bare = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text))).lower()
-    if not bare or bare in PLACEHOLDERS:
-        return True
-    return bare[0] in _ONE_CHARACTER and bare.count(bare[0]) == len(bare)
+    word = bare[: (bare * 2).find(bare, 1)]  # what it repeats: itself, if it repeats nothing
+    return not bare or word in PLACEHOLDERS or word in _ONE_CHARACTER
 
 
 def placeholder_error(field: str, text: str) -> NotAnAddress | None:

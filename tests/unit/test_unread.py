@@ -203,6 +203,10 @@ def test_the_share_is_a_share_and_swapping_changes_nothing(first: str, second: s
             "〇",
         ),
         *("地址不详", "请输入地址", "测试地址", "No address", "not available", "無"),
+        # As a database pads a column of 50 characters, and as somebody leans on a key.
+        *("无" + " " * 49, "N/A" + "\u3000" * 47, "0" * 40, "x" * 100, "null" + "-" * 40),
+        # As programs join a street and a number that are both missing.
+        *("NULL NULL", "nannan", "NoneNone", "不详，不详", "無無", "N/A N/A"),
     ],
 )
 def test_a_placeholder_is_no_address(text: str) -> None:
@@ -240,6 +244,7 @@ def test_a_placeholder_is_no_address(text: str) -> None:
             "Test Road 5",
             "None Street",
         ),
+        *("1" * 40, "A座A座", "未知路未知路", "无锡无锡", "无锡" + " " * 49),
     ],
 )
 def test_a_short_address_is_one(text: str) -> None:
