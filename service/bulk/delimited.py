@@ -87,7 +87,7 @@ class DelimitedSource:
             self.columns = [str(number) for number in range(1, len(first.cells) + 1)]
             self._records = itertools.chain([first], self._records)
 
-    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
+    def column(self, name: str, flag: str, *, must_be_text: bool = True) -> int:
         """The place of a column."""
         return columns.find(self, name, flag, self._reading, self._hint)
 

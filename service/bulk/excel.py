@@ -80,7 +80,7 @@ class ExcelSource:
         names = first if self.has_header else range(1, len(first) + 1)
         self.columns = [text(_unescaped(name)) for name in names]
 
-    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
+    def column(self, name: str, flag: str, *, must_be_text: bool = True) -> int:
         """The place of a column."""
         place = columns.find(self, name, flag, self._reading, self._hint)
         self._asked[place] = flag.removeprefix("--")

@@ -62,7 +62,7 @@ class JsonSource:
                 self._read_ahead()
             self._opened = streams.open_input(reading)
 
-    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
+    def column(self, name: str, flag: str, *, must_be_text: bool = True) -> int:
         """The place of a key. In a stream any is taken: what follows is not known."""
         if self._reading.path is None and name not in self.columns:
             self.columns.append(name)

@@ -74,14 +74,14 @@ class ParquetSource:
             raise kinds.not_one(reading, "a Parquet file") from None
         self.columns: list[str] = self.schema.names
 
-    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
+    def column(self, name: str, flag: str, *, must_be_text: bool = True) -> int:
         """The place of a column."""
         place = columns.find(self, name, flag, self._reading)
         kind = self.schema.field(place).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if is_text and not any(
-            holds(kind)
-            for holds in (
+        if must_be_text and not any(
+            is_text(kind)
+            for is_text in (
                 pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view,
                 pa.types.is_null, pa.types.is_binary, pa.types.is_large_binary,
                 pa.types.is_binary_view,

@@ -147,13 +147,13 @@ class Source(Protocol):
     style: TextStyle
     notice: str
 
-    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
+    def column(self, name: str, flag: str, *, must_be_text: bool = True) -> int:
         """The place of a column by its name or its number.
 
         Args:
             name: The name or the number.
             flag: Of the command line, that gave it.
-            is_text: Whether it must hold text, where the format has types.
+            must_be_text: Whether it must hold text, where the format has types.
 
         Raises:
             BulkError: There is none, or more than one, or it must hold text and does not.

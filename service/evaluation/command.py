@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from service import console, settings
 from service.bulk import inputs
 from service.bulk.columns import FIELDS
-from service.bulk.command import MODEL_SETTINGS, NOTHING_KEPT, run_to_the_end
+from service.bulk.command import MODEL_SETTINGS, NOTHING_KEPT, number, run_to_the_end
 from service.bulk.formats import FORMATS
+from service.bulk.tables import decoded
 from service.errors import BulkError
 from service.evaluation.labels import EXAMPLE
 
@@ -55,7 +56,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--picture", type=Path, metavar="FILE.svg", help="draw the curves into this file")
     add("--errors", type=Path, metavar="FILE.jsonl",
         help="write the worst mistakes, with their addresses, into this file")  # fmt: skip
-    add("--worst", type=int, default=20, metavar="INT", help="how many mistakes [20]")
+    add(
+        "--worst",
+        type=number(int, 1, 1_000_000),
+        default=20,
+        metavar="INT",
+        help="how many mistakes [20]",
+    )
     add("--force", action="store_true", help="replace these files if they exist")
     settings.add_flags(parser.add_argument_group("the model"), *MODEL_SETTINGS)
 
@@ -87,7 +94,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
     known = labels.names(flags.labels)
     name, reading = inputs.reading(flags)
     _check_outputs(flags, reading.path)
-    totals = Accumulator(max(0, flags.worst) if flags.errors else 0)
+    totals = Accumulator(flags.worst if flags.errors else 0)
     with contextlib.closing(formats.open_source(name, reading)) as source:
         *pair, label = _columns(flags, source)
         progress = Progress(flags.input, source.count())
@@ -123,7 +130,7 @@ def _count(
 ) -> None:
     from service.evaluation import labels
 
-    first, second, label = (chunk.values(column) for column in columns)
+    first, second, label = (map(decoded, chunk.values(column)) for column in columns)
     truth = [labels.label_of(cell, known) for cell in label]
     totals.add(truth, results, list(zip(first, second, strict=True)))
 
@@ -139,7 +146,8 @@ def _labelled(
     for chunk in chunks:
         held.append(chunk)
         rows += len(chunk)
-        found = found or any(labels.label_of(cell, known) for cell in chunk.values(column))
+        cells = map(decoded, chunk.values(column))
+        found = found or any(labels.label_of(cell, known) for cell in cells)
         if found:
             yield from held
             held.clear()
@@ -156,7 +164,7 @@ def _columns(flags: argparse.Namespace, source: Source) -> list[int]:
     fields = (*FIELDS, "label")
     defaults = fields if source.has_header else ("1", "2", "3")
     found = [
-        source.column(getattr(flags, name) or default, f"--{name}")
+        source.column(getattr(flags, name) or default, f"--{name}", must_be_text=name in FIELDS)
         for name, default in zip(fields, defaults, strict=True)
     ]
     if len(set(found)) < len(found):
@@ -211,8 +219,10 @@ def _line(mistake: Mistake) -> str:
 def _share(text: str) -> float:
     try:
         value = float(text)
-    except ValueError:
-        value = 0.0
+    except ValueError:  # the flag takes several, and so the file behind them
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be a number; the name of FILE goes before this flag"
+        ) from None
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r}: must be above 0 and at most 1")
     return value

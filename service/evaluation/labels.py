@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 
@@ -14,6 +15,9 @@ _KNOWN: Mapping[Label, tuple[str, ...]] = {
     "not_match": ("not", "no_match", "不匹配", "否", "no", "false"),
 }
 """Names whose label is clear. Numbers are left out: in some files 0 is exact, in others none."""
+
+_WHOLE = re.compile(r"(_?\d+)\.0+")
+"""2.0, after folding. That is how pandas writes a 2 where another cell is empty."""
 
 EXAMPLE = "--labels exact=2,partial=1,not=0"
 
@@ -50,11 +54,12 @@ def names(given: str | None) -> dict[str, Label]:
 
 def label_of(cell: object, known: Mapping[str, Label]) -> Label | None:
     """The label that a cell names; None if it names none. 2 and 2.0 are the same name."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return known.get(_folded(str(cell)))
+    # An empty cell is not the name `none`.
+    return None if cell is None else known.get(_folded(str(cell)))
 
 
 def _folded(name: str) -> str:
     plain = unicodedata.normalize("NFKC", name).strip().casefold()
-    return plain.replace(" ", "_").replace("-", "_")
+    joined = plain.replace(" ", "_").replace("-", "_")
+    whole = _WHOLE.fullmatch(joined)
+    return whole[1] if whole else joined

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -15,6 +16,9 @@ _POINTS = 201
 """Points of a curve: about one for each pixel."""
 
 _Point = tuple[float, float]
+
+_NOT_IN_XML = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML and UTF-8 cannot hold, and the name of a file can."""
 
 
 def svg(totals: Accumulator, title: str, subtitle: str) -> str:
@@ -113,10 +117,8 @@ def _legend(column: int, place: int, name: str, colour: str) -> str:
 
 
 def _text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}">'
-        f"{escape(words)}</text>"
-    )
+    shown = escape(_NOT_IN_XML.sub("\ufffd", words))
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}">{shown}</text>'
 
 
 def _x(column: int, share: float) -> float:

@@ -47,7 +47,7 @@ class Table:
     ) -> None:
         self._source = source
         self._address = address_column(source, address, flags[0])
-        self._id = None if id is None else source.column(id, flags[1], is_text=False)
+        self._id = None if id is None else source.column(id, flags[1], must_be_text=False)
         self._limits = Limits(most_chars)
         self.rows = self.left_out = 0
         self.first_left_out: list[str] = []

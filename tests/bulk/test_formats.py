@@ -56,7 +56,7 @@ class Table:
     style: TextStyle = field(default_factory=TextStyle)
     notice: str = ""
 
-    def column(self, name: str, flag: str, *, is_text: bool = True) -> int:
+    def column(self, name: str, flag: str, *, must_be_text: bool = True) -> int:
         raise NotImplementedError
 
     def count(self) -> int | None:

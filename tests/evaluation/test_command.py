@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import openpyxl
@@ -16,78 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.bulk import columns
-from service.bulk.tables import Chunk, Result
 from service.errors import BulkError
-from service.evaluation import command, labels
 from service.evaluation.accumulator import NO_LABEL
-from service.http.schemas import Limits
-from service.settings import Settings
-
-ANSWERS = {
-    "甲": Result(0.95, "exact_match", 0.9, 0.1, 0.0, False, 0.0),
-    "乙": Result(0.45, "partial_match", 0.1, 0.7, 0.2, False, 0.0),
-    "丙": Result(0.1, "not_match", 0.0, 0.2, 0.8, False, 0.0),
-}
-"""By the first address."""
-
-ROWS = [
-    ("甲", "1", "exact_match"),
-    ("甲", "2", "exact_match"),
-    ("甲", "3", "not_match"),
-    ("乙", "4", "partial_match"),
-    ("乙", "5", "exact_match"),
-    ("丙", "6", "not_match"),
-    ("丙", "7", "not_match"),
-    ("丙", "8", "partial_match"),
-]
-
-
-class FakeScorer:
-    """Answers by the first address alone, three rows at a time."""
-
-    chunk_rows = 3
-    model = ("fake", "1", "none")
-
-    def __init__(self, settings: Settings) -> None:
-        pass
-
-    def score(
-        self, chunks: Iterable[Chunk], pair: tuple[int, int], report: Callable[[int], None]
-    ) -> Iterator[tuple[Chunk, list[Result]]]:
-        for chunk in chunks:
-            read = columns.pairs(chunk, pair, Limits(512, 1))
-            report(len(chunk))
-            yield (
-                chunk,
-                [Result(error=one) if isinstance(one, str) else ANSWERS[one[0]] for one in read],
-            )
-
-
-@pytest.fixture(autouse=True)
-def scorer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.bulk.local.LocalScorer", FakeScorer)
-
-
-def evaluate(path: Path, *flags: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_flags(parser)
-    return command.run(parser.parse_args([str(path), *flags]))
-
-
-def csv(path: Path, rows: list[tuple[str, str, str]]) -> Path:
-    lines = ["address1,address2,label", *map(",".join, rows)]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    return csv(tmp_path / "pairs.csv", ROWS)
-
-
-def figures(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+from tests.evaluation.labelled import ROWS, csv, evaluate, figures
 
 
 def test_the_figures_are_those_worked_out_by_hand(
@@ -177,55 +105,6 @@ def test_every_format_of_score_is_read(
     assert figures(capsys) == expected
 
 
-@pytest.mark.parametrize(
-    ("flag", "written"),
-    [
-        ("exact=2,partial=1,not=0", {"exact_match": "2", "partial_match": "1", "not_match": "0"}),
-        ("exact=2,partial=1,not=0", {"exact_match": "2.0", "partial_match": "1", "not_match": "0"}),
-        (
-            "exact_match=same|SAME HOUSE,partial_match=near,not_match=far",
-            {"exact_match": "Same house", "partial_match": " near", "not_match": "FAR"},
-        ),
-        (
-            "exact=完全匹配|一致，partial＝有关｜部分匹配,不匹配=无关",
-            {"exact_match": "一致", "partial_match": "有关", "not_match": "无关"},
-        ),
-        (
-            "not=不相关",  # the others keep the names that are known
-            {"exact_match": "完全匹配", "partial_match": "部分匹配", "not_match": "不相关"},
-        ),
-        (
-            "not=partial",  # a given name counts more than a known one
-            {"exact_match": "exact", "partial_match": "partial_match", "not_match": "partial"},
-        ),
-        (None, {"exact_match": "是", "partial_match": "Partial", "not_match": "no-match"}),
-        (None, {"exact_match": "ＹＥＳ", "partial_match": "部分匹配", "not_match": "Ｎｏ　Match"}),
-    ],
-)
-def test_labels_go_by_the_names_that_a_file_has(
-    tmp_path: Path,
-    pairs: Path,
-    flag: str | None,
-    written: dict[str, str],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    evaluate(pairs, "--format", "json")
-    expected = figures(capsys)
-    path = csv(tmp_path / "other.csv", [(a, b, written[label]) for a, b, label in ROWS])
-    if "2.0" in written.values():  # as Excel has numbers
-        names = ("address1", "address2", "label")
-        book = openpyxl.Workbook()
-        sheet = book.active
-        assert sheet
-        sheet.append(names)
-        for a, b, label in ROWS:
-            sheet.append((a, b, float(written[label])))
-        path = tmp_path / "other.xlsx"
-        book.save(path)
-    assert evaluate(path, "--format", "json", *(("--labels", flag) if flag else ())) == 0
-    assert figures(capsys) == expected
-
-
 def test_a_file_as_a_chinese_excel_saves_it_is_read(
     tmp_path: Path, pairs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,14 +126,6 @@ def test_a_file_as_a_chinese_excel_saves_it_is_read(
     )
     assert evaluate(path, "--encoding", "gb18030", *flags, "--format", "json") == 0
     assert figures(capsys) == expected
-
-
-@pytest.mark.parametrize(
-    "given", ["exact", "exact=", "=2", "same=2", "exact=1,partial=1", "exact=1|1,not=|1"]
-)
-def test_names_of_another_form_are_refused(given: str) -> None:
-    with pytest.raises(BulkError, match="--labels"):
-        labels.names(given)
 
 
 def test_bad_rows_are_counted_and_their_content_is_not_shown(
@@ -328,6 +199,33 @@ def test_the_picture_has_all_curves(pairs: Path, tmp_path: Path) -> None:
     shown = " ".join(one.text or "" for one in root.iter(f"{space}text"))
     assert "taken for exact_match or partial_match" in shown
     assert "macro-F1 0.611 on 8 pairs pairs.csv; fake, 1, none" in shown
+
+
+@pytest.mark.parametrize("name", ["pairs\udcc4\udce3", "pairs\x01\x1b", "pairs&<"])
+def test_the_picture_can_name_every_file(pairs: Path, tmp_path: Path, name: str) -> None:
+    picture = tmp_path / "curves.svg"
+    path = pairs.rename(tmp_path / f"{name}.csv")
+    assert evaluate(path, "--picture", str(picture)) == 0
+    root = ElementTree.fromstring(picture.read_text("utf-8"))
+    shown = name.translate(dict.fromkeys(map(ord, "\udcc4\udce3\x01\x1b"), "\ufffd"))
+    assert f"{shown}.csv; fake, 1, none" in " ".join(root.itertext())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--worst", "-3"), "argument --worst: '-3': must be from 1 to"),
+        (("--precision", "95"), "argument --precision: '95': must be above 0 and at most 1"),
+        (("--precision", ".9", "more.csv"), "argument --precision: 'more.csv': must be a number; "
+         "the name of FILE goes before this flag"),
+    ],
+)  # fmt: skip
+def test_flags_that_cannot_be_right_are_refused(
+    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        evaluate(Path("pairs.csv"), *flags)
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
