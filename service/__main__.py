@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 the service failed while running or is not ready, 2 the command
-        cannot run, 130 a command for files was interrupted.
+        cannot run, 130 it was interrupted.
     """
     closed = console.open_streams()
     parsed = _parser().parse_args(arguments)
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` has
         console.discard()
         return 1
+    except KeyboardInterrupt:  # those that keep something have said what
+        print("mgeo: interrupted", file=sys.stderr)
+        return console.INTERRUPTED
     return status
 
 
@@ -229,7 +232,7 @@ def _model_compare(flags: argparse.Namespace) -> int:
 
     wanted = replace(settings.load(flags), backend="auto")
     chosen, rows = compare.measure(wanted, lambda stage: print(stage, file=sys.stderr))
-    print(compare.report(chosen, rows))
+    console.show(compare.report(chosen, rows))
     return 0
 
 

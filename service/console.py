@@ -13,6 +13,9 @@ from service.errors import ConsoleError
 COMMAND = "mgeo" if "mgeo_inference" in sys.modules else "python -m service"
 """What calls this command line: installed from a wheel, or in a checkout."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the signal's number, as shells have it."""
+
 _NAMES = ("stdin", "stdout", "stderr")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from service import settings
+from service import console, settings
 from service.bulk import inputs
 from service.bulk.formats import FORMATS
 from service.errors import BulkError
@@ -22,9 +22,6 @@ MODEL_SETTINGS = (
     "batch_tokens", "max_address_chars",
 )  # fmt: skip
 """Settings of a model that runs here. A service has its own."""
-
-_INTERRUPTED = 130
-"""Exit status after SIGINT, as shells have it."""
 
 NOTHING_KEPT = "nothing is kept"
 
@@ -133,7 +130,7 @@ def run_to_the_end(work: Callable[[], None], standing: Callable[[], str]) -> int
         work()
     except KeyboardInterrupt:
         print(f"mgeo: interrupted: {standing()}", file=sys.stderr)
-        return _INTERRUPTED
+        return console.INTERRUPTED
     except BrokenPipeError:
         raise
     except OSError as error:

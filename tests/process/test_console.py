@@ -17,6 +17,7 @@ import psutil
 import pytest
 import requests
 
+from service.__main__ import main
 from tests.conftest import TINY, eventually
 from tests.serving import ROOT, Process
 from tests.waiting import RunningClock
@@ -45,7 +46,10 @@ def _shell(
     )
 
 
-@pytest.mark.parametrize("arguments", [PREDICT, ("key", "billing"), ("model", "info")])
+@pytest.mark.parametrize(
+    "arguments",
+    [PREDICT, ("key", "billing"), ("model", "info"), ("model", "compare", str(TINY))],
+)
 @pytest.mark.parametrize(
     ("redirections", "message"),
     [
@@ -61,6 +65,28 @@ def test_an_answer_that_cannot_be_written_is_an_error(
     told = done.stderr.decode().splitlines()
     assert told[-1] == f"mgeo: error: {message}"
     assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "work"),
+    [
+        (PREDICT, "service.scoring.model.load"),
+        (("model", "info"), "service.scoring.inspect.describe"),
+        (("model", "compare"), "service.scoring.backends.compare.measure"),
+    ],
+)
+def test_an_interrupted_command_says_so_in_one_line(
+    arguments: tuple[str, ...],
+    work: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, interrupted)
+    assert main(arguments) == 130
+    assert capsys.readouterr() == ("", "mgeo: interrupted\n")
 
 
 @pytest.mark.parametrize("redirections", ["<&-", "2>&-", "<&- 2>&-"])
