@@ -42,6 +42,10 @@ _LARGEST_SIZE = 1_000_000
 _LARGEST_FILE = 64 * 1024 * 1024
 """Bytes of a file that is read whole: BERT's largest vocabularies take 2 MB."""
 
+_LEAST_NAMED = 0.9
+"""Share of the embeddings that must have a token in `vocab.txt`. Some models have a few more, up to
+a multiple of 128. A file that was cut while it was copied has far fewer tokens."""
+
 FEWEST_TOKENS = 5
 """`[CLS] a [SEP] b [SEP]`. The Rust tokenizer does not truncate at all to fewer than three."""
 
@@ -250,6 +254,11 @@ def _vocabulary(path: Path, size: int) -> dict[str, int]:
     missing = [token for token in (PAD, UNK, CLS, SEP) if token not in vocabulary]
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
+    if len(lines) < _LEAST_NAMED * size:
+        raise CheckpointError(
+            f"{path} has {len(lines)} tokens, far fewer than config.json's vocab_size of {size}: "
+            "was it cut? Copy it again"
+        )
     return vocabulary
 
 

@@ -116,6 +116,15 @@ def test_a_vocabulary_larger_than_the_embeddings(model: Path) -> None:
     assert_refused(model, "vocab.txt", "has 435 tokens, more than config.json's vocab_size of 434")
 
 
+def test_a_vocabulary_that_was_cut(model: Path) -> None:
+    path = model / "vocab.txt"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:390]), "utf-8")
+    assert_refused(model, "vocab.txt", "has 390 tokens, far fewer than config.json's vocab_size of")
+    path.write_text("".join(lines[:400]), "utf-8")  # some embeddings have no token
+    assert len(checkpoint.read(model).vocabulary) == 400
+
+
 @pytest.mark.parametrize("token", ["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
 def test_a_vocabulary_without_a_special_token(model: Path, token: str) -> None:
     path = model / "vocab.txt"
