@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase, digits
 from typing import Final, NamedTuple
 
 from service.answers import PART_KINDS, PartKind
@@ -212,38 +213,36 @@ _MOST_PARTS: Final = 8
 
 def _may_be_same(kind: PartKind, one: _Parts, two: _Parts) -> bool:
     mine, theirs = one[kind], two[kind]
-    if max(len(mine), len(theirs)) > _MOST_PARTS:
+    return (
+        max(len(mine), len(theirs)) > _MOST_PARTS
+        or (kind == "number" and _may_be_same_house(mine, theirs))
+        or (kind != "number" and _may_be_one(kind, mine, theirs))
+        or _may_be_of_other_kind(kind, one, two)
+        or _may_be_of_other_kind(kind, two, one)
+    )
+
+
+def _may_be_of_other_kind(kind: PartKind, one: _Parts, two: _Parts) -> bool:
+    """Whether a part of one address may be what the other has as another kind of part."""
+    if kind not in ("number", "building", "floor"):
+        return False
+    buildings = _values(two, "building")
+    if kind == "floor":  # 12楼 may be building 12
+        floors = {part.value for part in one[kind] if part.text.endswith("楼")}
+        return "building" not in one and not floors.isdisjoint(buildings)
+    # In an estate, and in a lane of Shanghai, 13号 means building 13 (13号楼).
+    # 15号16栋 is not 15号15栋: a number that both have is that of a house.
+    numbers = _values(one, "number") - _values(two, "number")
+    if any(value.removesuffix("号") in buildings for value in numbers):
         return True
-    if kind == "number":
-        return _may_be_same_house(mine, theirs) or _has_house(one, two) or _has_house(two, one)
-    if _may_be_one(kind, mine, theirs):
-        return True
-    if kind == "building":
-        # In an estate, and in a lane of Shanghai, 13号 means building 13 (13号楼).
-        return any(_has_house(a, b) or _has_unit(a, b) for a, b in ((one, two), (two, one)))
-    return kind == "floor" and (_has_building(one, two) or _has_building(two, one))
+    if kind == "number" or "unit" in one:
+        return False
+    bare = {part.value for part in one[kind] if part.text[-1:].isdecimal()}
+    return not bare.isdisjoint(_values(two, "unit"))  # 3-501 may be unit 3
 
 
 def _values(found: _Parts, kind: PartKind) -> set[str]:
     return {part.value for part in found.get(kind, ())}
-
-
-def _has_house(one: _Parts, two: _Parts) -> bool:
-    # 15号16栋 is not 15号15栋: a number that both have is that of a house.
-    numbers, buildings = _values(one, "number") - _values(two, "number"), _values(two, "building")
-    return any(value.removesuffix("号") in buildings for value in numbers)
-
-
-def _has_unit(one: _Parts, two: _Parts) -> bool:
-    """Whether 3-501 may be unit 3: the other has one, and which building it is is not said."""
-    bare = {part.value for part in one["building"] if part.text[-1:].isdecimal()}
-    return "unit" not in one and not bare.isdisjoint(_values(two, "unit"))
-
-
-def _has_building(one: _Parts, two: _Parts) -> bool:
-    """Whether 12楼 may be building 12: the other has one, and this one names no other."""
-    floors = {part.value for part in one["floor"] if part.text.endswith("楼")}
-    return "building" not in one and not floors.isdisjoint(_values(two, "building"))
 
 
 def _may_be_one(kind: PartKind, mine: Sequence[Part], theirs: Sequence[Part]) -> bool:
@@ -269,14 +268,14 @@ def _by_form(kind: PartKind, found: Sequence[Part]) -> Mapping[str, set[str]]:
 
 
 _FORMS: Final = str.maketrans(
-    {**dict.fromkeys("123456789", "0"), **dict.fromkeys(STEMS, "甲")}
-    | dict.fromkeys("BCDEFGHIJKLMNOPQRSTUVWXYZ", "A")
+    f"{digits}{STEMS}{ascii_uppercase}",
+    "0" * len(digits) + "甲" * len(STEMS) + "A" * len(ascii_uppercase),
 )
 _DIGITS: Final = re.compile("0+")
 
 
-def _few_or_many(digits: re.Match[str]) -> str:
-    return "0" if len(digits[0]) < _LEAST_OF_WHOLE else "000"
+def _few_or_many(found: re.Match[str]) -> str:
+    return "0" if len(found[0]) < _LEAST_OF_WHOLE else "000"
 
 
 _LEAST_OF_WHOLE: Final = 3
@@ -307,7 +306,8 @@ class _Houses(NamedTuple):
 
 
 _HOUSE: Final = re.compile(f"([{STEMS}新]?)([0-9]+)(.*)")
-_SEVERAL_PARTS: Final = re.compile("附[0-9]+(?:号?、|-).*")
+_RANGE: Final = re.compile("-|号-.*号$")  # 12-16号, 12号-16号; 12号-3 is a part of house 12
+_SEVERAL_PARTS: Final = re.compile("附[0-9]+(?:号?、|-).*")  # 附3-5号 may be any part
 _WITHIN: Final = re.compile(f"[0-9]+|[A-Z{STEMS}]")
 
 
@@ -331,6 +331,5 @@ def _houses(value: str) -> Iterator[_Houses]:
             yield _Houses(stem, number, number, within)
             if within and not stem and within[-1] in STEMS:  # 26甲号 and 26号甲 are 甲26号
                 yield _Houses(within[-1], number, number, within[:-1])
-            is_range = rest.startswith("-") or (rest.startswith("号-") and rest.endswith("号"))
-            if is_range and len(within) == 1 and int(within[0]) > number:
+            if _RANGE.match(rest) and len(within) == 1 and int(within[0]) > number:
                 yield _Houses(stem, number, int(within[0]), ())
