@@ -114,7 +114,10 @@ _TOWN: Final = re.compile(
     r"([^\W\d_号]{1,8}?)(?:街道办事处|街道办|街道|地区办事处)"
     r"|([^\W\d_号路街]{1,5}?)(?:镇|乡|苏木)(?![路街道村镇巷江海])"
 )
-_ENDS: Final = re.compile(f"(?:{_BLOCK_WORD}|[层楼Ff]|单元|[弄门]|号?[室房户]|(?<=[0-9])号)$")
+_WORDS: Final = re.compile(
+    # Behind each number of a list: 801室、805室 are 801、805. F is a word in 3F, not in F-501.
+    f"(?:{_BLOCK_WORD}|[层楼弄门]|单元|号?[室房户]|号|F(?<=[0-9]F))(?![^、-])"
+)
 _NUMBER: Final = re.compile(f"[0-9]+|[{NUMERALS}]+")
 _GAP: Final = " ,，.·()第"  # what may stand between a road and its number: 文三路(第12号)
 _BEFORE_ROOM: Final = re.compile("^([A-Z]?)-")  # -501, A-501
@@ -161,11 +164,13 @@ def _part(group: str, text: str, on_road: bool = False) -> Part:
     kind = cast(PartKind, group)
     if kind == "road":
         return Part(kind, text, text.upper())
-    value = text.upper() if kind == "number" else _ENDS.sub("", text).upper()
-    if not value.isdecimal():
-        value = value.translate(_SIGNS)
-        if kind == "room":
-            value = _BEFORE_ROOM.sub(r"\1", value)
+    if text.isdecimal():
+        return Part(kind, text, _digits(text), on_road)
+    value = text.upper().translate(_SIGNS)
+    if kind != "number":
+        value = _WORDS.sub("", value)
+    if kind == "room" and "-" in value:
+        value = _BEFORE_ROOM.sub(r"\1", value)
     return Part(kind, text, _digits(value), on_road)
 
 
