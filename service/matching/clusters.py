@@ -6,7 +6,9 @@ others becomes a representative, the rows that match it become its cluster, and 
 with the rest.
 
 A short text such as "4号老百姓大药房" matches shops in many cities. So rows that contradict each
-other, as `comparison.compare` says, are not put around one representative.
+other, as `comparison.compare` says, are not put around one representative. "村25号" matches house
+25 of many villages, which contradict each other in nothing that is certain, but do not match each
+other either. So the rows around a representative must hang together without it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -27,6 +30,10 @@ Similarities = Mapping[int, Mapping[int, float]]
 
 Contradict = Callable[[int, int], bool]
 """Whether the addresses of two rows contradict each other."""
+
+_FEW: Final = 2
+"""Rows around a representative that need not match each other: of three ways to write a place, two
+often do not. docs/matching.md has what this costs and saves."""
 
 _Weight = tuple[int, float]
 """Size of a star and sum of its similarities, both negative."""
@@ -128,7 +135,8 @@ def _star(
 ) -> dict[int, float]:
     """The row, and those of `left` that it matches, most similar first; with similarities to it.
 
-    A row that contradicts a more similar one is not among them.
+    A row that contradicts a more similar one is not among them. Nor is one that, among many, hangs
+    together with fewer than another does.
     """
     star = {row: 1.0}
     matching = ((other, value) for other, value in linked.get(row, {}).items() if other in left)
@@ -136,7 +144,27 @@ def _star(
         # Of two that match, the model has said that they are one place.
         if not any(contradict(other, known) for known in star if known != row):
             star[other] = value
-    return star
+    if len(star) <= 1 + _FEW:
+        return star
+    kept = {row, *_largest_group([other for other in star if other != row], linked)}
+    return {other: value for other, value in star.items() if other in kept}
+
+
+def _largest_group(rows: Sequence[int], linked: Similarities) -> list[int]:
+    """The largest group of rows that their matches join; of two as large, the one that is first."""
+    groups: list[list[int]] = []
+    left = set(rows)
+    for row in rows:
+        if row not in left:
+            continue
+        left.remove(row)
+        group = [row]
+        for one in group:  # grows while it is gone through
+            beside = left & linked[one].keys()
+            group += beside
+            left -= beside
+        groups.append(group)
+    return max(groups, key=len)
 
 
 def _with_same(star: Mapping[int, float], same: SameTexts) -> dict[int, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from random import Random
 
 import pytest
@@ -63,9 +63,27 @@ def test_each_member_matches_its_representative_and_contradicts_no_other(
                 assert pairs[frozenset((row, cluster.representative))] == similarity
         others = cluster.similarities.keys() - {cluster.representative}
         assert len({address(row) for row in others}) == 1
+        assert len(others) <= 2 or _hang_together(others, pairs)
     shuffled = [*edges]
     random.shuffle(shuffled)
     assert clusters(12, shuffled, {}, address) == found
+
+
+def _hang_together(rows: Set[int], pairs: Mapping[frozenset[int], float]) -> bool:
+    """Whether each of the rows is reached from the first by matches between them."""
+    reached = {min(rows)}
+    for _ in rows:
+        reached |= {row for row in rows if any(frozenset((row, one)) in pairs for one in reached)}
+    return reached == rows
+
+
+def test_a_short_text_does_not_join_rows_that_have_nothing_but_it_in_common() -> None:
+    """村25号 matches house 25 of villages whose rows do not match each other."""
+    villages = [(0, row, 0.7 + row / 100) for row in range(1, 8)]
+    [found] = clusters(9, [*villages, (3, 4, 0.95)], {}, anywhere)
+    assert (set(found.similarities), found.is_cut) == ({0, 3, 4}, True)
+    [found] = clusters(9, villages, {}, anywhere)
+    assert set(found.similarities) == {0, 7}
 
 
 def test_a_short_text_does_not_join_places_that_contradict_each_other() -> None:
@@ -82,17 +100,15 @@ def test_a_short_text_does_not_join_places_that_contradict_each_other() -> None:
 
 
 @given(edges, st.dictionaries(st.integers(0, 11), st.integers(1, 3), max_size=6))
-def test_rows_of_one_text_are_as_rows_that_match_alike(edges, more) -> None:  # type: ignore[no-untyped-def]
-    """Law: to leave later rows of a text out is to have every pair of them and of what matches."""
+def test_rows_of_one_text_are_together(edges, more) -> None:  # type: ignore[no-untyped-def]
+    """Law: later rows of a text are where the first one is, as similar as it is."""
     numbers = itertools.count(12)
     same = {row: list(itertools.islice(numbers, times)) for row, times in more.items()}
-    count = next(numbers)
-    every = [(one, other, 1.0) for one, its in same.items() for other in its]
-    every += [(*pair, 1.0) for its in same.values() for pair in itertools.combinations(its, 2)]
-    every += [
-        (one, other, value)
-        for first, second, value in edges
-        for one in (first, *same.get(first, ()))
-        for other in (second, *same.get(second, ()))
-    ]
-    assert clusters(count, edges, same, anywhere) == clusters(count, every, {}, anywhere)
+    found = clusters(next(numbers), edges, same, anywhere)
+    of_row = {row: cluster for cluster in found for row in cluster.similarities}
+    assert sum(len(cluster.similarities) for cluster in found) == len(of_row)
+    for first, others in same.items():
+        similarities = of_row[first].similarities
+        if of_row[first].representative != first:
+            assert {similarities[row] for row in others} == {similarities[first]}
+        assert all(of_row[row] is of_row[first] for row in others)
