@@ -3,8 +3,8 @@
 `python -m benchmarks.duplicates --gazetteer DIR --rows 50000` draws places as the bundled model's
 training did, with another seed: a place has up to three writings, and beside it stand addresses
 that look alike and are other places. Printed are precision and recall over pairs of rows, and the
-largest cluster that mixes places. A million rows take hours: with `--folder DIR`, the same command
-continues an interrupted run.
+largest cluster that mixes places. A million rows take two hours: with `--folder DIR`, the same
+command continues an interrupted run.
 """
 
 from __future__ import annotations

@@ -106,9 +106,9 @@ def read(directory: Path) -> Checkpoint:
     if not _is_size(fusion_layer):
         raise CheckpointError(f"{directory / 'config.json'}: fusion_layer must be at least 1")
     bert["num_hidden_layers"] = min(fusion_layer, layers_in_file)
-    vocabulary = _vocabulary(directory / "vocab.txt", bert["vocab_size"])
     weights = _weights_file(directory)
     _check_size(directory / "config.json", bert, weights)
+    vocabulary = _vocabulary(directory / "vocab.txt", bert["vocab_size"])
     labels, lower_case = _labels(directory, configuration, config), _lower_case(directory)
     return Checkpoint(
         directory=directory,
