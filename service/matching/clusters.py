@@ -6,7 +6,7 @@ others becomes a representative, the rows that match it become its cluster, and 
 with the rest.
 
 A short text such as "4号老百姓大药房" matches shops in many cities. So rows that contradict each
-other, as `comparison.compare` says, are not put around one representative. "村25号" matches house
+other, as `comparison.compare` says, are not put around one representative. "村村25号" matches house
 25 of many villages, which contradict each other in nothing that is certain, but do not match each
 other either. So the rows around a representative must hang together without it.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -150,21 +150,17 @@ def _star(
     return {other: value for other, value in star.items() if other in kept}
 
 
-def _largest_group(rows: Sequence[int], linked: Similarities) -> list[int]:
-    """The largest group of rows that their matches join; of two as large, the one that is first."""
-    groups: list[list[int]] = []
-    left = set(rows)
+def _largest_group(rows: Sequence[int], linked: Similarities) -> Set[int]:
+    """The largest group of rows that their matches join; of two as large, that of the first row."""
+    # Imported here: only the extra `match` installs scipy.
+    from scipy.cluster.hierarchy import DisjointSet
+
+    groups, known = DisjointSet(rows), set(rows)
     for row in rows:
-        if row not in left:
-            continue
-        left.remove(row)
-        group = [row]
-        for one in group:  # grows while it is gone through
-            beside = left & linked[one].keys()
-            group += beside
-            left -= beside
-        groups.append(group)
-    return max(groups, key=len)
+        for other in linked[row].keys() & known:
+            groups.merge(row, other)
+    group: set[int] = groups.subset(max(rows, key=groups.subset_size))
+    return group
 
 
 def _with_same(star: Mapping[int, float], same: SameTexts) -> dict[int, float]:

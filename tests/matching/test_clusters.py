@@ -78,7 +78,7 @@ def _hang_together(rows: Set[int], pairs: Mapping[frozenset[int], float]) -> boo
 
 
 def test_a_short_text_does_not_join_rows_that_have_nothing_but_it_in_common() -> None:
-    """村25号 matches house 25 of villages whose rows do not match each other."""
+    """村村25号 matches house 25 of villages whose rows do not match each other."""
     villages = [(0, row, 0.7 + row / 100) for row in range(1, 8)]
     [found] = clusters(9, [*villages, (3, 4, 0.95)], {}, anywhere)
     assert (set(found.similarities), found.is_cut) == ({0, 3, 4}, True)
@@ -112,3 +112,29 @@ def test_rows_of_one_text_are_together(edges, more) -> None:  # type: ignore[no-
         if of_row[first].representative != first:
             assert {similarities[row] for row in others} == {similarities[first]}
         assert all(of_row[row] is of_row[first] for row in others)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.floats(0.5, 1)), min_size=12, max_size=12),
+    st.dictionaries(st.integers(0, 11), st.integers(1, 3), max_size=6),
+)
+def test_rows_of_one_text_are_as_rows_that_match_alike(places, more) -> None:  # type: ignore[no-untyped-def]
+    """Law, where all rows of a place match: to leave later rows of a text out is to have every pair
+    of them and of what matches."""
+    edges = [
+        (one, other, places[one][1])
+        for one, other in itertools.combinations(range(12), 2)
+        if places[one][0] == places[other][0]
+    ]
+    numbers = itertools.count(12)
+    same = {row: list(itertools.islice(numbers, times)) for row, times in more.items()}
+    count = next(numbers)
+    every = [(one, other, 1.0) for one, its in same.items() for other in its]
+    every += [(*pair, 1.0) for its in same.values() for pair in itertools.combinations(its, 2)]
+    every += [
+        (one, other, value)
+        for first, second, value in edges
+        for one in (first, *same.get(first, ()))
+        for other in (second, *same.get(second, ()))
+    ]
+    assert clusters(count, edges, same, anywhere) == clusters(count, every, {}, anywhere)
